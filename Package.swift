@@ -1,0 +1,100 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+// Warnings are errors in CI only: a later compiler's new warning must not break those who depend on this.
+let strict: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ] + (Context.environment["CGRUN_STRICT"] == nil ? [] : [.treatAllWarnings(as: .error)])
+
+// Each layer may use only those above it in this list.
+let package = Package(
+    name: "cgrun",
+    products: [
+        .library(name: "CgroupSandbox", targets: ["CgroupSandbox", "Cgroups", "LinuxSystem"]),
+        .library(name: "SystemdUnits", targets: ["SystemdUnits"]),
+        .executable(name: "cgrun", targets: ["cgrun"]),
+        .executable(name: "cgrun-guard", targets: ["cgrun-guard"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
+    ],
+    targets: [
+        // System calls that need C: clone3 to exec, variadic calls, the guard's protocol.
+        .target(name: "CLinux"),
+        // Descriptors, processes, signals, clocks, errors. Knows nothing of cgroups.
+        .target(
+            name: "LinuxSystem",
+            dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
+        // Limits, their plan, and the one door to the cgroup filesystems.
+        .target(
+            name: "Cgroups",
+            dependencies: [
+                "CLinux", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
+        // Jobs: launch, guard, supervision, diagnosis, report.
+        .target(
+            name: "CgroupSandbox",
+            dependencies: [
+                "CLinux", "LinuxSystem", "Cgroups", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
+        // systemd units as values, and what they are made from. Text in, text out.
+        .target(name: "SystemdUnits", dependencies: ["LinuxSystem", "Cgroups"], swiftSettings: strict),
+        // The command line: grammar, messages, JSON.
+        .executableTarget(
+            name: "cgrun",
+            dependencies: [
+                "LinuxSystem", "Cgroups", "CgroupSandbox", "SystemdUnits",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        // Its own program, so that it outlives the launcher; Embedded, so that it stays tiny.
+        .executableTarget(
+            name: "cgrun-guard",
+            dependencies: ["CLinux"],
+            swiftSettings: [.enableExperimentalFeature("Embedded")]),
+
+        // Pure: no process is started, no cgroup made.
+        .testTarget(
+            name: "CgroupsTests",
+            dependencies: [
+                "Cgroups", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "CgroupSandboxTests",
+            dependencies: [
+                "CgroupSandbox", "Cgroups", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "CommandLineTests",
+            dependencies: [
+                "cgrun", "CgroupSandbox", "Cgroups", "LinuxSystem",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SystemdUnitsTests", dependencies: ["SystemdUnits", "Cgroups", "LinuxSystem"],
+            exclude: ["Fixtures"], swiftSettings: strict),
+        // The built programs on a real kernel: on the host, in the virtual machine, under systemd.
+        .testTarget(
+            name: "BehaviourTests", dependencies: ["TestSupport", "CgroupSandbox", "Cgroups", "LinuxSystem"],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "TestSupport", dependencies: ["CgroupSandbox", "Cgroups", "LinuxSystem"],
+            path: "Tests/TestSupport"),
+        // What tests run inside jobs; C, since Swift cannot fork.
+        .executableTarget(name: "cgrun-probe", path: "Tests/Fixtures/probe"),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .gnu17
+)

@@ -1,0 +1,143 @@
+// System calls that Swift cannot make itself: variadic ones, those without a
+// glibc wrapper, and the stretch from clone3 to exec, where only
+// async-signal-safe code on prepared pointers may run.
+//
+// Every function returns a value >= 0, or -errno.
+
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/timerfd.h>
+#include <sys/types.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guard_protocol.h"
+
+// MARK: Files
+
+/// openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS: `path` cannot leave `directory`.
+int clinux_open_beneath(int directory, const char *_Nonnull path, int flags);
+int clinux_open(const char *_Nonnull path, int flags, unsigned mode);
+ssize_t clinux_read(int descriptor, void *_Nonnull buffer, size_t size);
+ssize_t clinux_write(int descriptor, const void *_Nonnull buffer, size_t size);
+/// The f_type of statfs(2).
+int64_t clinux_filesystem_type(int descriptor);
+int clinux_set_close_on_exec(int descriptor);
+/// Undoes close-on-exec.
+int clinux_keep_on_exec(int descriptor);
+int clinux_duplicate(int descriptor);
+int clinux_memfd(const char *_Nonnull name);
+int clinux_socketpair(int ends[_Nonnull 2]);
+/// Sends one datagram with up to GUARD_MAX_DESCRIPTORS descriptors; never raises SIGPIPE.
+int clinux_send(int socket, const void *_Nonnull data, size_t size,
+                const int *_Nullable descriptors, unsigned count);
+/// Receives one datagram without blocking. 0 means the peer is gone.
+ssize_t clinux_receive(int socket, void *_Nonnull data, size_t size,
+                       int *_Nonnull descriptors, unsigned *_Nonnull count);
+
+/// ppoll(2) without a mask; `timeout` in nanoseconds, -1 for none.
+int clinux_poll(struct pollfd *_Nonnull polls, unsigned count, int64_t timeout);
+
+// MARK: Processes
+
+/// `environ`, which Swift takes for mutable shared state.
+char *_Nullable const *_Nonnull clinux_environment(void);
+int clinux_pidfd_open(pid_t pid);
+int clinux_pidfd_send_signal(int pidfd, int signal);
+
+struct clinux_wait_status {
+    int code;    ///< CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_STOPPED, CLD_CONTINUED; 0 when nothing happened
+    int status;  ///< exit code or signal number
+};
+int clinux_wait(int pidfd, int options, struct clinux_wait_status *_Nonnull result);
+/// execveat(2) with AT_EMPTY_PATH: needs neither /proc nor the path that `executable` once had.
+int clinux_execute(int executable, char *_Nullable const *_Nonnull argv);
+
+/// Waits until the cgroup of this open `cgroup.events` is empty, or gone.
+/// Returns 1 then, and 0 if a process is left after `timeout` nanoseconds.
+int clinux_wait_until_empty(int events, int64_t timeout);
+
+/// Removes the cgroup `name` in `parent` and all below it, leaf first.
+/// A cgroup that is not there is no error; -EBUSY: processes are left.
+int clinux_remove_cgroup(int parent, const char *_Nonnull name);
+
+// MARK: clone3 to exec
+
+enum clinux_spawn_stage {
+    CLINUX_STAGE_CLONE = 1,  ///< no child was made
+    CLINUX_STAGE_JOIN,       ///< writing into one of `join_files`
+    CLINUX_STAGE_OOM,        ///< resetting oom_score_adj
+    CLINUX_STAGE_SESSION,
+    CLINUX_STAGE_DESCRIPTORS,
+    CLINUX_STAGE_CREDENTIALS,
+    CLINUX_STAGE_DIRECTORY,
+    CLINUX_STAGE_EXEC,
+};
+
+struct clinux_spawn {
+    /// Paths to try in turn, NULL-terminated.
+    const char *_Nullable const *_Nonnull candidates;
+    char *_Nullable const *_Nonnull argv;
+    char *_Nullable const *_Nonnull envp;
+    /// argv with two free places before its second element, for files without `#!`.
+    char *_Nullable *_Nonnull shell_argv;
+    /// Where in `envp` the child writes its pid as a decimal number, with room for 11 digits.
+    char *_Nullable own_pid;
+    const char *_Nullable working_directory;
+    /// Directory of the cgroup to be born in, or -1.
+    int cgroup;
+    /// Open `cgroup.procs` or `tasks` files that the child writes "0" into.
+    const int *_Nullable join_files;
+    unsigned join_count;
+    /// Descriptors to place at 0, 1, 2…; everything above is closed. NULL: leave all alone.
+    const int *_Nullable descriptors;
+    unsigned descriptor_count;
+    bool close_above_stderr;
+    bool new_session;
+    bool reset_oom_score;
+    bool change_credentials;
+    uid_t uid;
+    gid_t gid;
+    const gid_t *_Nullable groups;
+    unsigned group_count;
+    /// The mask that the command starts with.
+    sigset_t mask;
+};
+
+struct clinux_spawned {
+    pid_t pid;
+    int pidfd;
+    int error;                     ///< errno of the failure, 0 for none
+    enum clinux_spawn_stage stage; ///< where it failed
+    unsigned join_index;           ///< which of `join_files`
+    bool joined_late;              ///< clone3 could not place the child: it joined before exec
+};
+
+/// Starts a program and returns once it runs or has failed; a failed child is reaped.
+/// Returns 0 or -errno, with the details in `result`.
+int clinux_spawn_program(const struct clinux_spawn *_Nonnull plan,
+                         struct clinux_spawned *_Nonnull result);
+
+#endif

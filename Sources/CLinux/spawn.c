@@ -1,0 +1,233 @@
+#define _GNU_SOURCE
+#include "clinux.h"
+
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+// The child shares the launcher's memory until exec (CLONE_VM | CLONE_VFORK),
+// as in posix_spawn: no page table is copied, however large the host program.
+// It runs on the suspended parent's stack, below the frame that made the call.
+
+// Inlined in every build: a frame of its own, which the child would have left and overwritten
+// by the time the parent returns through it, must not be.
+__attribute__((always_inline)) static inline long raw_syscall(long number, long a, long b, long c)
+{
+#if defined(__x86_64__)
+    register long d __asm__("r10") = 0;
+    register long e __asm__("r8") = 0;
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "0"(number), "D"(a), "S"(b), "d"(c), "r"(d), "r"(e)
+                     : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = 0;
+    register long x4 __asm__("x4") = 0;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+    return x0;
+#else
+#error "cgrun is written for x86_64 and aarch64"
+#endif
+}
+
+_Noreturn static void fail(struct clinux_spawned *result, enum clinux_spawn_stage stage, int error)
+{
+    result->stage = stage;
+    result->error = error;
+    _exit(127);
+}
+
+static void reset_handlers(void)
+{
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction action;
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN
+            && action.sa_handler != SIG_DFL) {
+            memset(&action, 0, sizeof action);
+            action.sa_handler = SIG_DFL;
+            sigaction(number, &action, NULL);
+        }
+    }
+}
+
+static void place_descriptors(const struct clinux_spawn *plan, struct clinux_spawned *result)
+{
+    int high[GUARD_MAX_DESCRIPTORS];
+    unsigned count = plan->descriptor_count;
+    if (count > GUARD_MAX_DESCRIPTORS)
+        fail(result, CLINUX_STAGE_DESCRIPTORS, EINVAL);
+    for (unsigned i = 0; i < count; i++)
+        if ((high[i] = fcntl(plan->descriptors[i], F_DUPFD_CLOEXEC, (int)count)) < 0)
+            fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
+    for (unsigned i = 0; i < count; i++)
+        if (dup2(high[i], (int)i) < 0)
+            fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
+    if (syscall(SYS_close_range, count, ~0U, 0) < 0)
+        fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
+}
+
+static void reset_oom_score(struct clinux_spawned *result)
+{
+    int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (file < 0 || write(file, "0", 1) != 1)
+        fail(result, CLINUX_STAGE_OOM, errno);
+    close(file);
+}
+
+static void change_credentials(const struct clinux_spawn *plan, struct clinux_spawned *result)
+{
+    // The glibc wrappers would change every thread of the parent's memory image.
+    if (syscall(SYS_setgroups, plan->group_count, plan->groups) < 0
+        || syscall(SYS_setresgid, plan->gid, plan->gid, plan->gid) < 0
+        || syscall(SYS_setresuid, plan->uid, plan->uid, plan->uid) < 0)
+        fail(result, CLINUX_STAGE_CREDENTIALS, errno);
+}
+
+_Noreturn static void execute(const struct clinux_spawn *plan, struct clinux_spawned *result)
+{
+    int error = ENOENT;
+    for (const char *const *path = plan->candidates; *path; path++) {
+        execve(*path, plan->argv, plan->envp);
+        if (errno == ENOEXEC) {
+            plan->shell_argv[0] = "/bin/sh";
+            plan->shell_argv[1] = (char *)*path;
+            execve("/bin/sh", plan->shell_argv, plan->envp);
+            error = errno;
+            break;
+        }
+        // As execvp: a file that may not be executed is remembered, and the search goes on.
+        if (errno != ENOENT && errno != ENOTDIR)
+            error = errno;
+        if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+            break;
+    }
+    fail(result, CLINUX_STAGE_EXEC, error);
+}
+
+static void write_pid(char *text)
+{
+    char digits[11];
+    unsigned count = 0;
+    for (unsigned pid = (unsigned)getpid(); pid > 0; pid /= 10)
+        digits[count++] = (char)('0' + pid % 10);
+    while (count > 0)
+        *text++ = digits[--count];
+    *text = 0;
+}
+
+_Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawned *result)
+{
+    for (unsigned i = 0; i < plan->join_count; i++)
+        if (write(plan->join_files[i], "0", 1) != 1) {
+            result->join_index = i;
+            fail(result, CLINUX_STAGE_JOIN, errno);
+        }
+    if (plan->new_session && setsid() < 0)
+        fail(result, CLINUX_STAGE_SESSION, errno);
+    if (plan->reset_oom_score)
+        reset_oom_score(result);
+    if (plan->own_pid)
+        write_pid(plan->own_pid);
+    if (plan->descriptors)
+        place_descriptors(plan, result);
+    if (plan->close_above_stderr && syscall(SYS_close_range, 3U, ~0U, 0) < 0)
+        fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
+    if (plan->change_credentials)
+        change_credentials(plan, result);
+    if (plan->working_directory && chdir(plan->working_directory) < 0)
+        fail(result, CLINUX_STAGE_DIRECTORY, errno);
+    sigprocmask(SIG_SETMASK, &plan->mask, NULL);
+    execute(plan, result);
+}
+
+// Not inlined: the parent resumes in this frame after the child has used the
+// stack below it, and nothing of the caller's may be kept there.
+__attribute__((noinline)) static long start_with_clone3(
+    struct clone_args *arguments, const struct clinux_spawn *plan, struct clinux_spawned *result)
+{
+    long pid = raw_syscall(SYS_clone3, (long)arguments, sizeof *arguments, 0);
+    if (pid == 0)
+        child(plan, result);
+    return pid;
+}
+
+__attribute__((noinline)) static long start_with_clone(
+    unsigned long flags, int *pidfd, const struct clinux_spawn *plan, struct clinux_spawned *result)
+{
+    long pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)pidfd);
+    if (pid == 0) {
+        reset_handlers();
+        child(plan, result);
+    }
+    return pid;
+}
+
+static long start(const struct clinux_spawn *plan, struct clinux_spawned *result, int *pidfd)
+{
+    // A child that changes its uid must not share memory with a more privileged parent.
+    unsigned long flags = CLONE_PIDFD | CLONE_VFORK | (plan->change_credentials ? 0 : CLONE_VM);
+    struct clone_args arguments = {
+        .flags = flags | CLONE_CLEAR_SIGHAND | (plan->cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+        .exit_signal = SIGCHLD,
+        .cgroup = plan->cgroup >= 0 ? (uint64_t)plan->cgroup : 0,
+    };
+    long pid = start_with_clone3(&arguments, plan, result);
+    if (pid > 0 || pid == -EAGAIN || pid == -ENOMEM)
+        return pid;
+    if (plan->cgroup < 0)
+        return pid == -ENOSYS ? start_with_clone(flags, pidfd, plan, result) : pid;
+
+    // clone3 is filtered (ENOSYS, EPERM) or may not place the child: let it join by itself.
+    int files[GUARD_MAX_GROUPS + 1];
+    struct clinux_spawn joining = *plan;
+    if (plan->join_count > GUARD_MAX_GROUPS)
+        return -EINVAL;
+    if ((files[0] = clinux_open_beneath(plan->cgroup, "cgroup.procs", O_WRONLY)) < 0)
+        return files[0];
+    if (plan->join_count > 0)
+        memcpy(&files[1], plan->join_files, plan->join_count * sizeof(int));
+    joining.cgroup = -1;
+    joining.join_files = files;
+    joining.join_count = plan->join_count + 1;
+    result->joined_late = true;
+    pid = start_with_clone(flags, pidfd, &joining, result);
+    close(files[0]);
+    return pid;
+}
+
+int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned *result)
+{
+    // Shared, because the child's memory is not when it changes credentials.
+    struct clinux_spawned *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+                                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return -errno;
+    int pidfd = -1;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    long pid = start(plan, shared, &pidfd);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+    *result = *shared;
+    munmap(shared, sizeof *shared);
+    result->pid = (pid_t)pid;
+    result->pidfd = pidfd;
+    if (pid < 0) {
+        result->stage = CLINUX_STAGE_CLONE;
+        result->error = (int)-pid;
+    } else if (result->error != 0) {
+        struct clinux_wait_status ignored;
+        clinux_wait(pidfd, WEXITED, &ignored);
+        close(pidfd);
+        result->pidfd = -1;
+    }
+    return -result->error;
+}

@@ -1,0 +1,215 @@
+#define _GNU_SOURCE
+#include "clinux.h"
+
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+static long or_errno(long result) { return result < 0 ? -errno : result; }
+
+int clinux_open_beneath(int directory, const char *path, int flags)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+    };
+    return (int)or_errno(syscall(SYS_openat2, directory, path, &how, sizeof how));
+}
+
+int clinux_open(const char *path, int flags, unsigned mode)
+{
+    return (int)or_errno(open(path, flags | O_CLOEXEC, mode));
+}
+
+ssize_t clinux_read(int descriptor, void *buffer, size_t size)
+{
+    ssize_t n;
+    do n = read(descriptor, buffer, size); while (n < 0 && errno == EINTR);
+    return or_errno(n);
+}
+
+ssize_t clinux_write(int descriptor, const void *buffer, size_t size)
+{
+    ssize_t n;
+    do n = write(descriptor, buffer, size); while (n < 0 && errno == EINTR);
+    return or_errno(n);
+}
+
+int64_t clinux_filesystem_type(int descriptor)
+{
+    struct statfs facts;
+    return fstatfs(descriptor, &facts) < 0 ? -errno : (int64_t)facts.f_type;
+}
+
+int clinux_set_close_on_exec(int descriptor)
+{
+    return (int)or_errno(fcntl(descriptor, F_SETFD, FD_CLOEXEC));
+}
+
+int clinux_keep_on_exec(int descriptor)
+{
+    return (int)or_errno(fcntl(descriptor, F_SETFD, 0));
+}
+
+int clinux_duplicate(int descriptor)
+{
+    return (int)or_errno(fcntl(descriptor, F_DUPFD_CLOEXEC, 3));
+}
+
+int clinux_memfd(const char *name)
+{
+    return (int)or_errno(memfd_create(name, MFD_CLOEXEC));
+}
+
+int clinux_socketpair(int ends[2])
+{
+    return (int)or_errno(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
+}
+
+int clinux_send(int socket, const void *data, size_t size, const int *descriptors, unsigned count)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * GUARD_MAX_DESCRIPTORS)];
+    struct iovec part = { .iov_base = (void *)data, .iov_len = size };
+    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+    if (count > GUARD_MAX_DESCRIPTORS)
+        return -EINVAL;
+    if (count > 0) {
+        memset(control, 0, sizeof control);
+        message.msg_control = control;
+        message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int) * count);
+        memcpy(CMSG_DATA(header), descriptors, sizeof(int) * count);
+    }
+    return (int)or_errno(sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+ssize_t clinux_receive(int socket, void *data, size_t size, int *descriptors, unsigned *count)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * GUARD_MAX_DESCRIPTORS)];
+    struct iovec part = { .iov_base = data, .iov_len = size };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1,
+        .msg_control = control, .msg_controllen = sizeof control,
+    };
+    *count = 0;
+    ssize_t n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n < 0)
+        return -errno;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+        *count = (unsigned)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(descriptors, CMSG_DATA(header), sizeof(int) * *count);
+    }
+    return n;
+}
+
+char *const *clinux_environment(void) { return environ; }
+
+int clinux_pidfd_open(pid_t pid)
+{
+    return (int)or_errno(syscall(SYS_pidfd_open, pid, 0));
+}
+
+int clinux_pidfd_send_signal(int pidfd, int signal)
+{
+    return (int)or_errno(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
+}
+
+int clinux_wait(int pidfd, int options, struct clinux_wait_status *result)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    int r;
+    do r = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, options); while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return -errno;
+    result->code = info.si_pid ? info.si_code : 0;
+    result->status = info.si_status;
+    return 0;
+}
+
+int clinux_execute(int executable, char *const *argv)
+{
+    syscall(SYS_execveat, executable, "", argv, environ, AT_EMPTY_PATH);
+    return -errno;
+}
+
+int clinux_poll(struct pollfd *polls, unsigned count, int64_t timeout)
+{
+    struct timespec time = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
+    return (int)or_errno(ppoll(polls, count, timeout < 0 ? NULL : &time, NULL));
+}
+
+static int64_t monotonic_time(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static int is_populated(int events)
+{
+    char text[64];
+    ssize_t size = pread(events, text, sizeof text - 1, 0);
+    if (size < 0)
+        return 0;
+    text[size] = 0;
+    return strstr(text, "populated 1") != NULL;
+}
+
+int clinux_wait_until_empty(int events, int64_t timeout)
+{
+    // The kernel notifies at most every 10 ms, and late for a group that was
+    // populated a moment ago; so the first looks come of their own accord.
+    int64_t pause = 20000, start = monotonic_time();
+    while (is_populated(events)) {
+        int64_t left = timeout - (monotonic_time() - start);
+        if (left <= 0)
+            return 0;
+        struct pollfd change = { .fd = events, .events = POLLPRI };
+        clinux_poll(&change, 1, pause < left ? pause : left);
+        if (pause < 100000000)
+            pause *= 2;
+    }
+    return 1;
+}
+
+static int remove_children(int directory)
+{
+    DIR *stream = fdopendir(directory);
+    if (!stream) {
+        int error = errno;
+        close(directory);
+        return -error;
+    }
+    int result = 0;
+    struct dirent *entry;
+    while (result == 0 && (entry = readdir(stream)) != NULL)
+        if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            result = clinux_remove_cgroup(dirfd(stream), entry->d_name);
+    closedir(stream);
+    return result;
+}
+
+int clinux_remove_cgroup(int parent, const char *name)
+{
+    if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EBUSY && errno != ENOTEMPTY)
+        return -errno;
+    int directory = clinux_open_beneath(parent, name, O_RDONLY | O_DIRECTORY);
+    if (directory < 0)
+        return directory == -ENOENT ? 0 : directory;
+    int result = remove_children(directory);
+    if (result < 0)
+        return result;
+    return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}

@@ -1,0 +1,148 @@
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// An open file descriptor with one owner; closed when the owner ends.
+public struct Descriptor: ~Copyable, Sendable {
+    public let rawValue: CInt
+
+    /// Takes over `rawValue`, which nothing else may close from now on.
+    public init(owning rawValue: CInt) { self.rawValue = rawValue }
+
+    deinit { close(rawValue) }
+
+    /// Opens a path that is not below a directory handle. Close-on-exec is always set.
+    public init(opening path: String, _ flags: CInt, mode: UInt32 = 0) throws(SystemError) {
+        rawValue = try check(clinux_open(path, flags, mode), "open", path: path)
+    }
+
+    public func duplicate() throws(SystemError) -> Descriptor {
+        Descriptor(owning: try check(clinux_duplicate(rawValue), "fcntl(F_DUPFD_CLOEXEC)"))
+    }
+
+    /// Reads from the start; for files that the kernel makes up on each read.
+    public func readAll(path: @autoclosure () -> String) throws(SystemError) -> String {
+        var bytes: [UInt8] = []
+        var offset: off_t = 0
+        while true {
+            let room = offset == 0 ? 1024 : 65536
+            var size = 0
+            bytes.reserveCapacity(bytes.count + room)
+            let chunk = [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
+                size = pread(rawValue, buffer.baseAddress, room, offset)
+                count = max(size, 0)
+            }
+            if size < 0 {
+                if errno == EINTR { continue }
+                throw SystemError("read", path: path(), errno: Errno.current)
+            }
+            bytes += chunk
+            offset += off_t(size)
+            // The kernel hands such files out in pages, so that only a first, small read that is not
+            // filled tells their end.
+            if size == 0 || offset < room && room == 1024 { return String(decoding: bytes, as: UTF8.self) }
+        }
+    }
+
+    public func write(
+        _ text: String, path: @autoclosure () -> String
+    ) throws(SystemError) {
+        try write(Array(text.utf8), path: path(), value: text.count <= 80 ? text : nil)
+    }
+
+    public func write(
+        _ bytes: [UInt8], path: @autoclosure () -> String, value: @autoclosure () -> String? = nil
+    ) throws(SystemError) {
+        var rest = bytes[...]
+        repeat {
+            let size = rest.withUnsafeBytes {
+                $0.baseAddress.map { base in clinux_write(rawValue, base, rest.count) } ?? 0
+            }
+            rest = rest.dropFirst(try check(size, "write", path: path(), value: value()))
+        } while !rest.isEmpty
+    }
+
+    /// Empties the file.
+    public func truncate() { _ = ftruncate(rawValue, 0) }
+
+    /// The f_type of statfs(2).
+    public var filesystemType: Int64 { clinux_filesystem_type(rawValue) }
+
+    /// Takes the exclusive flock(2) of the open file description, which the
+    /// kernel drops with the last descriptor that refers to it.
+    ///
+    /// - Returns: `false` when somebody else holds it.
+    public func tryLock() throws(SystemError) -> Bool {
+        if flock(rawValue, LOCK_EX | LOCK_NB) == 0 { return true }
+        if errno == EWOULDBLOCK { return false }
+        throw SystemError("flock", errno: Errno.current)
+    }
+
+    public struct Identity: Equatable, Sendable {
+        public var device: UInt
+        public var inode: UInt
+        public var owner: UInt32
+        public var isRegularFile: Bool
+    }
+
+    public func identity() throws(SystemError) -> Identity {
+        var facts = stat()
+        _ = try check(fstat(rawValue, &facts) == 0 ? 0 : -errno, "fstat")
+        return Identity(
+            device: UInt(facts.st_dev), inode: UInt(facts.st_ino), owner: facts.st_uid,
+            isRegularFile: Int32(facts.st_mode) & S_IFMT == S_IFREG)
+    }
+
+    /// A file without a name, in memory.
+    public static func memoryFile(name: String) throws(SystemError) -> Descriptor {
+        Descriptor(owning: try check(clinux_memfd(name), "memfd_create", path: name))
+    }
+}
+
+/// Two ends of a SOCK_SEQPACKET connection.
+public struct SocketPair: ~Copyable {
+    public let near: Descriptor
+    public let far: Descriptor
+
+    public init() throws(SystemError) {
+        var ends: [CInt] = [-1, -1]
+        _ = try check(clinux_socketpair(&ends), "socketpair")
+        near = Descriptor(owning: ends[0])
+        far = Descriptor(owning: ends[1])
+    }
+
+    /// Gives up the far end, which a child has by now.
+    public consuming func keepNear() -> Descriptor { near }
+}
+
+/// The descriptors that a process was started with and that are not its own.
+public enum InheritedDescriptor {
+    /// Fills the places of standard streams that are closed, so that nothing this process opens
+    /// comes to be its stderr. Programs that it starts find them closed as before.
+    public static func occupyStandardStreams() {
+        for place in CInt(0)...2 where fcntl(place, F_GETFD) < 0 {
+            // The lowest free number is what open returns.
+            _ = clinux_open("/dev/null", O_RDWR, 0)
+        }
+    }
+
+    /// Keeps a descriptor that the caller named for this process out of the programs it starts.
+    public static func keepPrivate(_ rawValue: CInt) throws(SystemError) {
+        _ = try check(clinux_set_close_on_exec(rawValue), "fcntl(F_SETFD)", path: "descriptor \(rawValue)")
+    }
+}
+
+extension Errno {
+    static var current: Errno { Errno(rawValue: errno) }
+}
+
+/// The whole text of a file outside the cgroup filesystems.
+public func readTextFile(_ path: String) throws(SystemError) -> String {
+    try Descriptor(opening: path, O_RDONLY).readAll(path: path)
+}
+
+/// Whether this process has such a descriptor.
+public func isOpen(_ descriptor: CInt) -> Bool { fcntl(descriptor, F_GETFD) >= 0 }
+
+/// Whether this process may execute the file.
+public func isExecutable(_ path: String) -> Bool { access(path, X_OK) == 0 }

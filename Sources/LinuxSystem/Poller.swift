@@ -1,0 +1,67 @@
+internal import CLinux
+internal import Glibc
+
+/// Waits until one of a few descriptors has something to read.
+public struct Poller {
+    private var polls: [pollfd] = []
+
+    public init() {}
+
+    /// - Parameter descriptor: -1 takes a place, but is never ready.
+    public mutating func add(_ descriptor: CInt) {
+        polls.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
+    }
+
+    /// Which of the added descriptors are ready, in the order of adding.
+    /// Nothing is ready when the time is over.
+    public mutating func wait(_ timeout: Duration? = nil) -> [Bool] {
+        let count = clinux_poll(&polls, CUnsignedInt(polls.count), timeout.map { max($0, .zero).nanoseconds } ?? -1)
+        return polls.map { count > 0 && $0.revents != 0 }
+    }
+}
+
+extension Duration {
+    public var nanoseconds: Int64 {
+        let parts = components
+        return min(parts.seconds, 1 << 32) * 1_000_000_000 + parts.attoseconds / 1_000_000_000
+    }
+}
+
+/// Time since boot that goes on during suspend (CLOCK_BOOTTIME), as a limit on wall clock time must.
+public struct BootTime: Comparable, Sendable {
+    public var sinceBoot: Duration
+
+    public static var now: BootTime {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return BootTime(sinceBoot: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
+    }
+
+    public static func < (a: BootTime, b: BootTime) -> Bool { a.sinceBoot < b.sinceBoot }
+    public static func + (a: BootTime, b: Duration) -> BootTime { BootTime(sinceBoot: a.sinceBoot + b) }
+    public static func - (a: BootTime, b: BootTime) -> Duration { a.sinceBoot - b.sinceBoot }
+}
+
+/// A timerfd on CLOCK_BOOTTIME: readable from its deadline on.
+public struct DeadlineTimer: ~Copyable {
+    public let descriptor: Descriptor
+
+    public init() throws(SystemError) {
+        descriptor = Descriptor(
+            owning: try check(
+                timerfd_create(CLOCK_BOOTTIME, CInt(TFD_CLOEXEC) | CInt(TFD_NONBLOCK)),
+                "timerfd_create"))
+    }
+
+    /// Replaces the deadline; `nil` disarms.
+    public func set(_ deadline: BootTime?) {
+        var value = itimerspec()
+        if let deadline {
+            let parts = deadline.sinceBoot.components
+            value.it_value.tv_sec = Int(min(parts.seconds, 1 << 40))
+            // An all-zero value would disarm.
+            value.it_value.tv_nsec = max(1, Int(parts.attoseconds / 1_000_000_000))
+        }
+        timerfd_settime(descriptor.rawValue, CInt(TFD_TIMER_ABSTIME), &value, nil)
+    }
+}

@@ -1,0 +1,82 @@
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// How a process ended, as its parent learns it.
+public enum ExitStatus: Equatable, Sendable {
+    case exited(code: CInt)
+    case signaled(Signal, coreDumped: Bool)
+}
+
+/// A process number; it may come to mean another process once its owner is reaped.
+public typealias ProcessID = Int32
+
+/// A process by pidfd: it keeps meaning the same process after the pid is used again.
+///
+/// Readable (poll) once the process has ended.
+public struct ProcessDescriptor: ~Copyable, Sendable {
+    public let descriptor: Descriptor
+    public let pid: ProcessID
+
+    /// - Throws: `ESRCH` when no such process is left.
+    public init(pid: ProcessID) throws(SystemError) {
+        descriptor = Descriptor(
+            owning: try check(clinux_pidfd_open(pid), "pidfd_open", value: String(pid)))
+        self.pid = pid
+    }
+
+    init(owning pidfd: CInt, pid: ProcessID) {
+        descriptor = Descriptor(owning: pidfd)
+        self.pid = pid
+    }
+
+    /// Sends a signal. A process that has ended already is no error.
+    public func send(_ signal: Signal) throws(SystemError) {
+        let result = clinux_pidfd_send_signal(descriptor.rawValue, signal.rawValue)
+        guard result != -ESRCH else { return }
+        _ = try check(result, "pidfd_send_signal", value: "\(signal)")
+    }
+
+    public var hasEnded: Bool {
+        var polled = pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)
+        return poll(&polled, 1, 0) > 0
+    }
+
+    public enum Change: Equatable, Sendable {
+        case ended(ExitStatus)
+        case stopped(Signal)
+    }
+
+    /// What became of a child, without waiting; `nil` when nothing did. Reaps it when it ended.
+    public func change() throws(SystemError) -> Change? {
+        try wait(WEXITED | WSTOPPED | WNOHANG)
+    }
+
+    /// Waits for a child's end and reaps it.
+    public func waitForEnd() throws(SystemError) -> ExitStatus {
+        while true {
+            if case .ended(let status) = try wait(WEXITED) { return status }
+        }
+    }
+
+    private func wait(_ options: CInt) throws(SystemError) -> Change? {
+        var result = clinux_wait_status()
+        _ = try check(clinux_wait(descriptor.rawValue, options, &result), "waitid", value: String(pid))
+        switch result.code {
+        case CLD.exited: return .ended(.exited(code: result.status))
+        case CLD.killed, CLD.dumped:
+            return .ended(
+                .signaled(Signal(rawValue: result.status), coreDumped: result.code == CLD.dumped))
+        case CLD.stopped: return .stopped(Signal(rawValue: result.status))
+        default: return nil
+        }
+    }
+
+    // Enumeration constants in C, of a type that differs between headers.
+    private enum CLD {
+        static let exited: CInt = 1
+        static let killed: CInt = 2
+        static let dumped: CInt = 3
+        static let stopped: CInt = 5
+    }
+}

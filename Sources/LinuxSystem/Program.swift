@@ -1,0 +1,211 @@
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// Text for exec: any bytes but NUL.
+public struct ByteString: Hashable, Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
+    public let bytes: [UInt8]
+
+    /// - Returns: `nil` when there is a NUL among the bytes, which exec could not pass on.
+    public init?(_ bytes: some Sequence<UInt8>) {
+        let bytes = Array(bytes)
+        guard !bytes.contains(0) else { return nil }
+        self.bytes = bytes
+    }
+
+    public init(cString: UnsafePointer<CChar>) {
+        bytes = Array(UnsafeRawBufferPointer(start: cString, count: strlen(cString)))
+    }
+
+    /// A literal's NUL ends it, as it would in C.
+    public init(stringLiteral text: String) {
+        bytes = Array(text.utf8.prefix { $0 != 0 })
+    }
+
+    /// The text; bytes that are not UTF-8 are shown as U+FFFD.
+    public var description: String { String(decoding: bytes, as: UTF8.self) }
+}
+
+/// A user and groups to run a program as.
+public struct Credentials: Equatable, Sendable {
+    public var uid: UInt32
+    public var gid: UInt32
+    public var supplementaryGroups: [UInt32]
+
+    public init(uid: UInt32, gid: UInt32, supplementaryGroups: [UInt32]) {
+        self.uid = uid
+        self.gid = gid
+        self.supplementaryGroups = supplementaryGroups
+    }
+}
+
+/// Everything that happens between clone3 and exec.
+public struct Program: Sendable {
+    /// Paths to try in turn, as a search through `PATH` gives them.
+    public var candidates: [ByteString]
+    public var arguments: [ByteString]
+    /// `NAME=value` each.
+    public var environment: [ByteString]
+    public var workingDirectory: ByteString?
+    public var credentials: Credentials?
+    /// Descriptors to place at 0, 1, 2…, with everything above closed; `nil` leaves all as they are.
+    public var descriptors: [CInt]?
+    public var closesAboveStandardError = false
+    public var startsSession = false
+    public var resetsOOMScore = false
+    /// Which variable of the environment gets the program's own pid, as socket activation wants it.
+    public var variableWithOwnPID: String?
+    public var signalMask = SignalSet()
+
+    public init(candidates: [ByteString], arguments: [ByteString], environment: [ByteString]) {
+        self.candidates = candidates
+        self.arguments = arguments
+        self.environment = environment
+    }
+}
+
+/// Why a program did not start.
+public struct SpawnError: Error, Sendable, Equatable {
+    public enum Stage: Sendable, Equatable {
+        case clone, oomScore, session, descriptors, credentials, workingDirectory, exec
+        /// Writing into the join file with this number; 0 is the cgroup itself when clone3 could not place.
+        case join(Int)
+    }
+
+    public var stage: Stage
+    public var system: SystemError
+}
+
+public struct SpawnedProcess: ~Copyable, Sendable {
+    public let process: ProcessDescriptor
+    /// clone3 could not place the process in its cgroup; it joined by itself before exec.
+    public let joinedLate: Bool
+
+    public consuming func takeProcess() -> ProcessDescriptor { process }
+}
+
+extension Program {
+    /// Starts the program, inside `cgroup` from its first instruction on, and returns once it runs.
+    ///
+    /// - Parameters:
+    ///   - cgroup: directory of a cgroup v2, or `nil`.
+    ///   - joinFiles: open `tasks` files of v1 cgroups, which the child enters before exec.
+    /// - Throws: what failed and where. No process is left then.
+    public func start(
+        cgroup: CInt? = nil, joinFiles: [CInt] = []
+    ) throws(SpawnError) -> SpawnedProcess {
+        let candidates = CStringArray(candidates)
+        let argv = CStringArray(arguments)
+        let pidVariable = variableWithOwnPID.map { Array($0.utf8) + [UInt8(ascii: "=")] }
+        let envp = CStringArray(
+            environment.map { entry in
+                guard let pidVariable, entry.bytes.starts(with: pidVariable) else { return entry }
+                // Room for the digits.
+                return ByteString(pidVariable + [UInt8](repeating: UInt8(ascii: "0"), count: 11)) ?? entry
+            })
+        let ownPID = pidVariable.flatMap { name in
+            environment.firstIndex { $0.bytes.starts(with: name) }.flatMap { envp.pointers[$0] }.map { $0 + name.count }
+        }
+        var shell: [UnsafeMutablePointer<CChar>?] = [nil, nil] + argv.pointers.dropFirst()
+        let directory = CStringArray([workingDirectory].compactMap { $0 })
+        let (spawned, error) = withExtendedLifetime((candidates, argv, envp, directory)) {
+            spawn(candidates, argv, envp, ownPID, &shell, directory, cgroup, joinFiles)
+        }
+        guard error != 0 else {
+            return SpawnedProcess(
+                process: ProcessDescriptor(owning: spawned.pidfd, pid: spawned.pid),
+                joinedLate: spawned.joined_late)
+        }
+        throw failure(spawned, Errno(rawValue: -error))
+    }
+
+    private func spawn(
+        _ candidates: CStringArray, _ argv: CStringArray, _ envp: CStringArray,
+        _ ownPID: UnsafeMutablePointer<CChar>?,
+        _ shell: inout [UnsafeMutablePointer<CChar>?], _ directory: CStringArray,
+        _ cgroup: CInt?, _ joinFiles: [CInt]
+    ) -> (clinux_spawned, CInt) {
+        var result = clinux_spawned()
+        let groups = credentials?.supplementaryGroups ?? []
+        let error = shell.withUnsafeMutableBufferPointer { shell in
+            joinFiles.withUnsafeBufferPointer { joins in
+                groups.withUnsafeBufferPointer { groups in
+                    (descriptors ?? []).withUnsafeBufferPointer { placed in
+                        candidates.pointers.withUnsafeBufferPointer { paths in
+                            paths.withMemoryRebound(to: UnsafePointer<CChar>?.self) { paths in
+                                var plan = clinux_spawn(
+                                    candidates: paths.baseAddress!, argv: argv.base, envp: envp.base,
+                                    shell_argv: shell.baseAddress!, own_pid: ownPID,
+                                    working_directory: directory.pointers[0].map { UnsafePointer($0) },
+                                    cgroup: cgroup ?? -1,
+                                    join_files: joins.baseAddress, join_count: CUnsignedInt(joins.count),
+                                    descriptors: descriptors == nil ? nil : placed.baseAddress,
+                                    descriptor_count: CUnsignedInt(placed.count),
+                                    close_above_stderr: closesAboveStandardError,
+                                    new_session: startsSession, reset_oom_score: resetsOOMScore,
+                                    change_credentials: credentials != nil,
+                                    uid: credentials?.uid ?? 0, gid: credentials?.gid ?? 0,
+                                    groups: groups.baseAddress, group_count: CUnsignedInt(groups.count),
+                                    mask: signalMask.raw)
+                                return clinux_spawn_program(&plan, &result)
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        return (result, error)
+    }
+
+    private func failure(_ spawned: clinux_spawned, _ errno: Errno) -> SpawnError {
+        let command = (candidates.first { isExecutable($0.description) } ?? candidates.last)?.description
+        func error(_ stage: SpawnError.Stage, _ operation: String, _ path: String? = nil) -> SpawnError {
+            SpawnError(stage: stage, system: SystemError(operation, path: path, errno: errno))
+        }
+        switch spawned.stage {
+        case CLINUX_STAGE_JOIN:
+            return error(.join(Int(spawned.join_index) - (spawned.joined_late ? 1 : 0)), "write", "cgroup.procs")
+        case CLINUX_STAGE_OOM: return error(.oomScore, "write", "/proc/self/oom_score_adj")
+        case CLINUX_STAGE_SESSION: return error(.session, "setsid")
+        case CLINUX_STAGE_DESCRIPTORS: return error(.descriptors, "close_range")
+        case CLINUX_STAGE_CREDENTIALS: return error(.credentials, "setresuid")
+        case CLINUX_STAGE_DIRECTORY:
+            return error(.workingDirectory, "chdir", workingDirectory?.description)
+        case CLINUX_STAGE_EXEC: return error(.exec, "execve", command)
+        default: return error(.clone, "clone3")
+        }
+    }
+}
+
+/// C strings in one allocation, and the NULL-terminated array of pointers to them.
+private final class CStringArray {
+    private let storage: UnsafeMutablePointer<CChar>
+    let pointers: [UnsafeMutablePointer<CChar>?]
+    private let table: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+
+    init(_ strings: [ByteString]) {
+        storage = .allocate(capacity: strings.reduce(1) { $0 + $1.bytes.count + 1 })
+        var pointers: [UnsafeMutablePointer<CChar>?] = []
+        pointers.reserveCapacity(strings.count + 1)
+        var next = storage
+        for string in strings {
+            pointers.append(next)
+            string.bytes.withUnsafeBytes {
+                if let base = $0.baseAddress { memcpy(next, base, $0.count) }
+            }
+            next[string.bytes.count] = 0
+            next += string.bytes.count + 1
+        }
+        pointers.append(nil)
+        self.pointers = pointers
+        table = .allocate(capacity: pointers.count)
+        table.initialize(from: pointers, count: pointers.count)
+    }
+
+    var base: UnsafePointer<UnsafeMutablePointer<CChar>?> { UnsafePointer(table) }
+
+    deinit {
+        table.deallocate()
+        storage.deallocate()
+    }
+}

@@ -1,0 +1,149 @@
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// Facts about this process.
+public enum ThisProcess {
+    public static var id: ProcessID { getpid() }
+    /// 0 when the parent is outside the pid namespace, 1 when it is gone or is init.
+    public static var parentID: ProcessID { getppid() }
+    public static var effectiveUserID: UInt32 { geteuid() }
+    public static var effectiveGroupID: UInt32 { getegid() }
+
+    public static var currentDirectory: String? {
+        guard let path = getcwd(nil, 0) else { return nil }
+        defer { free(path) }
+        return String(cString: path)
+    }
+
+    /// Whether `parent` can be the process that forked this one: a child is of its parent's session,
+    /// unless it leads one of its own.
+    public static func sharesSession(with parent: ProcessID) -> Bool {
+        let own = getsid(0)
+        return own == getpid() || own == getsid(parent)
+    }
+
+    public static var leadsSession: Bool { getsid(0) == getpid() }
+
+    /// The program that this process runs, free of symbolic links.
+    public static var executablePath: String? {
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let size = buffer.withUnsafeMutableBytes {
+            readlink("/proc/self/exe", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+        }
+        return size > 0 ? String(decoding: buffer[..<size], as: UTF8.self) : nil
+    }
+
+    /// `NAME=value` each, byte for byte.
+    public static var environment: [ByteString] {
+        var result: [ByteString] = []
+        var next = clinux_environment()
+        while let entry = next.pointee {
+            result.append(ByteString(cString: entry))
+            next += 1
+        }
+        return result
+    }
+
+    public static func environmentVariable(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }
+    }
+
+    /// -1000 exempts from every OOM kill; children inherit it.
+    public static var oomScoreAdjustment: Int? {
+        (try? readTextFile("/proc/self/oom_score_adj")).flatMap { Int($0.dropLast()) }
+    }
+
+    /// Whether this process group is the one that its terminal listens to.
+    public static var isTerminalForeground: Bool {
+        guard let terminal = try? Descriptor(opening: "/dev/tty", O_RDWR | O_NOCTTY) else { return false }
+        return tcgetpgrp(terminal.rawValue) == getpgrp()
+    }
+
+    /// Stops as if by a job-control signal that could not be ignored.
+    public static func stop() { raise(SIGSTOP) }
+}
+
+/// Facts about this machine.
+public enum Machine {
+    public static var kernelRelease: String { withUnsafeName { $0.release } }
+    public static var hostName: String { withUnsafeName { $0.nodename } }
+
+    private static func withUnsafeName<Field>(_ field: (utsname) -> Field) -> String {
+        var name = utsname()
+        uname(&name)
+        return withUnsafeBytes(of: field(name)) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
+    public static var bootID: String? {
+        (try? readTextFile("/proc/sys/kernel/random/boot_id")).map { String($0.dropLast()) }
+    }
+
+    /// RAM in bytes, without swap.
+    public static var memoryBytes: UInt64 {
+        UInt64(sysconf(CInt(_SC_PHYS_PAGES))) * UInt64(pageSize)
+    }
+
+    public static var pageSize: Int { sysconf(CInt(_SC_PAGESIZE)) }
+
+    public static var onlineProcessors: Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }
+
+    /// Whether any swap device or file is in use.
+    public static var hasSwap: Bool {
+        ((try? readTextFile("/proc/swaps")) ?? "").split(separator: "\n").count > 1
+    }
+
+    /// 64 bits from the kernel's generator, as 16 lower-case hexadecimal digits.
+    public static func randomHexadecimal() -> String {
+        var generator = SystemRandomNumberGenerator()
+        let text = String(generator.next(), radix: 16)
+        return String(repeating: "0", count: 16 - text.count) + text
+    }
+}
+
+/// What /proc says about other processes; `nil` when they are gone.
+public enum ProcessTable {
+    public static func commandName(_ pid: ProcessID) -> String? {
+        (try? readTextFile("/proc/\(pid)/comm")).map { String($0.dropLast()) }
+    }
+
+    /// `R`, `S`, `D`, `Z`…
+    public static func state(_ pid: ProcessID) -> Character? {
+        guard let line = try? readTextFile("/proc/\(pid)/stat") else { return nil }
+        // The command name may itself hold parentheses and blanks.
+        return line.lastIndex(of: ")").flatMap { line[$0...].dropFirst(2).first }
+    }
+
+    public static func owner(_ pid: ProcessID) -> UInt32? {
+        guard let directory = try? Descriptor(opening: "/proc/\(pid)", O_RDONLY | O_DIRECTORY) else { return nil }
+        return try? directory.identity().owner
+    }
+}
+
+/// Wall clock time for reports.
+public struct Timestamp: Sendable, Equatable {
+    public var sinceEpoch: Duration
+
+    public static var now: Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(sinceEpoch: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
+    }
+
+    /// RFC 3339 in UTC, to the millisecond: `2026-11-21T03:04:05.678Z`.
+    public var text: String {
+        let parts = sinceEpoch.components
+        var seconds = time_t(parts.seconds)
+        var fields = tm()
+        gmtime_r(&seconds, &fields)
+        func digits(_ number: some BinaryInteger, _ width: Int) -> String {
+            let text = String(number)
+            return String(repeating: "0", count: max(0, width - text.count)) + text
+        }
+        let date = "\(digits(fields.tm_year + 1900, 4))-\(digits(fields.tm_mon + 1, 2))-\(digits(fields.tm_mday, 2))"
+        let time = "\(digits(fields.tm_hour, 2)):\(digits(fields.tm_min, 2)):\(digits(fields.tm_sec, 2))"
+        return "\(date)T\(time).\(digits(parts.attoseconds / 1_000_000_000_000_000, 3))Z"
+    }
+}

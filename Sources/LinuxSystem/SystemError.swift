@@ -1,0 +1,36 @@
+public import SystemPackage
+
+/// A system call that failed, with what it was asked to do.
+public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The operation in the words of its man page: `open`, `write`, `clone3`.
+    public var operation: String
+    public var path: String?
+    /// What was to be written or sent.
+    public var value: String?
+    public var errno: Errno
+
+    public init(_ operation: String, path: String? = nil, value: String? = nil, errno: Errno) {
+        self.operation = operation
+        self.path = path
+        self.value = value
+        self.errno = errno
+    }
+
+    /// For example `write "200M" to memory.max: Invalid argument`.
+    public var description: String {
+        var text = operation
+        if let value { text += " \"\(value)\"" }
+        if let path { text += value == nil ? " \(path)" : " to \(path)" }
+        return text + ": \(errno)"
+    }
+}
+
+/// Turns the `-errno` of a CLinux function into a thrown error.
+func check<Result: SignedInteger>(
+    _ result: Result, _ operation: @autoclosure () -> String,
+    path: @autoclosure () -> String? = nil, value: @autoclosure () -> String? = nil
+) throws(SystemError) -> Result {
+    guard result < 0 else { return result }
+    throw SystemError(
+        operation(), path: path(), value: value(), errno: Errno(rawValue: CInt(-result)))
+}

@@ -1,0 +1,163 @@
+internal import CLinux
+internal import Glibc
+public import LinuxSystem
+internal import SystemPackage
+
+/// A cgroup, by an open descriptor of its directory: the only way to the
+/// cgroup filesystems. Names are resolved beneath it and through no symbolic
+/// link, so that a renamed or replaced path can redirect nothing.
+public struct CgroupDirectory: ~Copyable, Sendable {
+    public let descriptor: Descriptor
+    /// For messages; never used to open anything but the directory itself.
+    public let path: String
+
+    private init(_ descriptor: consuming Descriptor, path: String) {
+        self.descriptor = descriptor
+        self.path = path
+    }
+
+    enum Kind: Int64 {
+        case v2 = 0x6367_7270
+        case v1 = 0x0027_e0eb
+    }
+
+    /// - Throws: `ENOTSUP` when the path is not in a cgroup filesystem of this kind.
+    init(opening path: String, _ kind: Kind) throws(SystemError) {
+        let descriptor = try Descriptor(opening: path, O_RDONLY | O_DIRECTORY)
+        guard descriptor.filesystemType == kind.rawValue else {
+            throw SystemError("open", path: path, errno: .notSupported)
+        }
+        self.init(descriptor, path: path)
+    }
+
+    /// Takes over a descriptor that another process opened.
+    init(adopting rawValue: CInt, path: String) {
+        self.init(Descriptor(owning: rawValue), path: path)
+    }
+
+    static func isCgroup2(_ path: String) -> Bool {
+        (try? Descriptor(opening: path, O_RDONLY | O_DIRECTORY))?.filesystemType == Kind.v2.rawValue
+    }
+
+    func path(of name: String) -> String { path == "/" ? "/\(name)" : "\(path)/\(name)" }
+
+    public func duplicate() throws(SystemError) -> CgroupDirectory {
+        CgroupDirectory(try descriptor.duplicate(), path: path)
+    }
+
+    // MARK: Control files
+
+    public func open(_ file: String, _ flags: CInt) throws(SystemError) -> Descriptor {
+        let result = clinux_open_beneath(descriptor.rawValue, file, flags)
+        guard result >= 0 else {
+            throw SystemError("open", path: path(of: file), errno: Errno(rawValue: -result))
+        }
+        return Descriptor(owning: result)
+    }
+
+    /// The content without its final newline.
+    public func read(_ file: String) throws(SystemError) -> String {
+        var text = try open(file, O_RDONLY).readAll(path: path(of: file))
+        if text.last == "\n" { text.removeLast() }
+        return text
+    }
+
+    public func write(_ value: String, to file: String) throws(SystemError) {
+        let opened: Descriptor
+        do { opened = try open(file, O_WRONLY) } catch {
+            throw SystemError("write", path: path(of: file), value: value, errno: error.errno)
+        }
+        try opened.write(value, path: path(of: file))
+    }
+
+    public func has(_ file: String) -> Bool {
+        faccessat(descriptor.rawValue, file, F_OK, 0) == 0
+    }
+
+    // MARK: Children
+
+    public func openChild(_ name: String) throws(SystemError) -> CgroupDirectory {
+        CgroupDirectory(try open(name, O_RDONLY | O_DIRECTORY), path: path(of: name))
+    }
+
+    public func makeChild(_ name: String) throws(SystemError) {
+        guard mkdirat(descriptor.rawValue, name, 0o755) == 0 else {
+            throw SystemError("mkdir", path: path(of: name), errno: Errno(rawValue: errno))
+        }
+    }
+
+    /// Removes a child and all cgroups below it, leaf first. One that is gone is no error.
+    ///
+    /// - Throws: `EBUSY` while a process is left in any of them.
+    public func removeChild(_ name: String) throws(SystemError) {
+        let result = clinux_remove_cgroup(descriptor.rawValue, name)
+        guard result == 0 else {
+            throw SystemError("rmdir", path: path(of: name), errno: Errno(rawValue: -result))
+        }
+    }
+
+    /// The names of the cgroups directly below.
+    public func children() throws(SystemError) -> [String] {
+        // A descriptor of its own: reading moves the offset, which duplicates share.
+        let listing = clinux_open_beneath(descriptor.rawValue, ".", O_RDONLY | O_DIRECTORY)
+        guard listing >= 0, let stream = fdopendir(listing) else {
+            throw SystemError("opendir", path: path, errno: Errno(rawValue: errno))
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            guard entry.pointee.d_type == UInt8(DT_DIR) else { continue }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    /// Makes a child that nobody else can take for a leftover: its lock is held by whoever
+    /// holds a duplicate of the returned directory.
+    func makeLockedChild(_ name: String) throws(SystemError) -> CgroupDirectory {
+        // A sweep may find the new directory before it is locked, and remove it: make it again, and
+        // give the sweep time to finish, which on a busy machine may be a while.
+        for attempt in 0..<100 {
+            do { try makeChild(name) } catch  where error.errno == .fileExists {}
+            if let child = try? openChild(name), try child.descriptor.tryLock(), try isChild(child, named: name) {
+                return child
+            }
+            var pause = Poller()
+            _ = pause.wait(.milliseconds(attempt))
+        }
+        throw SystemError("flock", path: path(of: name), errno: .resourceTemporarilyUnavailable)
+    }
+
+    private func isChild(_ child: borrowing CgroupDirectory, named name: String) throws(SystemError) -> Bool {
+        guard let now = try? openChild(name) else { return false }
+        return try now.descriptor.identity() == child.descriptor.identity()
+    }
+
+    // MARK: Members
+
+    /// The processes directly in this cgroup, as pids of the caller's pid namespace (0: not visible in it).
+    public func processes() throws(SystemError) -> [ProcessID] {
+        try read("cgroup.procs").split(separator: "\n").compactMap { ProcessID($0) }
+    }
+
+    /// The processes in this cgroup and all below it.
+    public func allProcesses() -> [ProcessID] {
+        var result = (try? processes()) ?? []
+        for name in (try? children()) ?? [] {
+            if let child = try? openChild(name) { result += child.allProcesses() }
+        }
+        return result
+    }
+
+    /// Whether a manager has handed this cgroup over: systemd's mark on units with `Delegate=`.
+    var isMarkedDelegated: Bool {
+        var value: UInt8 = 0
+        let marks: [String] = ["user.delegate", "trusted.delegate"]
+        return marks.contains { mark in
+            fgetxattr(descriptor.rawValue, mark, &value, 1) == 1 && value == UInt8(ascii: "1")
+        }
+    }
+}

@@ -1,0 +1,103 @@
+public import LinuxSystem
+internal import SystemPackage
+
+/// Why a job's cgroup cannot be had as asked for. Each kind has a reason and a remedy of its own.
+public struct CgroupError: Error, Sendable, Equatable {
+    public enum Kind: Sendable, Equatable {
+        case noCgroup2
+        case kernelTooOld(release: String)
+        case readOnly(path: String)
+        case notDelegated(path: String)
+        /// Processes that are not cgrun's to move keep the parent from passing controllers on.
+        case busyParent(path: String, members: [String])
+        case controllerMissing(Controller, option: String, path: String, available: String)
+        /// A v1 controller that the caller may not make a child group in.
+        case legacyNotWritable(Controller, option: String, path: String)
+        /// A setting that v1 has no file for.
+        case legacyUnsupported(option: String, reason: String)
+        case knobMissing(file: String, option: String)
+        case notApplied(file: String, wanted: String, got: String, option: String)
+        /// The kernel takes no such value here.
+        case rejected(SystemError, option: String)
+        case parentNotFound(path: String)
+        case tooManyCgroups(path: String)
+        case system(SystemError)
+    }
+
+    public var kind: Kind
+
+    init(_ kind: Kind) { self.kind = kind }
+    init(_ error: SystemError) { kind = .system(error) }
+
+    /// What is in the way, in one line.
+    public var reason: String {
+        switch kind {
+        case .noCgroup2: "no cgroup v2 hierarchy is mounted on /sys/fs/cgroup or /sys/fs/cgroup/unified"
+        case .kernelTooOld(let release): "this kernel (\(release)) has no cgroup.kill"
+        case .readOnly(let path): "\(path) is mounted read-only"
+        case .notDelegated(let path): "no permission to make cgroups in \(path): it is not delegated to this user"
+        case .busyParent(let path, let members):
+            "\(path) cannot pass on its controllers while other processes are in it (\(members.joined(separator: ", ")))"
+        case .controllerMissing(let controller, let option, let path, let available):
+            "\(option) needs the \(controller.rawValue) controller, which \(path) does not have "
+                + "(it has: \(available.isEmpty ? "none" : available))"
+        case .legacyNotWritable(let controller, let option, let path):
+            "\(option) needs a child group of the v1 \(controller.rawValue) hierarchy, and \(path) is not writable"
+        case .legacyUnsupported(let option, let reason): "\(option) cannot be enforced by cgroup v1: \(reason)"
+        case .knobMissing(let file, let option): "\(option) needs \(file), which this kernel does not offer here"
+        case .notApplied(let file, let wanted, let got, let option):
+            "\(option): wrote \"\(wanted)\" to \(file), but it reads \"\(got)\""
+        case .rejected(let error, let option): "\(option): the kernel refuses to \(error)"
+        case .parentNotFound(let path): "there is no cgroup \(path)"
+        case .tooManyCgroups(let path):
+            "\(path) allows no more cgroups below it (cgroup.max.descendants or cgroup.max.depth)"
+        case .system(let error): error.description
+        }
+    }
+
+    /// What to do about it; `nil` when nothing general can be said.
+    public var remedy: String? {
+        switch kind {
+        case .noCgroup2: "mount cgroup2, or boot with systemd.unified_cgroup_hierarchy=1"
+        case .kernelTooOld: "use Linux 5.14 or later"
+        case .readOnly:
+            "give the container a writable cgroup filesystem, such as docker run --privileged --cgroupns=private"
+        case .notDelegated:
+            "run as root, in a unit with Delegate=yes, or name a cgroup of yours with --cgroup-parent"
+        case .busyParent:
+            "run in a unit with Delegate=yes, or name an empty cgroup with --cgroup-parent"
+        case .controllerMissing(let controller, _, let path, _):
+            "write +\(controller.rawValue) to cgroup.subtree_control of the cgroups above \(path), "
+                + "or delegate it there (Delegate=\(controller.rawValue))"
+        case .legacyNotWritable: "run as root, or boot with systemd.unified_cgroup_hierarchy=1"
+        case .legacyUnsupported: "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2"
+        case .knobMissing(let file, _):
+            file.contains("swap") || file.contains("memsw")
+                ? "boot with swapaccount=1, or turn swap off" : "use a later kernel"
+        case .notApplied(_, _, _, let option), .rejected(_, let option):
+            "give \(option) a value within what this machine and the cgroups above allow"
+        case .parentNotFound: "make it first, or give --cgroup-parent a path as in /proc/PID/cgroup"
+        case .tooManyCgroups: "raise the limit there, or end some jobs"
+        case .system: nil
+        }
+    }
+
+    /// The error of setting a limit.
+    static func setting(_ error: SystemError, _ file: String, option: String, in path: String) -> CgroupError {
+        switch error.errno {
+        case .noSuchFileOrDirectory: CgroupError(.knobMissing(file: file, option: option))
+        case .invalidArgument, .outOfRange: CgroupError(.rejected(error, option: option))
+        default: writing(error, in: path)
+        }
+    }
+
+    /// The error of making or writing something in `path`.
+    static func writing(_ error: SystemError, in path: String) -> CgroupError {
+        switch error.errno {
+        case .readOnlyFileSystem: CgroupError(.readOnly(path: path))
+        case .permissionDenied, .notPermitted: CgroupError(.notDelegated(path: path))
+        case .resourceTemporarilyUnavailable where error.operation == "mkdir": CgroupError(.tooManyCgroups(path: path))
+        default: CgroupError(error)
+        }
+    }
+}

@@ -1,0 +1,76 @@
+internal import LinuxSystem
+
+/// Where the hierarchies are, at the mount points that everybody uses.
+public struct CgroupLayout: Sendable, Equatable {
+    public enum Mode: String, Sendable {
+        /// cgroup2 with all controllers on /sys/fs/cgroup.
+        case unified
+        /// v1 controllers, with cgroup2 for tracking and killing beside them.
+        case hybrid
+    }
+
+    public var mode: Mode
+    /// Mount point of cgroup2.
+    public var mount: String
+    /// The caller's own cgroup in cgroup2, from the mount point on: `/user.slice/…`.
+    public var ownPath: String
+    /// The same for each v1 controller that is mounted and known here.
+    public var legacyPaths: [LegacyPath]
+
+    public struct LegacyPath: Sendable, Equatable {
+        public var controller: LegacyController
+        public var path: String
+    }
+
+    static let root = "/sys/fs/cgroup"
+
+    /// - Throws: `.noCgroup2` without cgroup2 on /sys/fs/cgroup or /sys/fs/cgroup/unified.
+    public static func current() throws(CgroupError) -> CgroupLayout {
+        let mode: Mode
+        let mount: String
+        if CgroupDirectory.isCgroup2(root) {
+            (mode, mount) = (.unified, root)
+        } else if CgroupDirectory.isCgroup2(root + "/unified") {
+            (mode, mount) = (.hybrid, root + "/unified")
+        } else {
+            throw CgroupError(.noCgroup2)
+        }
+        let text: String
+        do { text = try readTextFile("/proc/self/cgroup") } catch { throw CgroupError(error) }
+        guard var layout = CgroupLayout(mode, mount, parsing: text) else { throw CgroupError(.noCgroup2) }
+        if mode == .unified { layout.legacyPaths = [] }
+        return layout
+    }
+
+    /// - Parameter membership: the content of `/proc/self/cgroup`.
+    init?(_ mode: Mode, _ mount: String, parsing membership: String) {
+        self.mode = mode
+        self.mount = mount
+        var own: String?
+        var legacy: [LegacyPath] = []
+        for line in membership.split(separator: "\n") {
+            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            guard fields.count == 3 else { continue }
+            if fields[0] == "0", fields[1].isEmpty {
+                own = String(fields[2])
+            } else {
+                for name in fields[1].split(separator: ",") {
+                    if let controller = LegacyController(rawValue: String(name)) {
+                        legacy.append(LegacyPath(controller: controller, path: String(fields[2])))
+                    }
+                }
+            }
+        }
+        // A path that climbs is outside the cgroup namespace, and so of the mount.
+        guard let own, own.hasPrefix("/"), !own.hasPrefix("/..") else { return nil }
+        ownPath = own
+        legacyPaths = legacy
+    }
+
+    /// The directory that `path` (from the mount point on, or with it) stands for.
+    func absolute(_ path: String) -> String {
+        if path == mount || path.hasPrefix(mount + "/") { return path }
+        let relative = path.hasPrefix("/") ? String(path.dropFirst()) : path
+        return relative.isEmpty ? mount : "\(mount)/\(relative)"
+    }
+}

@@ -1,0 +1,173 @@
+internal import LinuxSystem
+internal import SystemPackage
+
+/// Where a job's cgroups will be: their parents, opened, and their common name.
+/// Nothing is made yet, so that a guard can be told before there is anything to lose.
+public struct CgroupSite: ~Copyable, Sendable {
+    public let layout: CgroupLayout
+    public let name: String
+    let parent: CgroupDirectory
+    let legacyParents: [LegacyParent]
+    public let limits: Limits
+
+    /// - Parameters:
+    ///   - parentPath: a cgroup as in `/proc/PID/cgroup`; `nil` for the caller's own.
+    ///   - name: from `JobName`.
+    /// - Throws: when a parent cannot be opened, or a limit cannot be expressed there.
+    public init(
+        _ layout: CgroupLayout, parentPath: String?, name: String, limits: Limits
+    ) throws(CgroupError) {
+        let path = layout.absolute(parentPath ?? Self.ownParent(layout.ownPath))
+        let legacyParents = layout.mode == .hybrid ? try LegacyParent.open(for: limits, in: layout) : []
+        let parent: CgroupDirectory
+        do { parent = try CgroupDirectory(opening: path, .v2) } catch {
+            throw error.errno == .noSuchFileOrDirectory || error.errno == .notSupported
+                ? CgroupError(.parentNotFound(path: path)) : CgroupError(error)
+        }
+        self.layout = layout
+        self.name = name
+        self.limits = limits
+        self.parent = parent
+        self.legacyParents = legacyParents
+    }
+
+    /// Out of the leaf that an earlier cgrun moved this process to.
+    private static func ownParent(_ own: String) -> String {
+        let suffix = "/" + JobName.leaf
+        guard own.hasSuffix(suffix) else { return own }
+        return own.count == suffix.count ? "/" : String(own.dropLast(suffix.count))
+    }
+
+    public var path: String { parent.path(of: name) }
+
+    // MARK: For the guard
+
+    /// The parents' descriptors, in the order of `tags`.
+    public var parentDescriptors: [CInt] {
+        [parent.descriptor.rawValue] + legacyParents.map { $0.directory.descriptor.rawValue }
+    }
+
+    public var tags: [UInt8] { [CgroupTag.unified] + legacyParents.map(\.controller.tag) }
+
+    // MARK: Planning
+
+    /// One step of what `create` does.
+    public struct Step: Sendable, Equatable {
+        public var path: String
+        /// `nil`: the directory is made.
+        public var value: String?
+    }
+
+    /// What `create` will do, in order.
+    public func steps() throws(CgroupError) -> [Step] {
+        var steps: [Step] = []
+        if layout.mode == .unified {
+            let missing = try Delegation.missingControllers(for: limits, in: parent)
+            if !missing.isEmpty {
+                steps.append(
+                    Step(path: parent.path(of: "cgroup.subtree_control"), value: Delegation.text(missing)))
+            }
+        }
+        steps.append(Step(path: path))
+        if layout.mode == .unified {
+            steps += limits.settings.map { Step(path: "\(path)/\($0.file)", value: $0.value) }
+        } else {
+            for legacy in legacyParents { steps += try legacy.steps(name: name, limits: limits) }
+        }
+        return steps
+    }
+
+    // MARK: Making
+
+    /// Makes the cgroups, writes the limits and reads each back.
+    ///
+    /// - Throws: why a limit cannot be enforced; nothing is left behind then.
+    public func create() throws(CgroupError) -> JobCgroup {
+        if layout.mode == .unified { try Delegation.enableControllers(for: limits, in: parent) }
+        let directory = try makeDirectory()
+        var groups: [LegacyGroup] = []
+        do throws(CgroupError) {
+            if layout.mode == .unified {
+                try Self.apply(limits, to: directory)
+            } else {
+                for legacy in legacyParents {
+                    groups.append(try legacy.makeGroup(name: name, limits: limits))
+                }
+            }
+            return try job(directory, groups)
+        } catch {
+            for group in groups { try? group.remove(name) }
+            try? parent.removeChild(name)
+            throw error
+        }
+    }
+
+    /// Finds out whether `create` would succeed, and leaves everything as it is: no controller is
+    /// enabled and no process moved, even where `create` would.
+    public func probe() throws(CgroupError) {
+        if layout.mode == .unified, !(try Delegation.missingControllers(for: limits, in: parent)).isEmpty {
+            try Delegation.checkEnabling(in: parent)
+            return
+        }
+        let cgroup = try create()
+        do { try cgroup.remove() } catch { throw CgroupError(error) }
+    }
+
+    private func makeDirectory() throws(CgroupError) -> CgroupDirectory {
+        do { return try parent.makeLockedChild(name) } catch {
+            throw CgroupError.writing(error, in: parent.path)
+        }
+    }
+
+    private func job(
+        _ directory: consuming CgroupDirectory, _ groups: [LegacyGroup]
+    ) throws(CgroupError) -> JobCgroup {
+        let parent: CgroupDirectory
+        do { parent = try self.parent.duplicate() } catch { throw CgroupError(error) }
+        return try JobCgroup(parent: parent, directory: directory, name: name, legacy: groups)
+    }
+
+    private static func apply(_ limits: Limits, to directory: borrowing CgroupDirectory) throws(CgroupError) {
+        for setting in limits.settings {
+            // Without swap there is nothing to pin, and kernels without swap accounting have no file for it.
+            if setting.file == "memory.swap.max", !directory.has(setting.file) {
+                guard setting.value == "0", !Machine.hasSwap else {
+                    throw CgroupError(.knobMissing(file: setting.file, option: setting.option))
+                }
+                continue
+            }
+            let got: String
+            do {
+                try directory.write(setting.value, to: setting.file)
+                got = try directory.read(setting.file)
+            } catch {
+                throw CgroupError.setting(error, setting.file, option: setting.option, in: directory.path)
+            }
+            guard CgroupSetting.isApplied(setting.value, readBack: got) else {
+                throw CgroupError(
+                    .notApplied(
+                        file: directory.path(of: setting.file), wanted: setting.value, got: got,
+                        option: setting.option))
+            }
+        }
+        try checkProcessors(limits, directory)
+    }
+
+    /// The kernel takes any `cpuset.cpus` and then uses what the cgroups above leave of it.
+    private static func checkProcessors(
+        _ limits: Limits, _ directory: borrowing CgroupDirectory
+    ) throws(CgroupError) {
+        guard let wanted = limits.cpuset else { return }
+        let effective = (try? directory.read("cpuset.cpus.effective")) ?? ""
+        guard effective != wanted.kernelText else { return }
+        throw CgroupError(
+            .notApplied(
+                file: directory.path(of: "cpuset.cpus.effective"), wanted: wanted.kernelText, got: effective,
+                option: "--cpuset"))
+    }
+}
+
+/// How the guard and the finisher tell a job's cgroups apart.
+enum CgroupTag {
+    static let unified = UInt8(ascii: "u")
+}

@@ -1,0 +1,131 @@
+internal import CLinux
+internal import Glibc
+public import LinuxSystem
+internal import SystemPackage
+
+/// The cgroup of one job, with everything that is needed to end it held open.
+///
+/// Whoever holds it holds its lock; a cgroup of cgrun's that nobody holds is a leftover.
+public struct JobCgroup: ~Copyable, Sendable {
+    public let name: String
+    let parent: CgroupDirectory
+    public let directory: CgroupDirectory
+    let killFile: Descriptor
+    /// `cgroup.events`; signals priority data when `populated` changes.
+    public let events: Descriptor
+    let legacy: [LegacyGroup]
+
+    init(
+        parent: consuming CgroupDirectory, directory: consuming CgroupDirectory, name: String,
+        legacy: [LegacyGroup]
+    ) throws(CgroupError) {
+        let killFile: Descriptor
+        do { killFile = try directory.open("cgroup.kill", O_WRONLY) } catch {
+            throw error.errno == .noSuchFileOrDirectory
+                ? CgroupError(.kernelTooOld(release: Machine.kernelRelease))
+                : CgroupError.writing(error, in: directory.path)
+        }
+        let events: Descriptor
+        do { events = try directory.open("cgroup.events", O_RDONLY) } catch { throw CgroupError(error) }
+        self.killFile = killFile
+        self.events = events
+        self.name = name
+        self.parent = parent
+        self.directory = directory
+        self.legacy = legacy
+    }
+
+    /// Takes over what a guard held.
+    ///
+    /// - Parameters:
+    ///   - tags: what each parent and directory is; the unified hierarchy first.
+    ///   - path: of the unified cgroup, for messages.
+    public init(
+        adopting name: String, path: String, tags: [UInt8], parents: [CInt], directories: [CInt]
+    ) throws(CgroupError) {
+        let parentPath = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
+        let groups = tags.indices.dropFirst().compactMap { index in
+            LegacyController(tag: tags[index]).map { controller in
+                LegacyGroup(
+                    controller,
+                    parent: CgroupDirectory(adopting: parents[index], path: controller.mount),
+                    directory: CgroupDirectory(
+                        adopting: directories[index], path: "\(controller.mount)/\(name)"))
+            }
+        }
+        try self.init(
+            parent: CgroupDirectory(adopting: parents[0], path: parentPath),
+            directory: CgroupDirectory(adopting: directories[0], path: path), name: name, legacy: groups)
+    }
+
+    public var path: String { directory.path }
+
+    /// The controllers that limit or account this job.
+    public var controllers: [String] {
+        if !legacy.isEmpty { return legacy.map(\.controller.rawValue) }
+        return ((try? directory.read("cgroup.controllers")) ?? "").split(separator: " ").map(String.init)
+    }
+
+    // MARK: For launching and for the guard
+
+    /// `tasks` files that the job's first process must enter before exec.
+    public func joinFiles() throws(CgroupError) -> JoinFiles {
+        JoinFiles(try legacy.map { group throws(CgroupError) in try group.openTasks() })
+    }
+
+    /// Descriptors that are open as long as this value lives.
+    public final class JoinFiles: Sendable {
+        private let files: [LegacyJoinFile]
+        init(_ files: [LegacyJoinFile]) { self.files = files }
+        public var rawValues: [CInt] { files.map { $0.descriptor.rawValue } }
+    }
+
+    /// `cgroup.kill` and `cgroup.events`, then the directory of each cgroup.
+    public var guardDescriptors: [CInt] {
+        [killFile.rawValue, events.rawValue, directory.descriptor.rawValue]
+            + legacy.map { $0.directory.descriptor.rawValue }
+    }
+
+    // MARK: Ending
+
+    /// Kills every process in the tree at once, forks in progress included (`cgroup.kill`, Linux 5.14).
+    ///
+    /// Returns before they are gone. A cgroup that is gone already is no error.
+    public func kill() throws(SystemError) {
+        do { try killFile.write("1", path: directory.path(of: "cgroup.kill")) } catch
+            where error.errno.rawValue == ENODEV
+        {}
+    }
+
+    /// Whether a process is left in the tree; zombies do not count.
+    public var isPopulated: Bool {
+        clinux_wait_until_empty(events.rawValue, 0) == 0
+    }
+
+    /// - Returns: `false` if a process was still there at the end of `bound`.
+    public func waitUntilEmpty(atMost bound: Duration) -> Bool {
+        clinux_wait_until_empty(events.rawValue, bound.nanoseconds) == 1
+    }
+
+    /// Kills the tree, waits for as long as that takes, and removes the cgroups. While this waits,
+    /// its lock keeps others from taking the job for a leftover.
+    public func outlast() {
+        for _ in 0..<3_000 {
+            repeat { try? kill() } while !waitUntilEmpty(atMost: .seconds(60))
+            if (try? remove()) != nil { return }
+            var pause = Poller()
+            _ = pause.wait(.milliseconds(10))
+        }
+    }
+
+    /// The processes in the tree, as far as this pid namespace shows them.
+    public var members: [ProcessID] { directory.allProcesses().filter { $0 > 0 } }
+
+    /// Removes the cgroups, leaf first, the locked one last. Ones that are gone are no error.
+    ///
+    /// - Throws: `EBUSY` while a process is left in any of them.
+    public func remove() throws(SystemError) {
+        for group in legacy { try group.remove(name) }
+        try parent.removeChild(name)
+    }
+}

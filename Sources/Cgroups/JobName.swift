@@ -1,0 +1,23 @@
+internal import LinuxSystem
+
+/// How cgrun's cgroups are called, so that a sweep can tell them from others'.
+public enum JobName {
+    static let prefix = "cgrun-"
+    /// Where cgrun moves processes that are in the way of passing controllers on.
+    static let leaf = "cgrun-leaf"
+    private static let digits = 16
+
+    /// A name that no other job has, for the job id that follows the prefix.
+    public static func make() -> (id: String, cgroup: String) {
+        let id = Machine.randomHexadecimal()
+        return (id, prefix + id)
+    }
+
+    static func isJob(_ name: some StringProtocol) -> Bool {
+        name.hasPrefix(prefix) && name.utf8.count == prefix.utf8.count + digits
+            && name.utf8.dropFirst(prefix.utf8.count).allSatisfy {
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                    || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
+            }
+    }
+}

@@ -1,0 +1,157 @@
+internal import LinuxSystem
+internal import SystemPackage
+
+/// What a job used and what happened to it, from its cgroup's files. `nil`: not available.
+public struct JobStatistics: Sendable, Equatable {
+    /// `memory.peak` (5.19), page cache included.
+    public var memoryPeakBytes: UInt64?
+    /// `memory.swap.peak` (6.5).
+    public var swapPeakBytes: UInt64?
+    /// `memory.events`: this cgroup and those below.
+    public var memoryEvents: EventCounts?
+    /// `memory.events.local` (5.2): this cgroup alone.
+    public var memoryEventsLocal: EventCounts?
+    /// `pids.peak` (6.1).
+    public var pidsPeak: UInt64?
+    /// `max` in `pids.events`: how many forks the limit refused.
+    public var pidsRefusedForks: UInt64?
+    /// `cpu.stat`, which accounts without the controller, too.
+    public var cpuUsageMicroseconds: UInt64?
+    public var cpuUserMicroseconds: UInt64?
+    public var cpuSystemMicroseconds: UInt64?
+    public var cpuThrottledMicroseconds: UInt64?
+    /// `io.stat`.
+    public var io: [DeviceIO]?
+    /// Totals of `memory.pressure`, `cpu.pressure`, `io.pressure` (4.20).
+    public var memoryPressure: Pressure?
+    public var cpuPressure: Pressure?
+    public var ioPressure: Pressure?
+
+    public struct DeviceIO: Sendable, Equatable {
+        /// `major:minor`.
+        public var device: String
+        public var readBytes: UInt64
+        public var writeBytes: UInt64
+    }
+
+    public struct Pressure: Sendable, Equatable {
+        /// Time during which some process waited for the resource, or all did.
+        public var someMicroseconds: UInt64
+        public var fullMicroseconds: UInt64?
+    }
+
+    public init() {}
+
+    static func deviceIO(_ text: String) -> [DeviceIO] {
+        text.split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: " ")
+            func value(_ key: String) -> UInt64 {
+                fields.first { $0.hasPrefix(key) }.flatMap { UInt64($0.dropFirst(key.count)) } ?? 0
+            }
+            guard let device = fields.first, device.contains(":") else { return nil }
+            return DeviceIO(
+                device: String(device), readBytes: value("rbytes="), writeBytes: value("wbytes="))
+        }
+    }
+
+    static func pressure(_ text: String) -> Pressure? {
+        var totals: [String: UInt64] = [:]
+        for line in text.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard let kind = fields.first, let total = fields.last, total.hasPrefix("total=") else { continue }
+            totals[String(kind)] = UInt64(total.dropFirst(6))
+        }
+        return totals["some"].map { Pressure(someMicroseconds: $0, fullMicroseconds: totals["full"]) }
+    }
+
+    // MARK: What a death can be told from
+
+    public var oomKills: UInt64 { memoryEvents?["oom_kill"] ?? 0 }
+}
+
+/// Lines of `key count`, as `memory.events` and `cpu.stat` have them. An array, because a
+/// dictionary's type costs more to set up than the few comparisons of a short life.
+public struct EventCounts: Sendable, Equatable {
+    public private(set) var entries: [Entry] = []
+
+    public struct Entry: Sendable, Equatable {
+        public var key: String
+        public var count: UInt64
+    }
+
+    public init() {}
+
+    public init(_ entries: [(String, UInt64)]) {
+        self.entries = entries.map { Entry(key: $0.0, count: $0.1) }
+    }
+
+    init(parsing text: String) {
+        for line in text.split(separator: "\n") {
+            guard let blank = line.firstIndex(of: " "), let count = UInt64(line[line.index(after: blank)...]) else {
+                continue
+            }
+            entries.append(Entry(key: String(line[..<blank]), count: count))
+        }
+    }
+
+    public subscript(key: String) -> UInt64? { entries.first { $0.key == key }?.count }
+}
+
+extension JobCgroup {
+    public enum Detail: Sendable {
+        /// Only what tells why a job died.
+        case death
+        case everything
+    }
+
+    /// Reads the files of the cgroup. Final only once the tree is empty, and gone with the cgroup.
+    public func statistics(_ detail: Detail = .everything) -> JobStatistics {
+        var result = JobStatistics()
+        func number(_ file: String) -> UInt64? { (try? directory.read(file)).flatMap { UInt64($0) } }
+        func counts(_ file: String) -> EventCounts? { (try? directory.read(file)).map(EventCounts.init(parsing:)) }
+
+        if legacy.isEmpty {
+            result.memoryEvents = counts("memory.events")
+            result.memoryEventsLocal = counts("memory.events.local")
+            result.memoryPeakBytes = number("memory.peak")
+            result.pidsRefusedForks = counts("pids.events")?["max"]
+            result.pidsPeak = number("pids.peak")
+        }
+        if detail == .everything {
+            let cpu = counts("cpu.stat")
+            result.cpuUsageMicroseconds = cpu?["usage_usec"]
+            result.cpuUserMicroseconds = cpu?["user_usec"]
+            result.cpuSystemMicroseconds = cpu?["system_usec"]
+            result.cpuThrottledMicroseconds = cpu?["throttled_usec"]
+            result.swapPeakBytes = number("memory.swap.peak")
+            result.io = (try? directory.read("io.stat")).map(JobStatistics.deviceIO)
+            func pressure(_ file: String) -> JobStatistics.Pressure? {
+                (try? directory.read(file)).flatMap(JobStatistics.pressure)
+            }
+            result.memoryPressure = pressure("memory.pressure")
+            result.cpuPressure = pressure("cpu.pressure")
+            result.ioPressure = pressure("io.pressure")
+        }
+        for group in legacy { group.addStatistics(to: &result) }
+        return result
+    }
+
+    /// The nearest cgroup above the job with a memory limit of its own, as `path: bytes`.
+    public var limitedAncestor: String? {
+        var path = Substring(directory.path)
+        while let slash = path.lastIndex(of: "/"), slash > path.startIndex {
+            path = path[..<slash]
+            guard let above = try? CgroupDirectory(opening: String(path), .v2) else { return nil }
+            if let limit = try? above.read("memory.max"), limit != "max" { return "\(path): \(limit)" }
+        }
+        return nil
+    }
+
+    /// CPU time that the whole tree has used so far.
+    public var cpuTime: Duration? {
+        guard let text = try? directory.read("cpu.stat"),
+            let used = EventCounts(parsing: text)["usage_usec"]
+        else { return nil }
+        return .microseconds(Int64(clamping: used))
+    }
+}

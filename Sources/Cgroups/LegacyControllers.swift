@@ -1,0 +1,264 @@
+internal import CLinux
+internal import Glibc
+internal import LinuxSystem
+internal import SystemPackage
+
+// Everything that cgroup v1 needs: on hybrid machines the unified hierarchy
+// tracks and kills, and these child groups, nested under the caller's own v1
+// groups, limit. To drop hybrid support, delete this file and follow the compiler.
+
+/// A v1 controller that has a v2 limit to stand in for.
+public enum LegacyController: String, Sendable, CaseIterable {
+    case memory, pids, cpu, cpuset
+
+    var tag: UInt8 {
+        switch self {
+        case .memory: UInt8(ascii: "m")
+        case .pids: UInt8(ascii: "p")
+        case .cpu: UInt8(ascii: "c")
+        case .cpuset: UInt8(ascii: "s")
+        }
+    }
+
+    init?(tag: UInt8) {
+        guard let controller = Self.allCases.first(where: { $0.tag == tag }) else { return nil }
+        self = controller
+    }
+
+    var mount: String { "\(CgroupLayout.root)/\(rawValue)" }
+    var modern: Controller { Controller(rawValue: rawValue)! }
+}
+
+/// One value for one v1 file.
+struct LegacySetting {
+    var file: String
+    var value: String
+    var option: String
+}
+
+/// The caller's own group in one v1 hierarchy.
+final class LegacyParent: Sendable {
+    let controller: LegacyController
+    let directory: CgroupDirectory
+    private let option: String
+
+    private init(_ controller: LegacyController, _ directory: consuming CgroupDirectory, option: String) {
+        self.controller = controller
+        self.directory = directory
+        self.option = option
+    }
+
+    /// The hierarchies that these limits need.
+    static func open(for limits: Limits, in layout: CgroupLayout) throws(CgroupError) -> [LegacyParent] {
+        var parents: [LegacyParent] = []
+        for controller in LegacyController.allCases {
+            guard let first = limits.settings.first(where: { $0.controller == controller.modern }) else { continue }
+            parents.append(try open(controller, in: layout, option: first.option))
+            _ = try parents.last?.settings(for: limits)
+        }
+        return parents
+    }
+
+    private static func open(
+        _ controller: LegacyController, in layout: CgroupLayout, option: String
+    ) throws(CgroupError) -> LegacyParent {
+        guard let own = layout.legacyPaths.first(where: { $0.controller == controller })?.path else {
+            throw CgroupError(
+                .controllerMissing(
+                    controller.modern, option: option, path: CgroupLayout.root,
+                    available: layout.legacyPaths.map(\.controller.rawValue).sorted().joined(separator: " ")))
+        }
+        let path = own == "/" ? controller.mount : controller.mount + own
+        do { return LegacyParent(controller, try CgroupDirectory(opening: path, .v1), option: option) } catch {
+            throw CgroupError(error)
+        }
+    }
+
+    /// The parents that exist, whatever the limits: where leftovers may be.
+    static func all(in layout: CgroupLayout) -> [LegacyParent] {
+        LegacyController.allCases.compactMap { try? open($0, in: layout, option: "") }
+    }
+
+    /// The v1 spelling of what concerns this controller, in the order of writing.
+    private func settings(for limits: Limits) throws(CgroupError) -> [LegacySetting] {
+        switch controller {
+        case .memory: try memorySettings(limits)
+        case .pids:
+            limits.pidsMax.map { [LegacySetting(file: "pids.max", value: $0.kernelText, option: "--pids")] } ?? []
+        case .cpu: Self.cpuSettings(limits)
+        case .cpuset: cpusetSettings(limits)
+        }
+    }
+
+    private func memorySettings(_ limits: Limits) throws(CgroupError) -> [LegacySetting] {
+        if limits.memoryHigh?.value != nil {
+            throw CgroupError(
+                .legacyUnsupported(option: "--mem-high", reason: "its soft limit does not slow a job down"))
+        }
+        guard let memory = limits.memoryMax?.value else {
+            guard limits.swapMax?.value == nil else {
+                throw CgroupError(
+                    .legacyUnsupported(option: "--swap", reason: "it limits memory and swap together; give --mem, too"))
+            }
+            return []
+        }
+        var settings = [LegacySetting(file: "memory.limit_in_bytes", value: String(memory.bytes), option: "--mem")]
+        if let swap = limits.effectiveSwapMax?.value {
+            let both = memory.bytes.addingReportingOverflow(swap.bytes)
+            let file = "memory.memsw.limit_in_bytes"
+            let option = limits.swapMax == nil ? "--mem" : "--swap"
+            if directory.has(file) {
+                settings.append(
+                    LegacySetting(
+                        file: file, value: String(both.overflow ? UInt64(Int64.max) : both.partialValue),
+                        option: option))
+            } else if swap.bytes > 0 || Machine.hasSwap {
+                throw CgroupError(.knobMissing(file: file, option: option))
+            }
+        }
+        return settings
+    }
+
+    private static func cpuSettings(_ limits: Limits) -> [LegacySetting] {
+        var settings: [LegacySetting] = []
+        if let bandwidth = limits.cpuMax?.value {
+            settings.append(
+                LegacySetting(
+                    file: "cpu.cfs_period_us", value: String(CPUBandwidth.periodMicroseconds), option: "--cpu"))
+            settings.append(
+                LegacySetting(
+                    file: "cpu.cfs_quota_us", value: String(bandwidth.quotaMicroseconds), option: "--cpu"))
+        }
+        if let weight = limits.cpuWeight {
+            // 100 in v2 is 1024 in v1.
+            settings.append(
+                LegacySetting(
+                    file: "cpu.shares", value: String(max(2, weight.value * 1024 / 100)), option: "--cpu-weight"))
+        }
+        return settings
+    }
+
+    private func cpusetSettings(_ limits: Limits) -> [LegacySetting] {
+        guard let cpuset = limits.cpuset else { return [] }
+        // A v1 cpuset takes no process before it has memory nodes.
+        let nodes = (try? directory.read("cpuset.effective_mems")) ?? "0"
+        return [
+            LegacySetting(file: "cpuset.mems", value: nodes, option: "--cpuset"),
+            LegacySetting(file: "cpuset.cpus", value: cpuset.kernelText, option: "--cpuset"),
+        ]
+    }
+
+    func steps(name: String, limits: Limits) throws(CgroupError) -> [CgroupSite.Step] {
+        let path = directory.path(of: name)
+        return [CgroupSite.Step(path: path)]
+            + (try settings(for: limits)).map { CgroupSite.Step(path: "\(path)/\($0.file)", value: $0.value) }
+    }
+
+    func makeGroup(name: String, limits: Limits) throws(CgroupError) -> LegacyGroup {
+        let group: LegacyGroup
+        do {
+            group = LegacyGroup(
+                controller, parent: try directory.duplicate(), directory: try directory.makeLockedChild(name))
+        } catch {
+            switch error.errno {
+            case .permissionDenied, .notPermitted:
+                throw CgroupError(.legacyNotWritable(controller.modern, option: option, path: directory.path))
+            default: throw CgroupError.writing(error, in: directory.path)
+            }
+        }
+        do {
+            for setting in try settings(for: limits) { try group.apply(setting) }
+            return group
+        } catch {
+            try? group.remove(name)
+            throw error
+        }
+    }
+}
+
+/// A job's group in one v1 hierarchy.
+final class LegacyGroup: Sendable {
+    let controller: LegacyController
+    let directory: CgroupDirectory
+    private let parent: CgroupDirectory
+
+    init(
+        _ controller: LegacyController, parent: consuming CgroupDirectory, directory: consuming CgroupDirectory
+    ) {
+        self.controller = controller
+        self.parent = parent
+        self.directory = directory
+    }
+
+    func apply(_ setting: LegacySetting) throws(CgroupError) {
+        let got: String
+        do {
+            try directory.write(setting.value, to: setting.file)
+            got = try directory.read(setting.file)
+        } catch {
+            // The v1 cpuset says EACCES for processors that its parent does not have.
+            throw setting.file == "cpuset.cpus" && error.errno == .permissionDenied
+                ? CgroupError(.rejected(error, option: setting.option))
+                : CgroupError.setting(error, setting.file, option: setting.option, in: directory.path)
+        }
+        guard CgroupSetting.isApplied(setting.value, readBack: got) else {
+            throw CgroupError(
+                .notApplied(
+                    file: directory.path(of: setting.file), wanted: setting.value, got: got,
+                    option: setting.option))
+        }
+    }
+
+    /// `tasks` rather than `cgroup.procs`: a single thread that moves itself needs no lock over all forks.
+    func openTasks() throws(CgroupError) -> LegacyJoinFile {
+        do { return LegacyJoinFile(try directory.open("tasks", O_WRONLY)) } catch { throw CgroupError(error) }
+    }
+
+    func remove(_ name: String) throws(SystemError) { try parent.removeChild(name) }
+
+    // MARK: Statistics
+
+    func addStatistics(to statistics: inout JobStatistics) {
+        func number(_ file: String) -> UInt64? { (try? directory.read(file)).flatMap { UInt64($0) } }
+        func counts(_ file: String) -> EventCounts {
+            (try? directory.read(file)).map(EventCounts.init(parsing:)) ?? EventCounts()
+        }
+        switch controller {
+        case .memory:
+            statistics.memoryPeakBytes = number("memory.max_usage_in_bytes")
+            // v1 counts kills in the group alone. (Its failcnt stays at 0 on recent kernels.)
+            let kills = counts("memory.oom_control")["oom_kill"] ?? 0
+            statistics.memoryEvents = EventCounts([("oom_kill", kills)])
+            statistics.memoryEventsLocal = statistics.memoryEvents
+        case .pids:
+            statistics.pidsPeak = number("pids.peak")
+            statistics.pidsRefusedForks = counts("pids.events")["max"]
+        case .cpu:
+            statistics.cpuThrottledMicroseconds = counts("cpu.stat")["throttled_time"].map { $0 / 1_000 }
+        case .cpuset: break
+        }
+    }
+}
+
+/// An open `tasks` file.
+final class LegacyJoinFile: Sendable {
+    let descriptor: Descriptor
+    init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+}
+
+extension CgroupDirectory {
+    /// Kills what is in a v1 group, which has no `cgroup.kill`: each process by pidfd, and only
+    /// if it is still a member once the pidfd is held.
+    func killLegacyMembers() {
+        for _ in 0..<1_000 {
+            let members = allProcesses().filter { $0 > 0 }
+            if members.isEmpty { return }
+            for pid in members {
+                guard let process = try? ProcessDescriptor(pid: pid), allProcesses().contains(pid) else { continue }
+                try? process.send(.kill)
+            }
+            var pause = Poller()
+            _ = pause.wait(.milliseconds(2))
+        }
+    }
+}

@@ -1,0 +1,85 @@
+internal import LinuxSystem
+
+/// What a job may use. `nil` leaves a resource alone; `.max` asks for its accounting without a limit.
+public struct Limits: Equatable, Sendable {
+    /// `memory.max`, for the whole tree.
+    public var memoryMax: Ceiling<ByteCount>?
+    /// `memory.high`: above it the kernel reclaims and slows down, but does not kill.
+    public var memoryHigh: Ceiling<ByteCount>?
+    /// `memory.swap.max`. Pinned to 0 by `memoryMax` unless it is given, since a
+    /// limit on memory alone only moves the job into swap.
+    public var swapMax: Ceiling<ByteCount>?
+    /// `pids.max`. Threads count.
+    public var pidsMax: Ceiling<Int>?
+    /// `cpu.max`.
+    public var cpuMax: Ceiling<CPUBandwidth>?
+    /// `cpu.weight`.
+    public var cpuWeight: CPUWeight?
+    /// `cpuset.cpus`.
+    public var cpuset: CPUSet?
+
+    public init() {}
+
+    /// `swapMax`, or the 0 that a memory limit implies.
+    public var effectiveSwapMax: Ceiling<ByteCount>? {
+        swapMax ?? (memoryMax?.value == nil ? nil : .value(ByteCount(0)))
+    }
+
+    /// What to write, in order.
+    public var settings: [CgroupSetting] {
+        var result: [CgroupSetting] = []
+        if let cpuset {
+            result.append(CgroupSetting(.cpuset, "cpuset.cpus", cpuset.kernelText, option: "--cpuset"))
+        }
+        if let memoryHigh {
+            result.append(CgroupSetting(.memory, "memory.high", memoryHigh.kernelText, option: "--mem-high"))
+        }
+        if let memoryMax {
+            result.append(CgroupSetting(.memory, "memory.max", memoryMax.kernelText, option: "--mem"))
+        }
+        if let swap = effectiveSwapMax {
+            result.append(
+                CgroupSetting(
+                    .memory, "memory.swap.max", swap.kernelText, option: swapMax == nil ? "--mem" : "--swap"))
+        }
+        if let pidsMax {
+            result.append(CgroupSetting(.pids, "pids.max", pidsMax.kernelText, option: "--pids"))
+        }
+        if let cpuMax {
+            result.append(CgroupSetting(.cpu, "cpu.max", cpuMax.kernelText, option: "--cpu"))
+        }
+        if let cpuWeight {
+            result.append(CgroupSetting(.cpu, "cpu.weight", String(cpuWeight.value), option: "--cpu-weight"))
+        }
+        return result
+    }
+}
+
+/// A cgroup v2 controller.
+public enum Controller: String, Sendable, CaseIterable {
+    case cpuset, cpu, io, memory, pids
+}
+
+/// One value for one control file, in the terms of cgroup v2.
+public struct CgroupSetting: Equatable, Sendable {
+    public var controller: Controller
+    public var file: String
+    public var value: String
+    /// The option that asked for it.
+    public var option: String
+
+    init(_ controller: Controller, _ file: String, _ value: String, option: String) {
+        self.controller = controller
+        self.file = file
+        self.value = value
+        self.option = option
+    }
+
+    /// Whether the kernel took the value. It keeps memory in whole pages, rounded down.
+    static func isApplied(_ value: String, readBack: String) -> Bool {
+        if value == readBack { return true }
+        guard let wanted = UInt64(value), let got = UInt64(readBack) else { return false }
+        let page = UInt64(Machine.pageSize)
+        return got == wanted / page * page
+    }
+}

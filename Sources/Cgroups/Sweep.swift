@@ -1,0 +1,101 @@
+public import LinuxSystem
+
+/// Finding and ending what launchers left that died together with their guard.
+///
+/// A job's cgroup is locked by whoever looks after it, and the kernel drops the
+/// lock with the last of them. So a cgroup that can be locked is nobody's;
+/// one that cannot be is alive, and is never touched.
+public enum Sweep {
+    public struct Leftover: Sendable, Equatable {
+        public var path: String
+        /// The processes that were found in it.
+        public var processes: [Process]
+        /// Why it could not be removed.
+        public var failure: String?
+
+        /// The path and the processes.
+        public var text: String {
+            let found = processes.map { "\($0.pid) \($0.command)" }.joined(separator: ", ")
+            return found.isEmpty ? path : "\(path) with \(found)"
+        }
+
+        public struct Process: Sendable, Equatable {
+            public var pid: ProcessID
+            public var command: String
+        }
+    }
+
+    /// Sweeps the leftovers beside a job that is about to start.
+    public static func siblings(of site: borrowing CgroupSite) -> [Leftover] {
+        var found = sweep(site.parent, isLegacy: false, recursively: false, dryRun: false)
+        // A job's unified cgroup goes last; without one there are no v1 groups of it either.
+        guard !found.isEmpty, site.layout.mode == .hybrid else { return found }
+        for legacy in LegacyParent.all(in: site.layout) {
+            found += sweep(legacy.directory, isLegacy: true, recursively: false, dryRun: false)
+        }
+        return found
+    }
+
+    /// Sweeps every hierarchy from its mount point on.
+    ///
+    /// - Parameter dryRun: only tell what would be killed and removed.
+    public static func everywhere(in layout: CgroupLayout, dryRun: Bool) throws(CgroupError) -> [Leftover] {
+        do {
+            var found = sweep(
+                try CgroupDirectory(opening: layout.mount, .v2), isLegacy: false, recursively: true, dryRun: dryRun)
+            for controller in layout.legacyPaths.map(\.controller) {
+                found += sweep(
+                    try CgroupDirectory(opening: controller.mount, .v1), isLegacy: true, recursively: true,
+                    dryRun: dryRun)
+            }
+            return found
+        } catch { throw CgroupError(error) }
+    }
+
+    private static func sweep(
+        _ parent: borrowing CgroupDirectory, isLegacy: Bool, recursively: Bool, dryRun: Bool
+    ) -> [Leftover] {
+        var found: [Leftover] = []
+        for name in (try? parent.children()) ?? [] {
+            if JobName.isJob(name), let leftover = end(name, in: parent, isLegacy: isLegacy, dryRun: dryRun) {
+                found.append(leftover)
+            } else if recursively, let child = try? parent.openChild(name) {
+                found += sweep(child, isLegacy: isLegacy, recursively: true, dryRun: dryRun)
+            }
+        }
+        return found
+    }
+
+    /// - Returns: `nil` if somebody looks after this cgroup, or if the caller is in it.
+    private static func end(
+        _ name: String, in parent: borrowing CgroupDirectory, isLegacy: Bool, dryRun: Bool
+    ) -> Leftover? {
+        guard let child = try? parent.openChild(name), (try? child.descriptor.tryLock()) == true else { return nil }
+        let members = child.allProcesses()
+        guard !members.contains(ThisProcess.id) else { return nil }
+        var leftover = Leftover(
+            path: child.path,
+            processes: members.filter { $0 > 0 }.map {
+                Leftover.Process(pid: $0, command: ProcessTable.commandName($0) ?? "?")
+            })
+        guard !dryRun else { return leftover }
+        do {
+            if isLegacy {
+                child.killLegacyMembers()
+                try parent.removeChild(name)
+            } else {
+                let job = try JobCgroup(parent: try parent.duplicate(), directory: child, name: name, legacy: [])
+                try job.kill()
+                _ = job.waitUntilEmpty(atMost: .seconds(5))
+                try job.remove()
+            }
+        } catch let error as SystemError {
+            leftover.failure = error.description
+        } catch let error as CgroupError {
+            leftover.failure = error.reason
+        } catch {
+            leftover.failure = "\(error)"
+        }
+        return leftover
+    }
+}

@@ -1,0 +1,101 @@
+public import Cgroups
+internal import LinuxSystem
+
+extension Job {
+    /// Ends what is left of the tree, reads all statistics, removes the cgroups and dismisses the guard.
+    ///
+    /// - Parameter deliver: gets the report while the guard still stands by, so that a report which
+    ///   was asked for is written even if this process is killed now.
+    /// - Returns: the report.
+    public consuming func finish<Failure: Error>(
+        detail: JobCgroup.Detail = .everything, _ deliver: (Report) throws(Failure) -> Void
+    ) throws(Failure) -> Report {
+        var report = conclude(detail)
+        do {
+            try deliver(report)
+        } catch {
+            release(&report)
+            throw error
+        }
+        release(&report)
+        return report
+    }
+
+    private mutating func conclude(_ detail: JobCgroup.Detail) -> Report {
+        var outcome = TreeEnd.bring(about: cgroup, of: id, commandEnded: state.status != nil)
+        if let killed = state.killedAt {
+            outcome.emptyAfter = .now - killed
+            outcome.wroteKill = true
+        }
+        var report = report
+        report.containment.controllers = cgroup.controllers
+        report.containment.joinedBeforeExec = joinedLate
+        report.containment.guardsReplaced = state.guardsReplaced
+        report.endedAt = Timestamp.now.text
+        report.wallSeconds = ((state.endedAt ?? .now) - state.startedAt).seconds
+        report.describe(state.stop)
+
+        var facts = Diagnosis.Facts()
+        facts.status = state.status
+        facts.stop = state.stop?.reason
+        facts.signals = state.signals
+        facts.failsOnOOM = spec.failsOnOOM
+        report.conclude(facts, outcome, cgroup, detail)
+        outcome.remove(cgroup)
+        return report
+    }
+
+    /// Lets go of a tree that is gone. One that is not stays under its guard, which waits for it and cleans up.
+    private consuming func release(_ report: inout Report) {
+        guard let guardian = guardian.take() else { return }
+        if report.unkillable.isEmpty {
+            guardian.dismiss()
+        } else {
+            guardian.abandon()
+        }
+    }
+}
+
+/// The last steps of every tree, after a normal end and after a loss.
+struct TreeEnd {
+    var strays: [Report.ProcessInfo] = []
+    var unkillable: [Report.ProcessInfo] = []
+    var wroteKill = false
+    var emptyAfter: Duration = .zero
+
+    /// Kills whatever is left and waits until the tree is empty, within bounds.
+    ///
+    /// - Parameter commandEnded: then those that are left are strays.
+    static func bring(about cgroup: borrowing JobCgroup, of id: String, commandEnded: Bool) -> TreeEnd {
+        var end = TreeEnd()
+        let start = BootTime.now
+        while cgroup.isPopulated {
+            let members = cgroup.members
+            if commandEnded, end.strays.isEmpty { end.strays = describe(members) }
+            if !members.isEmpty { end.wroteKill = true }
+            try? cgroup.kill()
+            if !cgroup.waitUntilEmpty(atMost: Job.patienceAfterKill) {
+                end.unkillable = describe(cgroup.members)
+                break
+            }
+        }
+        end.emptyAfter = .now - start
+        return end
+    }
+
+    private static func describe(_ pids: [ProcessID]) -> [Report.ProcessInfo] {
+        // A snapshot of a fork bomb need not be complete to be understood.
+        pids.prefix(1_000).map { Report.ProcessInfo(pid: $0, comm: ProcessTable.commandName($0) ?? "?") }
+    }
+
+    /// Removes the cgroups; what cannot be removed now is the guard's or the next sweep's.
+    func remove(_ cgroup: borrowing JobCgroup) {
+        guard unkillable.isEmpty else { return }
+        // The last processes may be on their way out of the v1 groups still.
+        for _ in 0..<1_000 {
+            if (try? cgroup.remove()) != nil { return }
+            var pause = Poller()
+            _ = pause.wait(.milliseconds(1))
+        }
+    }
+}

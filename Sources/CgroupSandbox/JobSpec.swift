@@ -1,0 +1,77 @@
+public import Cgroups
+public import LinuxSystem
+
+/// What to run, within what limits, and how to end it.
+public struct JobSpec: Sendable {
+    /// The command and its arguments, byte for byte. A command without `/` is looked up in `PATH`.
+    public var arguments: [ByteString]
+    /// `NAME=value` each. `CGRUN_JOB_ID` is added.
+    public var environment: [ByteString]
+    /// `nil` keeps the caller's.
+    public var workingDirectory: ByteString?
+    /// `nil` keeps the caller's.
+    public var credentials: Credentials?
+    /// Whether the job gets no descriptor above 2.
+    public var closesDescriptors = false
+    /// The mask that the command starts with: nothing blocked, whatever the calling thread blocks.
+    public var signalMask = SignalSet()
+
+    public var limits = Limits()
+    /// Wall clock time, suspend included; then the job is stopped.
+    public var timeout: Duration?
+    /// CPU time of the whole tree; then the job is stopped. Checked often enough to overshoot by
+    /// little, but it is a limit that is watched, not one that the kernel enforces.
+    public var cpuTimeout: Duration?
+    /// The first signal at a stop or a timeout, to the command alone.
+    public var stopSignal = Signal.terminate
+    /// Between the stop signal and `cgroup.kill`.
+    public var grace = Duration.seconds(5)
+    /// Whether the job dies when the process that started this one is gone.
+    public var diesWithParent = true
+    public var manager = ManagerChoice.auto
+    /// A cgroup as in `/proc/PID/cgroup`, to nest the job's in; `nil` is the caller's own.
+    public var cgroupParent: String?
+    /// Whether an OOM kill anywhere in the tree fails a job whose command exits with 0.
+    public var failsOnOOM = false
+
+    /// - Parameter arguments: at least the command.
+    public init(_ arguments: [ByteString]) {
+        self.arguments = arguments
+        environment = ThisProcess.environment
+    }
+
+    /// Sets a variable for the job, in place of one of the same name.
+    public mutating func setEnvironment(_ assignment: ByteString) {
+        removeEnvironment(assignment.bytes.prefix { $0 != UInt8(ascii: "=") })
+        environment.append(assignment)
+    }
+
+    private mutating func removeEnvironment(_ name: ArraySlice<UInt8>) {
+        let prefix = name + [UInt8(ascii: "=")]
+        environment.removeAll { $0.bytes.starts(with: prefix) }
+    }
+
+    func environmentValue(_ name: String) -> ArraySlice<UInt8>? {
+        let prefix = Array(name.utf8) + [UInt8(ascii: "=")]
+        return environment.first { $0.bytes.starts(with: prefix) }?.bytes.dropFirst(prefix.count)
+    }
+}
+
+/// Who makes the job's cgroup. The only place that chooses is `resolved()`.
+public enum ManagerChoice: String, Sendable, CaseIterable {
+    case auto
+    case systemd
+    case cgroupfs
+
+    /// - Throws: for managers that this version cannot offer, rather than using another one.
+    func resolved() throws(LaunchError) -> (manager: ManagerChoice, reason: String) {
+        switch self {
+        case .cgroupfs: return (.cgroupfs, "asked for")
+        case .auto: return (.cgroupfs, "the only manager of this version")
+        case .systemd:
+            throw LaunchError(
+                .setup, "--cgroup-manager systemd: this version has no systemd manager",
+                remedy: "use --cgroup-manager cgroupfs")
+        }
+    }
+}

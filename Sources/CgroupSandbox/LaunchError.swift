@@ -1,0 +1,80 @@
+public import Cgroups
+internal import LinuxSystem
+internal import SystemPackage
+
+/// Why a job did not start. Nothing of it is left.
+public struct LaunchError: Error, Sendable, Equatable {
+    public enum Kind: Sendable, Equatable {
+        /// The cgroup, a limit, the guard or another part of the sandbox could not be had.
+        case setup
+        /// The command was not found.
+        case notFound
+        /// The command was found, but could not be executed.
+        case notExecutable
+        /// The process that started this one was gone before the job could start.
+        case parentLost
+    }
+
+    public var kind: Kind
+    public var reason: String
+    public var remedy: String?
+    /// The system call that failed, for programs.
+    public var evidence: [Report.Evidence] = []
+
+    public init(_ kind: Kind, _ reason: String, remedy: String? = nil) {
+        self.kind = kind
+        self.reason = reason
+        self.remedy = remedy
+    }
+
+    public init(_ error: CgroupError) {
+        self.init(.setup, error.reason, remedy: error.remedy)
+    }
+
+    init(_ error: SystemError) { self.init(.setup, error.description) }
+
+    init(_ error: SpawnError, command: String) {
+        switch error.stage {
+        case .exec where error.system.errno == .noSuchFileOrDirectory && isExecutable(error.system.path ?? ""):
+            self.init(
+                .notExecutable, "\(command): cannot execute: the interpreter that its first line names is missing",
+                remedy: "install it, or correct the line after #!")
+        case .exec where error.system.errno == .noSuchFileOrDirectory:
+            self.init(.notFound, "\(command): command not found")
+        case .exec:
+            self.init(.notExecutable, "\(command): cannot execute: \(error.system.errno)")
+        case .workingDirectory:
+            self.init(.setup, "--working-directory: \(error.system)")
+        case .credentials:
+            self.init(.setup, "--uid, --gid: \(error.system)", remedy: "only root may change users")
+        case .join(let index):
+            self.init(
+                .setup,
+                "cannot enter the \(index < 0 ? "job's cgroup" : "v1 group"): \(error.system.errno)",
+                remedy: "the caller must be allowed to write cgroup.procs of the job's cgroup and of its parent")
+        default:
+            self.init(.setup, error.system.description)
+        }
+        let errno = error.system.errno
+        evidence = [Report.Evidence(source: error.system.operation, value: "errno \(errno.rawValue): \(errno)")]
+    }
+
+    public var exitCode: CInt {
+        switch kind {
+        case .setup, .parentLost: 125
+        case .notExecutable: 126
+        case .notFound: 127
+        }
+    }
+
+    var cause: Report.Cause {
+        switch kind {
+        case .setup: .setupError
+        case .parentLost: .parentLost
+        case .notFound, .notExecutable: .execError
+        }
+    }
+
+    /// Reason and remedy in one line.
+    public var message: String { remedy.map { "\(reason); \($0)" } ?? reason }
+}

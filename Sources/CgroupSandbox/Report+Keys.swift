@@ -1,0 +1,92 @@
+// The names of the fields in JSON, which are the schema: they change only with `schema`.
+
+extension Report {
+    enum CodingKeys: String, CodingKey {
+        case schema, argv, cwd, uid, host, containment, result, signal, cause, confidence, evidence, error
+        case limits, memory, pids, cpu, io, pressure, termination, strays, unkillable, unavailable
+        case jobID = "job_id"
+        case bootID = "boot_id"
+        case startedAt = "started_at"
+        case endedAt = "ended_at"
+        case wallSeconds = "wall_seconds"
+        case exitCode = "exit_code"
+        case coreDumped = "core_dumped"
+        case launcherExitCode = "launcher_exit_code"
+        case oomInTree = "oom_in_tree"
+        case straysKilled = "strays_killed"
+        case escapeDetected = "escape_detected"
+    }
+}
+
+extension Report.Containment {
+    enum CodingKeys: String, CodingKey {
+        case manager, requested, achieved, unit, cgroup, controllers, hierarchy
+        case managerReason = "manager_reason"
+        case joinedBeforeExec = "joined_before_exec"
+        case guardsReplaced = "guards_replaced"
+    }
+}
+
+extension Report.LimitValues {
+    enum CodingKeys: String, CodingKey {
+        case cpuset
+        case memoryMaxBytes = "memory_max_bytes"
+        case memoryHighBytes = "memory_high_bytes"
+        case swapMaxBytes = "swap_max_bytes"
+        case pidsMax = "pids_max"
+        case cpuCores = "cpu_cores"
+        case cpuWeight = "cpu_weight"
+        case wallTimeoutSeconds = "wall_timeout_seconds"
+        case cpuTimeoutSeconds = "cpu_timeout_seconds"
+    }
+}
+
+extension Report.Memory {
+    enum CodingKeys: String, CodingKey {
+        case events
+        case peakBytes = "peak_bytes"
+        case swapPeakBytes = "swap_peak_bytes"
+        case eventsLocal = "events_local"
+    }
+}
+
+extension Report.PIDs {
+    enum CodingKeys: String, CodingKey {
+        case peak
+        case refusedForks = "refused_forks"
+    }
+}
+
+extension Report.CPU {
+    enum CodingKeys: String, CodingKey {
+        case usageSeconds = "usage_seconds"
+        case userSeconds = "user_seconds"
+        case systemSeconds = "system_seconds"
+        case throttledSeconds = "throttled_seconds"
+    }
+}
+
+extension Report.DeviceIO {
+    enum CodingKeys: String, CodingKey {
+        case device
+        case readBytes = "read_bytes"
+        case writeBytes = "write_bytes"
+    }
+}
+
+extension Report.Pressure {
+    enum CodingKeys: String, CodingKey {
+        case someSeconds = "some_seconds"
+        case fullSeconds = "full_seconds"
+    }
+}
+
+extension Report.Termination {
+    enum CodingKeys: String, CodingKey {
+        case signal, escalated
+        case requestedBy = "requested_by"
+        case graceSeconds = "grace_seconds"
+        case cgroupKill = "cgroup_kill"
+        case emptyAfterSeconds = "empty_after_seconds"
+    }
+}

@@ -1,0 +1,153 @@
+internal import Cgroups
+internal import LinuxSystem
+
+extension Report {
+    /// What is known before a job starts.
+    init(
+        id: String, spec: JobSpec, cgroup: String?, hierarchy: CgroupLayout.Mode?, manager: ManagerChoice,
+        managerReason: String
+    ) {
+        let limits = spec.limits
+        self.init(
+            jobID: id, argv: spec.arguments.map(\.description),
+            cwd: spec.workingDirectory?.description ?? ThisProcess.currentDirectory,
+            uid: spec.credentials?.uid ?? ThisProcess.effectiveUserID,
+            host: Machine.hostName, bootID: Machine.bootID,
+            containment: Containment(
+                manager: manager.rawValue, managerReason: managerReason, requested: "guarded", achieved: "guarded",
+                cgroup: cgroup, controllers: [], hierarchy: hierarchy?.rawValue),
+            startedAt: Timestamp.now.text,
+            limits: LimitValues(
+                memoryMaxBytes: limits.memoryMax?.value?.bytes, memoryHighBytes: limits.memoryHigh?.value?.bytes,
+                swapMaxBytes: limits.effectiveSwapMax?.value?.bytes, pidsMax: limits.pidsMax?.value,
+                cpuCores: limits.cpuMax?.value?.cores, cpuWeight: limits.cpuWeight?.value,
+                cpuset: limits.cpuset?.kernelText, wallTimeoutSeconds: spec.timeout?.seconds,
+                cpuTimeoutSeconds: spec.cpuTimeout?.seconds))
+        unavailable.append(
+            Unavailable(field: "escape_detected", reason: "processes that leave their cgroup are not watched"))
+        unavailable.append(Unavailable(field: "containment.unit", reason: "no systemd unit with this manager"))
+    }
+
+    /// The report of a job that did not start.
+    public init(notStarted spec: JobSpec, _ error: LaunchError) {
+        self.init(
+            id: "", spec: spec, cgroup: nil, hierarchy: nil, manager: spec.manager, managerReason: "not started")
+        containment.achieved = "none"
+        endedAt = Timestamp.now.text
+        result = .notStarted
+        cause = error.cause
+        self.error = error.message
+        evidence = error.evidence
+        launcherExitCode = error.exitCode
+        for field in [
+            "containment.cgroup", "containment.hierarchy", "wall_seconds", "exit_code", "signal", "memory", "pids",
+            "cpu",
+            "io", "pressure",
+        ] {
+            unavailable.append(Unavailable(field: field, reason: "the job did not start"))
+        }
+    }
+
+    mutating func describe(_ stop: Stop?) {
+        guard let stop else { return }
+        termination.requestedBy = stop.reason.requestedBy
+        termination.signal = stop.signal.map(SignalInfo.init)
+        termination.graceSeconds = stop.grace?.seconds
+        termination.escalated = stop.escalated
+    }
+
+    /// Fills in how the job ended and what it used.
+    mutating func conclude(
+        _ facts: Diagnosis.Facts, _ end: TreeEnd, _ cgroup: borrowing JobCgroup, _ detail: JobCgroup.Detail
+    ) {
+        var facts = facts
+        facts.statistics = cgroup.statistics(detail)
+        facts.memoryLimit = limits.memoryMaxBytes.map(ByteCount.init)
+        facts.hasUnkillable = !end.unkillable.isEmpty
+        if facts.statistics.oomKills > 0 { facts.limitedAncestor = cgroup.limitedAncestor }
+        fill(facts.statistics)
+        if detail == .everything { noteWhatIsMissing() }
+
+        let diagnosis = Diagnosis(facts)
+        result = diagnosis.result
+        exitCode = diagnosis.exitCode
+        signal = diagnosis.signal.map(SignalInfo.init)
+        coreDumped = diagnosis.coreDumped
+        cause = diagnosis.cause
+        confidence = diagnosis.confidence
+        evidence = diagnosis.evidence
+        launcherExitCode = diagnosis.launcherExitCode
+        oomInTree = diagnosis.oomInTree
+
+        strays = end.strays
+        straysKilled = !end.strays.isEmpty
+        unkillable = end.unkillable
+        termination.cgroupKill = end.wroteKill
+        termination.emptyAfterSeconds = end.unkillable.isEmpty ? end.emptyAfter.seconds : nil
+    }
+
+    private mutating func fill(_ statistics: JobStatistics) {
+        func dictionary(_ counts: EventCounts?) -> [String: UInt64]? {
+            counts.map { Dictionary($0.entries.map { ($0.key, $0.count) }, uniquingKeysWith: { _, last in last }) }
+        }
+        func seconds(_ microseconds: UInt64?) -> Double? { microseconds.map { Double($0) / 1e6 } }
+        memory = Memory(
+            peakBytes: statistics.memoryPeakBytes, swapPeakBytes: statistics.swapPeakBytes,
+            events: dictionary(statistics.memoryEvents), eventsLocal: dictionary(statistics.memoryEventsLocal))
+        pids = PIDs(peak: statistics.pidsPeak, refusedForks: statistics.pidsRefusedForks)
+        cpu = CPU(
+            usageSeconds: seconds(statistics.cpuUsageMicroseconds),
+            userSeconds: seconds(statistics.cpuUserMicroseconds),
+            systemSeconds: seconds(statistics.cpuSystemMicroseconds),
+            throttledSeconds: seconds(statistics.cpuThrottledMicroseconds))
+        io = statistics.io.map {
+            $0.map { DeviceIO(device: $0.device, readBytes: $0.readBytes, writeBytes: $0.writeBytes) }
+        }
+        func pressure(_ total: JobStatistics.Pressure?) -> Pressure? {
+            total.map {
+                Pressure(
+                    someSeconds: Double($0.someMicroseconds) / 1e6, fullSeconds: seconds($0.fullMicroseconds))
+            }
+        }
+        self.pressure = PressureSet(
+            memory: pressure(statistics.memoryPressure), cpu: pressure(statistics.cpuPressure),
+            io: pressure(statistics.ioPressure))
+    }
+
+    private mutating func noteWhatIsMissing() {
+        let has = Set(containment.controllers)
+        let hybrid = containment.hierarchy == CgroupLayout.Mode.hybrid.rawValue
+        func note(_ isMissing: Bool, _ field: String, needs controller: String?, since version: String? = nil) {
+            guard isMissing else { return }
+            let reason =
+                if hybrid, controller == "io" || field.contains("swap") {
+                    "cgroup v1 does not tell it"
+                } else if let controller, !has.contains(controller) {
+                    "the \(controller) controller is not enabled for this job"
+                        + (controller == "memory" ? "; --mem max enables it without a limit" : "")
+                        + (controller == "pids" ? "; --pids max enables it without a limit" : "")
+                } else if let version {
+                    "this kernel does not offer it (Linux \(version))"
+                } else {
+                    "this kernel does not offer it"
+                }
+            unavailable.append(Unavailable(field: field, reason: reason))
+        }
+        note(memory.peakBytes == nil, "memory.peak_bytes", needs: "memory", since: "5.19")
+        note(memory.swapPeakBytes == nil, "memory.swap_peak_bytes", needs: "memory", since: "6.5")
+        note(memory.events == nil, "memory.events", needs: "memory")
+        note(memory.eventsLocal == nil, "memory.events_local", needs: "memory", since: "5.2")
+        note(pids.peak == nil, "pids.peak", needs: "pids", since: "6.1")
+        note(pids.refusedForks == nil, "pids.refused_forks", needs: "pids")
+        note(cpu.usageSeconds == nil, "cpu.usage_seconds", needs: nil)
+        note(cpu.throttledSeconds == nil, "cpu.throttled_seconds", needs: "cpu")
+        note(io == nil, "io", needs: "io")
+        note(pressure.memory == nil, "pressure", needs: nil, since: "4.20, CONFIG_PSI")
+    }
+}
+
+extension Report.SignalInfo {
+    init(_ signal: Signal) {
+        self.init(number: signal.rawValue, name: signal.description)
+    }
+}

@@ -1,0 +1,24 @@
+public import LinuxSystem
+
+/// The signals that a launcher passes on to its command, read without handlers.
+///
+/// For programs that are a launcher and nothing else, such as `cgrun`: it blocks these signals in
+/// the calling thread. Make it before anything else, and before there are other threads.
+public final class SignalForwarder {
+    /// Passed on to the command as they are. SIGTERM is a request to stop, and becomes the stop signal.
+    static let forwarded: [Signal] = [.interrupt, .hangUp, .quit, .user1, .user2, .continue]
+
+    /// The mask as it was before, for the command to start with.
+    public let originalMask: SignalSet
+    let source: SignalDescriptor
+
+    public init() throws(SystemError) {
+        let original = SignalSet.blocked
+        // Ignored, as some daemons hand it down, it would make the kernel forget how children end.
+        Signal.child.takeDefaultAction()
+        // SIGPIPE is only blocked: a message to a closed stderr must not end the launcher.
+        SignalSet(Self.forwarded + [.terminate, .child, .pipe]).block()
+        source = try SignalDescriptor(SignalSet(Self.forwarded + [.terminate, .child]))
+        originalMask = original
+    }
+}

@@ -1,0 +1,50 @@
+internal import LinuxSystem
+
+/// Who wants the job to end, recorded before anything is done about it: what cgrun knows of
+/// its own doing beats whatever could be inferred from the way the command ended.
+enum StopReason: Equatable, Sendable {
+    case timeoutWall
+    case timeoutCPU
+    /// A SIGTERM to cgrun, or `stop()` by a program.
+    case caller
+    case parentLost
+    case launcherLost
+    case guardLost
+
+    var requestedBy: String {
+        switch self {
+        case .timeoutWall: "timeout"
+        case .timeoutCPU: "cpu_timeout"
+        case .caller: "caller"
+        case .parentLost: "parent_lost"
+        case .launcherLost: "launcher_lost"
+        case .guardLost: "guard_lost"
+        }
+    }
+
+    /// Whether the command is asked first. Without its launcher's caller there is nobody to wait for it.
+    var isGraceful: Bool {
+        switch self {
+        case .timeoutWall, .timeoutCPU, .caller: true
+        case .parentLost, .launcherLost, .guardLost: false
+        }
+    }
+}
+
+/// A stop in progress.
+struct Stop: Sendable {
+    var reason: StopReason
+    var signal: Signal?
+    var grace: Duration?
+    /// When the grace is over; `nil` once it is.
+    var killAt: BootTime?
+    var escalated = false
+}
+
+/// Signals that cgrun saw while the command ran.
+struct SignalLog: Sendable {
+    /// Passed on to the command.
+    var forwarded: [Signal] = []
+    /// Sent by the terminal to the whole process group, the command included.
+    var fromTerminal: [Signal] = []
+}

@@ -1,0 +1,228 @@
+public import Cgroups
+
+/// A slice: limits that services share. Model of a `.slice` file.
+public struct Slice: Equatable, Sendable {
+    public var name: UnitName
+    public var header: [String] = []
+    public var summary: String
+    public var limits: Limits
+
+    public init(name: UnitName, summary: String, limits: Limits) {
+        self.name = name
+        self.summary = summary
+        self.limits = limits
+    }
+
+    public func file() throws(UnitError) -> UnitFile {
+        var unit = UnitFile.Section("Unit")
+        unit.set(.description, try Quoting.line(summary, key: "Description"))
+        var slice = UnitFile.Section("Slice")
+        slice.setLimits(limits)
+        return UnitFile(path: name.description, header: header, sections: [unit, slice])
+    }
+}
+
+/// Defaults for scopes. Scopes cannot come from disk, but drop-ins for all whose names begin alike can.
+public struct ScopeDefaults: Equatable, Sendable {
+    /// `cgrun` for `cgrun-anything.scope`.
+    public var prefix: String
+    /// The name of the drop-in, `50-defaults`.
+    public var dropIn: String
+    public var header: [String] = []
+    public var limits: Limits
+    public var stopTimeout: Duration?
+
+    public init(prefix: String, dropIn: String = "50-cgrun", limits: Limits) {
+        self.prefix = prefix
+        self.dropIn = dropIn
+        self.limits = limits
+    }
+
+    public func file() throws(UnitError) -> UnitFile {
+        // What names share ends at a dash; systemd reads no other prefixes.
+        let stem = prefix.hasSuffix("-") ? prefix : prefix + "-"
+        let name = try UnitName(stem, .scope)
+        guard !stem.contains("@"), !dropIn.isEmpty, !dropIn.contains("/"), !dropIn.hasPrefix(".") else {
+            throw UnitError(
+                key: "scope prefix", value: prefix, accepted: "the first part of names, such as cgrun for cgrun-….scope"
+            )
+        }
+        var section = UnitFile.Section("Scope")
+        section.set(.sendSIGKILL, "yes")
+        section.set(.timeoutStop, stopTimeout.map(ValueText.span))
+        section.setLimits(limits)
+        return UnitFile(path: "\(name).d/\(dropIn).conf", header: header, sections: [section])
+    }
+}
+
+/// A group of units that start and stop together. Model of a `.target` file.
+public struct Target: Equatable, Sendable {
+    public var name: UnitName
+    public var header: [String] = []
+    public var summary: String
+    public var dependencies = Dependencies()
+    public var wantedBy: [String] = ["multi-user.target"]
+
+    public init(name: UnitName, summary: String) {
+        self.name = name
+        self.summary = summary
+    }
+
+    public func file() throws(UnitError) -> UnitFile {
+        var unit = UnitFile.Section("Unit")
+        unit.set(.description, try Quoting.line(summary, key: "Description"))
+        try dependencies.write(to: &unit)
+        var install = UnitFile.Section("Install")
+        var names: [String] = []
+        for name in wantedBy { names.append(try UnitName.checkReference(name, key: "WantedBy")) }
+        install.set(.wantedBy, words: names)
+        return UnitFile(path: name.description, header: header, sections: [unit, install])
+    }
+}
+
+/// A socket that systemd opens for a service. Model of a `.socket` file.
+public struct Socket: Equatable, Sendable {
+    public enum Address: Equatable, Sendable {
+        /// `/run/api.sock`, `8080`, `127.0.0.1:8080`, `[::1]:8080` or `@abstract`.
+        case stream(String)
+        case datagram(String)
+    }
+
+    public var name: UnitName
+    public var header: [String] = []
+    public var summary: String
+    public var addresses: [Address]
+    /// Started by the first connection; `nil` for the service of the same name.
+    public var service: String?
+    public var backlog: Int?
+    public var user: String?
+    public var group: String?
+    public var mode: UInt16?
+    public var dependencies = Dependencies()
+    public var wantedBy: [String] = ["sockets.target"]
+
+    public init(name: UnitName, summary: String, addresses: [Address]) {
+        self.name = name
+        self.summary = summary
+        self.addresses = addresses
+    }
+
+    public func file() throws(UnitError) -> UnitFile {
+        var unit = UnitFile.Section("Unit")
+        unit.set(.description, try Quoting.line(summary, key: "Description"))
+        try dependencies.write(to: &unit)
+        var socket = UnitFile.Section("Socket")
+        for address in addresses {
+            switch address {
+            case .stream(let text): socket.set(.listenStream, try Self.check(text, key: "ListenStream"))
+            case .datagram(let text): socket.set(.listenDatagram, try Self.check(text, key: "ListenDatagram"))
+            }
+        }
+        if let backlog { socket.set(.backlog, String(try Check.range(backlog, 1...65_535, key: "Backlog"))) }
+        if let user { socket.set(.socketUser, try Check.account(user, key: "SocketUser")) }
+        if let group { socket.set(.socketGroup, try Check.account(group, key: "SocketGroup")) }
+        if let mode { socket.set(.socketMode, try Check.mode(mode, key: "SocketMode")) }
+        if let service { socket.set(.service, try UnitName.checkReference(service, key: "Service")) }
+        let isInFileSystem = addresses.contains { address in
+            switch address {
+            case .stream(let text), .datagram(let text): text.hasPrefix("/")
+            }
+        }
+        socket.set(.removeOnStop, isInFileSystem ? "yes" : nil)
+        var install = UnitFile.Section("Install")
+        var names: [String] = []
+        for name in wantedBy { names.append(try UnitName.checkReference(name, key: "WantedBy")) }
+        install.set(.wantedBy, words: names)
+        return UnitFile(path: name.description, header: header, sections: [unit, socket, install])
+    }
+
+    private static func check(_ text: String, key: String) throws(UnitError) -> String {
+        let refusal = UnitError(
+            key: key, value: text, accepted: "/PATH, @NAME, PORT, IPV4:PORT or [IPV6]:PORT")
+        if text.hasPrefix("/") {
+            guard text.utf8.count <= 107 else {
+                throw UnitError(
+                    key: key, value: text, accepted: "a path of at most 107 bytes, the kernel's limit for sockets")
+            }
+            return try Check.pathLine(text, key: key)
+        }
+        if text.hasPrefix("@") {
+            guard text.utf8.count > 1, text.utf8.count <= 107 else { throw refusal }
+            return try Quoting.line(text, key: key)
+        }
+        let port = text.utf8.lastIndex(of: UInt8(ascii: ":")).map { text[text.utf8.index(after: $0)...] } ?? text[...]
+        let host = text.dropLast(port.count)
+        guard let number = UInt16(port), number > 0, port.first != "+",
+            host.isEmpty || isIPv4(host.dropLast()) || isIPv6(host.dropLast())
+        else { throw refusal }
+        return text
+    }
+
+    private static func isIPv4(_ text: Substring) -> Bool {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil && $0.first != "+" }
+    }
+
+    private static func isIPv6(_ text: Substring) -> Bool {
+        text.hasPrefix("[") && text.hasSuffix("]") && text.count > 3 && text.contains(":")
+            && text.dropFirst().dropLast().utf8.allSatisfy { "0123456789abcdefABCDEF:.".utf8.contains($0) }
+    }
+}
+
+/// When a service runs. Model of a `.timer` file.
+public struct Timer: Equatable, Sendable {
+    public var name: UnitName
+    public var header: [String] = []
+    public var summary: String
+    /// As in systemd.time(7): `daily`, `Mon *-*-* 04:00:00`.
+    public var calendar: [String] = []
+    /// After the boot.
+    public var afterBoot: Duration?
+    /// Between one start of the service and the next.
+    public var every: Duration?
+    public var jitter: Duration?
+    public var accuracy: Duration?
+    /// Whether a time that passed while the machine was off is made up for.
+    public var isPersistent = false
+    /// `nil` for the service of the same name.
+    public var unit: String?
+    public var wantedBy: [String] = ["timers.target"]
+
+    public init(name: UnitName, summary: String) {
+        self.name = name
+        self.summary = summary
+    }
+
+    public func file() throws(UnitError) -> UnitFile {
+        guard !calendar.isEmpty || afterBoot != nil || every != nil else {
+            throw UnitError(
+                key: "OnCalendar", value: "", accepted: "a calendar expression, a time after the boot or an interval")
+        }
+        var section = UnitFile.Section("Unit")
+        section.set(.description, try Quoting.line(summary, key: "Description"))
+        var timer = UnitFile.Section("Timer")
+        timer.set(.onBoot, afterBoot.map(ValueText.span))
+        timer.set(.onUnitActive, every.map(ValueText.span))
+        for expression in calendar {
+            guard !expression.isEmpty, expression.utf8.first != UInt8(ascii: " "),
+                expression.utf8.allSatisfy({ byte in
+                    (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                        || " *,.:/~-_+".utf8.contains(byte)
+                })
+            else {
+                throw UnitError(
+                    key: "OnCalendar", value: expression,
+                    accepted:
+                        "a calendar expression such as daily or Mon *-*-* 04:00:00 (try: systemd-analyze calendar)")
+            }
+            timer.set(.onCalendar, expression)
+        }
+        timer.set(.accuracy, accuracy.map(ValueText.span))
+        timer.set(.randomizedDelay, jitter.map(ValueText.span))
+        timer.set(.persistent, isPersistent ? "yes" : nil)
+        if let unit { timer.set(.unit, try UnitName.checkReference(unit, key: "Unit")) }
+        var install = UnitFile.Section("Install")
+        install.set(.wantedBy, words: wantedBy)
+        return UnitFile(path: name.description, header: header, sections: [section, timer, install])
+    }
+}

@@ -1,0 +1,310 @@
+internal import LinuxSystem
+
+/// What the reader asks of the machine. Nothing else is looked at.
+public struct SupervisorSurroundings: Sendable {
+    /// A file's text, or `nil` where it cannot be read.
+    public var readFile: @Sendable (_ path: String) -> String?
+    /// The files that a shell pattern matches.
+    public var glob: @Sendable (_ pattern: String) -> [String]
+    /// For `%(ENV_X)s`: the environment that supervisord would have.
+    public var environment: @Sendable (_ name: String) -> String?
+    /// The path of a program that is named without one; the directories are those of the
+    /// configuration's own `PATH`, `nil` for supervisord's.
+    public var findExecutable: @Sendable (_ name: String, _ directories: [String]?) -> String?
+    /// The group that files of a user's socket get.
+    public var primaryGroup: @Sendable (_ user: String) -> String?
+    public var hostName: String
+
+    public init(
+        readFile: @escaping @Sendable (String) -> String?, glob: @escaping @Sendable (String) -> [String] = { _ in [] },
+        environment: @escaping @Sendable (String) -> String? = { _ in nil },
+        findExecutable: @escaping @Sendable (String, [String]?) -> String? = { _, _ in nil },
+        primaryGroup: @escaping @Sendable (String) -> String? = { _ in nil }, hostName: String = "localhost"
+    ) {
+        self.readFile = readFile
+        self.glob = glob
+        self.environment = environment
+        self.findExecutable = findExecutable
+        self.primaryGroup = primaryGroup
+        self.hostName = hostName
+    }
+}
+
+/// Reads configuration files into what supervisord would run.
+struct SupervisorReader {
+    var surroundings: SupervisorSurroundings
+    private(set) var configuration = SupervisorConfiguration()
+    private(set) var defaults = SupervisorDefaults()
+    private(set) var notes: [Finding] = []
+    private var expansions = Expansions()
+
+    init(_ surroundings: SupervisorSurroundings) { self.surroundings = surroundings }
+
+    /// - Parameters:
+    ///   - files: absolute paths; those after the first are read as if the first included them.
+    mutating func read(_ files: [String]) throws(SupervisorError) {
+        expansions.environment = surroundings.environment
+        expansions.values["host_node_name"] = .text(surroundings.hostName)
+        for (index, file) in files.enumerated() {
+            try readFile(file)
+            let here = Self.directory(of: file)
+            if index == 0 { expansions.values["here"] = .text(here) }
+            try readIncludes(of: file, here: here)
+            configuration.expandHere(here)
+        }
+        try readDefaults()
+    }
+
+    private mutating func readFile(_ file: String) throws(SupervisorError) {
+        guard let text = surroundings.readFile(file) else {
+            throw SupervisorError(
+                file: file, line: nil, section: nil, key: nil, message: "expected a file in UTF-8 that can be read")
+        }
+        try configuration.read(text, file: file)
+    }
+
+    /// One level, as supervisor does it: `[include]` in an included file has no effect.
+    private mutating func readIncludes(of file: String, here: String) throws(SupervisorError) {
+        guard let include = configuration.section("include"), include.file == file else { return }
+        configuration.expandHere(here)
+        let reader = SectionReader(configuration: configuration, section: "include", expansions: expansions)
+        guard let patterns = try reader.text("files") else {
+            throw reader.failure("files", "expected files to include")
+        }
+        for pattern in patterns.split(whereSeparator: \.isWhitespace) {
+            let path = pattern.hasPrefix("/") ? String(pattern) : here + "/" + pattern
+            let matches = surroundings.glob(path).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+            if matches.isEmpty {
+                notes.append(Finding("include", "files", path, .dropped, "", "no file matches"))
+            }
+            for match in matches {
+                let before = configuration.value("include", "files")?.file
+                try readFile(match)
+                if configuration.value("include", "files")?.file != before {
+                    notes.append(
+                        Finding(
+                            "include", "files", match, .dropped, "",
+                            "supervisor reads no includes of included files, either"))
+                }
+                configuration.expandHere(Self.directory(of: match))
+            }
+        }
+        notes.append(Finding("include", "files", patterns, .exact, "read", ""))
+    }
+
+    private mutating func readDefaults() throws(SupervisorError) {
+        let reader = SectionReader(configuration: configuration, section: "supervisord", expansions: expansions)
+        do {
+            defaults.environment = try ShellLexer.keyValuePairs(try reader.text("environment") ?? "")
+        } catch let error as ExpansionFailure {
+            throw reader.failure("environment", error.message)
+        } catch let error as SupervisorError {
+            throw error
+        } catch { return }
+        for (name, value) in defaults.environment { expansions.values["ENV_" + name] = .text(value) }
+        defaults.user = try reader.text("user")
+        // Both take effect when supervisord becomes a daemon, and only then.
+        if try !reader.flag("nodaemon", default: false) {
+            defaults.umask = try reader.mode("umask")
+            defaults.directory = try reader.text("directory")
+        }
+        defaults.openFiles = reader.raw("minfds") == nil ? nil : try reader.integer("minfds", default: 1024)
+    }
+
+    static func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return "/" }
+        return String(path[..<slash])
+    }
+
+    // MARK: Groups and programs
+
+    /// In the order in which supervisord starts them.
+    func groups() throws(SupervisorError) -> [SupervisorGroup] {
+        var groups: [SupervisorGroup] = []
+        var grouped: Set<String> = []
+        for section in configuration.sections where section.name.hasPrefix("group:") {
+            let reader = SectionReader(configuration: configuration, section: section.name, expansions: expansions)
+            let name = try reader.name(String(section.name.dropFirst(6)), "name")
+            guard let programs = try reader.text("programs"), !programs.isEmpty else {
+                throw reader.failure("programs", "expected names of programs")
+            }
+            var processes: [SupervisorProcess] = []
+            for program in programs.split(separator: ",", omittingEmptySubsequences: false) {
+                let program = SupervisorConfiguration.stripped(String(program))
+                let candidates = ["program:" + program, "fcgi-program:" + program].filter {
+                    configuration.section($0) != nil
+                }
+                guard candidates.count == 1, let found = candidates.first else {
+                    throw reader.failure(
+                        "programs", "\(program): expected the name of one [program:…] or [fcgi-program:…]")
+                }
+                grouped.insert(found)
+                processes += try self.processes(found, group: name)
+            }
+            groups.append(
+                SupervisorGroup(
+                    name: name,
+                    priority: try reader.integer("priority", default: 999, in: Int(Int32.min)...Int(Int32.max)),
+                    isExplicit: true, processes: Self.sorted(processes)))
+        }
+        for prefix in ["program:", "fcgi-program:"] {
+            for section in configuration.sections
+            where section.name.hasPrefix(prefix) && !grouped.contains(section.name) {
+                let reader = SectionReader(configuration: configuration, section: section.name, expansions: expansions)
+                let name = try reader.name(String(section.name.dropFirst(prefix.count)), "name")
+                groups.append(
+                    SupervisorGroup(
+                        name: name,
+                        priority: try reader.integer("priority", default: 999, in: Int(Int32.min)...Int(Int32.max)),
+                        isExplicit: false, processes: try processes(section.name, group: name)))
+            }
+        }
+        return groups.sorted { ($0.priority, $0.name) < ($1.priority, $1.name) }
+    }
+
+    private func processes(_ section: String, group: String) throws(SupervisorError) -> [SupervisorProcess] {
+        var reader = SectionReader(configuration: configuration, section: section, expansions: expansions)
+        let program = try reader.name(String(section[section.index(after: section.firstIndex(of: ":")!)...]), "name")
+        reader.expansions.values["program_name"] = .text(program)
+        reader.expansions.values["group_name"] = .text(group)
+        let template = try process(reader, program: program, group: group)
+        let count = try reader.integer("numprocs", default: 1)
+        let first = try reader.integer("numprocs_start", default: 0)
+        let nameFormat = reader.raw("process_name") ?? "%(program_name)s"
+        guard count <= 1 || nameFormat.contains("%(process_num)") else {
+            throw reader.failure(
+                "process_name", "\(nameFormat): expected %(process_num)… in it when numprocs is more than 1")
+        }
+        var result: [SupervisorProcess] = []
+        for number in first..<(first + count) {
+            // One dictionary for all numbers: what one process defines, the next can still refer to.
+            reader.expansions.values["process_num"] = .number(number)
+            reader.expansions.values["numprocs"] = .number(count)
+            var process = template
+            try finish(&process, &reader)
+            process.name = try reader.name(
+                try reader.expand(try reader.name(nameFormat, "process_name"), "process_name"), "process_name")
+            result.append(process)
+        }
+        return Self.sorted(result)
+    }
+
+    /// As supervisord starts them.
+    private static func sorted(_ processes: [SupervisorProcess]) -> [SupervisorProcess] {
+        processes.sorted { ($0.priority, $0.name) < ($1.priority, $1.name) }
+    }
+
+    /// What is the same for every process of a section.
+    private func process(_ reader: SectionReader, program: String, group: String) throws(SupervisorError)
+        -> SupervisorProcess
+    {
+        let stopsGroup = try reader.flag("stopasgroup", default: false)
+        let killsGroup = try reader.flag("killasgroup", default: stopsGroup)
+        guard !stopsGroup || killsGroup else {
+            throw reader.failure("killasgroup", "false: expected true where stopasgroup is true")
+        }
+        let log = SupervisorProcess.Log(place: .automatic, maximumBytes: 0, backups: 0, goesToSyslog: false)
+        return SupervisorProcess(
+            name: "", group: group, program: program, section: reader.section,
+            file: configuration.section(reader.section)?.file ?? "", command: "", directory: nil,
+            umask: try reader.mode("umask"),
+            priority: try reader.integer("priority", default: 999, in: Int(Int32.min)...Int(Int32.max)),
+            startsAutomatically: try reader.flag("autostart", default: true), restarts: try Self.restarts(reader),
+            startSeconds: try reader.integer("startsecs", default: 1),
+            startRetries: try reader.integer("startretries", default: 3), user: try reader.text("user"),
+            stopSignal: try reader.signal("stopsignal", default: .terminate),
+            stopWaitSeconds: try reader.integer("stopwaitsecs", default: 10), stopsGroup: stopsGroup,
+            killsGroup: killsGroup,
+            exitCodes: try Self.exitCodes(reader), redirectsErrors: try reader.flag("redirect_stderr", default: false),
+            output: log, errorOutput: log, environment: [], socket: try Self.socket(reader, program: program))
+    }
+
+    /// What may depend on the process's number and on its environment.
+    private func finish(_ process: inout SupervisorProcess, _ reader: inout SectionReader) throws(SupervisorError) {
+        let own: [(name: String, value: String)]
+        let text = try reader.expand(reader.raw("environment") ?? "", "environment")
+        do { own = try ShellLexer.keyValuePairs(text) } catch {
+            throw reader.failure("environment", "\(text): \(error.message)")
+        }
+        process.environment = defaults.environment
+        for pair in own {
+            reader.expansions.values["ENV_" + pair.name] = .text(pair.value)
+            if let index = process.environment.firstIndex(where: { $0.name == pair.name }) {
+                process.environment[index] = pair
+            } else {
+                process.environment.append(pair)
+            }
+        }
+        process.directory = try reader.text("directory")
+        process.output = try log(reader, "stdout")
+        process.errorOutput = try log(reader, "stderr")
+        guard let command = try reader.text("command") else { throw reader.failure("command", "expected a command") }
+        process.command = command
+    }
+
+    private func log(_ reader: SectionReader, _ stream: String) throws(SupervisorError) -> SupervisorProcess.Log {
+        let key = stream + "_logfile"
+        var place = SupervisorProcess.LogPlace.automatic
+        // Supervisor expands file names twice.
+        if let once = try reader.text(key) {
+            let text = try reader.expand(once, key)
+            switch text.lowercased() {
+            case "none", "off": place = .none
+            case "auto": place = .automatic
+            case "syslog": place = .syslog
+            default: place = .file(text)
+            }
+        }
+        return SupervisorProcess.Log(
+            place: place, maximumBytes: try reader.size(key + "_maxbytes", default: 50 << 20),
+            backups: try reader.integer(key + "_backups", default: 10),
+            goesToSyslog: try reader.flag(stream + "_syslog", default: false) || place == .syslog)
+    }
+
+    private static func restarts(_ reader: SectionReader) throws(SupervisorError) -> SupervisorProcess.AutoRestart {
+        switch try reader.text("autorestart")?.lowercased() {
+        case nil, "unexpected": return .unexpected
+        case "yes", "true", "on", "1": return .always
+        case "no", "false", "off", "0": return .never
+        case let other?: throw reader.failure("autorestart", "\(other): expected true, false or unexpected")
+        }
+    }
+
+    private static func exitCodes(_ reader: SectionReader) throws(SupervisorError) -> [Int] {
+        guard let text = try reader.text("exitcodes") else { return [0] }
+        var codes: [Int] = []
+        for part in text.split(separator: ",", omittingEmptySubsequences: text.isEmpty) {
+            guard let code = Int(SupervisorConfiguration.stripped(String(part))), (0...255).contains(code) else {
+                throw reader.failure("exitcodes", "\(text): expected numbers from 0 to 255 with commas in between")
+            }
+            codes.append(code)
+        }
+        return codes
+    }
+
+    private static func socket(_ reader: SectionReader, program: String) throws(SupervisorError) -> SupervisorSocket? {
+        guard reader.section.hasPrefix("fcgi-program:") else { return nil }
+        guard let text = try reader.text("socket") else { throw reader.failure("socket", "expected a socket") }
+        var socket = SupervisorSocket(
+            address: "", owner: try reader.text("socket_owner"), mode: try reader.mode("socket_mode"),
+            backlog: try reader.text("socket_backlog") == nil
+                ? nil : try reader.integer("socket_backlog", default: 1, in: 1...65_535))
+        if text.hasPrefix("unix://") {
+            socket.address = String(text.dropFirst(7))
+            guard socket.address.hasPrefix("/") else {
+                throw reader.failure("socket", "\(text): expected unix:///PATH")
+            }
+            socket.mode = socket.mode ?? 0o700
+            return socket
+        }
+        let address = text.hasPrefix("tcp://") ? text.dropFirst(6).lowercased() : ""
+        let parts = address.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[0].isEmpty, let port = UInt16(parts[1]), port > 0, socket.owner == nil,
+            socket.mode == nil
+        else {
+            throw reader.failure("socket", "\(text): expected unix:///PATH, or tcp://HOST:PORT without owner and mode")
+        }
+        socket.address = parts[0] == "localhost" ? "127.0.0.1:\(port)" : "\(parts[0]):\(port)"
+        return socket
+    }
+}

@@ -1,0 +1,343 @@
+internal import LinuxSystem
+
+/// Turns one process of supervisor into a service, and tells what became of each key.
+struct ServiceConverter {
+    static let orderNote = "orders starts and stops; supervisor does not wait for one before it starts the next"
+
+    let process: SupervisorProcess
+    let reader: SupervisorReader
+    let name: UnitName
+    /// Units of the priority before this one.
+    var after: [String] = []
+    /// The group's.
+    var target: String?
+    var socketName: String?
+    var hardening = Hardening.Profile.off
+    /// Only for the first process of a section: the others would say the same.
+    var isReporting = true
+    private(set) var findings: [Finding] = []
+
+    init(process: SupervisorProcess, reader: SupervisorReader, name: UnitName) {
+        (self.process, self.reader, self.name) = (process, reader, name)
+    }
+
+    mutating func service() throws -> Service {
+        var service = Service(name: name, summary: "\(process.name) (was run by supervisor)", command: try command())
+        setStart(&service)
+        setRestart(&service)
+        setStop(&service)
+        try setSurroundings(&service)
+        try setOutput(&service)
+        reportRest()
+        service.oomPolicy = .continue
+        let lost = findings.filter { $0.grade != .exact && !$0.value.hasPrefix("(default)") }.map(\.key)
+        service.header = ["[\(process.section)] of \(process.file)"]
+        if !lost.isEmpty {
+            service.header.append("Not quite, or not at all, as under supervisor: \(lost.joined(separator: ", ")).")
+        }
+        return service
+    }
+
+    private mutating func report(_ key: String, _ grade: Grade, _ result: String, _ note: String = "") {
+        guard isReporting else { return }
+        let value = reader.configuration.value(process.section, key)?.text
+        guard value != nil || grade != .exact else { return }
+        findings.append(Finding(process.section, key, value ?? "(default)", grade, result, note))
+    }
+
+    private func failure(_ key: String, _ message: String) -> SupervisorError {
+        SupervisorError(file: process.file, line: nil, section: process.section, key: key, message: message)
+    }
+
+    // MARK: Command
+
+    private mutating func command() throws -> Command {
+        let words: [String]
+        do { words = try ShellLexer.split(process.command) } catch {
+            throw failure(
+                "command",
+                "\(process.command): \(error.message) (supervisor ends a value at a blank with ; or # after it)")
+        }
+        guard let program = words.first, !program.isEmpty else { throw failure("command", "expected a command") }
+        var path = program
+        if !program.contains("/") {
+            let directories = process.environment.last { $0.name == "PATH" }?.value
+                .split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+            guard let found = reader.surroundings.findExecutable(program, directories) else {
+                throw failure("command", "\(program): expected a program that is found in PATH, or an absolute path")
+            }
+            path = found
+        } else if !program.hasPrefix("/") {
+            path = (workingDirectory() ?? "/") + "/" + program
+        }
+        path = Self.normalized(path)
+        let bytes = try words.map { word in
+            guard let bytes = ByteString(word.utf8) else { throw failure("command", "expected no NUL") }
+            return bytes
+        }
+        let command = Command(path: ByteString(path.utf8) ?? "", name: bytes[0], arguments: Array(bytes.dropFirst()))
+        if program.contains("/"), !program.hasPrefix("/") {
+            report(
+                "command", .approximate, "ExecStart=\(path)",
+                "a relative path was taken to start at the working directory")
+        } else {
+            report("command", .exact, "ExecStart=\(path)")
+        }
+        return command
+    }
+
+    /// Without `.`, `//` and `..`, which systemd does not take.
+    static func normalized(_ path: String) -> String {
+        var parts: [Substring] = []
+        for part in path.split(separator: "/") where part != "." {
+            if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+        }
+        return "/" + parts.joined(separator: "/")
+    }
+
+    private func workingDirectory() -> String? {
+        let base = reader.defaults.directory
+        guard let directory = process.directory else { return base.map(Self.normalized) }
+        return Self.normalized(directory.hasPrefix("/") ? directory : (base ?? "") + "/" + directory)
+    }
+
+    // MARK: Start and restart
+
+    private mutating func setStart(_ service: inout Service) {
+        if let target { service.dependencies.partOf = [target] }
+        service.dependencies.after = after
+        if !after.isEmpty || reader.configuration.value(process.section, "priority") != nil {
+            report(
+                "priority", after.isEmpty ? .exact : .approximate, after.isEmpty ? "" : "After=",
+                after.isEmpty ? "" : Self.orderNote)
+        }
+        service.wantedBy = process.startsAutomatically ? [target ?? "multi-user.target"] : []
+        report(
+            "autostart", .exact,
+            process.startsAutomatically ? "WantedBy=\(target ?? "multi-user.target")" : "no WantedBy=")
+        service.settleTime = .seconds(process.startSeconds)
+        report(
+            "startsecs", process.startSeconds == 0 ? .exact : .approximate,
+            process.startSeconds == 0 ? "Type=exec" : "ExecStartPost= waits \(process.startSeconds) s",
+            process.startSeconds == 0
+                ? "" : "the unit is starting for that long; a program that succeeds at once is not tried again")
+        if process.startSeconds > 0 {
+            let starts = process.startRetries + 1
+            // A try takes the settling time, the delay of a second, and some time to spare.
+            service.startLimit = Service.StartLimit(
+                burst: starts, interval: .seconds(starts * (process.startSeconds + 2)))
+            let onlyOnce = process.restarts == .never ? "; without autorestart there is no retry" : ""
+            report(
+                "startretries", .approximate, "StartLimitBurst=\(starts)",
+                "the delay between tries does not grow, and a program that runs hardly longer than startsecs is given up, too"
+                    + onlyOnce)
+        } else {
+            report("startretries", .exact, "no start counts as failed with startsecs=0")
+        }
+        for key in ["numprocs", "numprocs_start", "process_name"] { report(key, .exact, name.description) }
+    }
+
+    private mutating func setRestart(_ service: inout Service) {
+        service.restartDelay = .seconds(1)
+        let codes = process.exitCodes.filter { $0 != 0 }.map { String($0) }
+        service.successExitStatuses = codes
+        switch process.restarts {
+        case .always: service.restart = .always
+        case .never: service.restart = .no
+        case .unexpected:
+            service.restart = .onFailure
+            // systemd takes a death by these for a clean end, supervisor for an unexpected one.
+            service.restartForceExitStatuses = ["SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE"]
+            if !process.exitCodes.contains(0) { service.restartForceExitStatuses.insert("0", at: 0) }
+        }
+        report("autorestart", .exact, "Restart=\(service.restart.rawValue)")
+        let zero = process.exitCodes.contains(0) || process.restarts != .unexpected ? "" : " RestartForceExitStatus=0"
+        report(
+            "exitcodes", .exact,
+            codes.isEmpty ? "0 is success" : "SuccessExitStatus=" + codes.joined(separator: " ") + zero)
+    }
+
+    private mutating func setStop(_ service: inout Service) {
+        service.stopSignal = process.stopSignal
+        service.stopTimeout = .seconds(process.stopWaitSeconds)
+        report("stopsignal", .exact, "KillSignal=\(process.stopSignal)")
+        report("stopwaitsecs", .exact, "TimeoutStopSec=\(process.stopWaitSeconds)s")
+        if process.stopsGroup {
+            service.killMode = .controlGroup
+            let note = "also reaches processes that left the process group"
+            report("stopasgroup", .approximate, "KillMode=control-group", note)
+            report("killasgroup", .approximate, "KillMode=control-group", note)
+        } else {
+            service.killMode = .mixed
+            let note =
+                process.killsGroup
+                ? "also reaches processes that left the process group"
+                : "nothing survives the stop, where supervisor signals the process alone and leaves its children"
+            report("stopasgroup", .approximate, "KillMode=mixed", note)
+            report("killasgroup", .approximate, "KillMode=mixed", note)
+        }
+    }
+
+    // MARK: Surroundings
+
+    private mutating func setSurroundings(_ service: inout Service) throws {
+        service.user = process.user ?? reader.defaults.user
+        if service.user != nil {
+            report("user", .approximate, "User=", "systemd sets HOME, USER, LOGNAME and SHELL, too")
+        }
+        service.workingDirectory = workingDirectory()
+        report("directory", .exact, "WorkingDirectory=\(service.workingDirectory ?? "/")")
+        service.umask = process.umask ?? reader.defaults.umask
+        report("umask", .exact, "UMask=")
+        service.openFiles = reader.defaults.openFiles.flatMap { $0 > 1024 ? $0 : nil }
+        let own = [
+            ("SUPERVISOR_ENABLED", "1"), ("SUPERVISOR_PROCESS_NAME", process.name),
+            ("SUPERVISOR_GROUP_NAME", process.group),
+        ]
+        .filter { pair in !process.environment.contains { $0.name == pair.0 } }
+        service.environment = try (own + process.environment.map { ($0.name, $0.value) }).map { name, value in
+            guard let name = ByteString(name.utf8), let value = ByteString(value.utf8) else {
+                throw failure("environment", "expected no NUL")
+            }
+            return EnvironmentVariable(name, value)
+        }
+        report("environment", .exact, "Environment=")
+        if let socketName {
+            service.readsSocket = true
+            service.sockets = [socketName]
+            service.dependencies.requires = [socketName]
+        }
+        service.hardening = Hardening(
+            hardening, writablePaths: [service.workingDirectory].compactMap { $0 == "/" ? nil : $0 },
+            allowsNetwork: true)
+    }
+
+    mutating func socketFile(_ socket: SupervisorSocket, _ name: UnitName, service: String) throws -> UnitFile {
+        var unit = Socket(
+            name: name, summary: "socket of \(process.program) (was opened by supervisor)",
+            addresses: [.stream(socket.address)])
+        unit.header = ["[\(process.section)] of \(process.file)"]
+        unit.service = service
+        unit.backlog = socket.backlog
+        unit.mode = socket.mode
+        if socket.address.hasPrefix("/") {
+            let owner =
+                (socket.owner ?? process.user ?? reader.defaults.user)?.split(separator: ":", maxSplits: 1).map(
+                    String.init) ?? []
+            unit.user = owner.first
+            unit.group =
+                owner.count > 1
+                ? owner[1] : socket.owner == nil ? owner.first.flatMap(reader.surroundings.primaryGroup) : nil
+        }
+        report("socket", .exact, "ListenStream=\(socket.address) in \(name)")
+        report("socket_owner", .exact, "SocketUser=, SocketGroup=")
+        report("socket_mode", .exact, "SocketMode=")
+        report("socket_backlog", .exact, "Backlog=")
+        return try unit.file()
+    }
+
+    // MARK: Output
+
+    private mutating func setOutput(_ service: inout Service) throws {
+        service.syslogIdentifier = process.name
+        service.output = try output(process.output, "stdout")
+        if process.redirectsErrors {
+            service.errorOutput = .inherit
+            report("redirect_stderr", .exact, "StandardError=inherit")
+            if case .file = process.errorOutput.place {
+                report("stderr_logfile", .dropped, "", "redirect_stderr=true overrides it in supervisor, too")
+            }
+        } else {
+            service.errorOutput = try output(process.errorOutput, "stderr")
+            report("redirect_stderr", .exact, "StandardError=")
+        }
+    }
+
+    private mutating func output(_ log: SupervisorProcess.Log, _ stream: String) throws -> Output {
+        let key = stream + "_logfile"
+        let setting = stream == "stdout" ? "StandardOutput" : "StandardError"
+        let isSyslogKeySet = reader.configuration.value(process.section, stream + "_syslog") != nil
+        if log.goesToSyslog {
+            let note = log.place == .none || log.place == .syslog ? "" : "the journal only, no log file besides"
+            if isSyslogKeySet {
+                report(stream + "_syslog", note.isEmpty ? .exact : .approximate, "\(setting)=journal", note)
+            }
+            if case .file = log.place {
+                report(key, .dropped, "", "the output goes to the journal as \(stream)_syslog asks")
+            }
+            if case .syslog = log.place { report(key, .exact, "\(setting)=journal") }
+            return .journal
+        }
+        if isSyslogKeySet { report(stream + "_syslog", .exact, "") }
+        switch log.place {
+        case .automatic, .syslog:
+            report(key, .approximate, "\(setting)=journal", "the journal in place of a file in childlogdir")
+            return .journal
+        case .none:
+            report(key, .exact, "\(setting)=null")
+            return .null
+        case .file(let path) where path == "/dev/null":
+            report(key, .exact, "\(setting)=null")
+            return .null
+        case .file(let path) where Self.isDevice(path):
+            report(key, .approximate, "\(setting)=journal", "supervisord's own output became the journal")
+            return .journal
+        case .file(let path):
+            let absolute = try logPath(path, key)
+            report(key, .exact, "\(setting)=append:\(absolute)")
+            reportRotation(log, key)
+            return .file(absolute)
+        }
+    }
+
+    private mutating func reportRotation(_ log: SupervisorProcess.Log, _ key: String) {
+        guard log.maximumBytes > 0 else {
+            report(key + "_maxbytes", .exact, "no rotation")
+            report(key + "_backups", .exact, "no rotation")
+            return
+        }
+        report(key + "_maxbytes", .approximate, "logrotate: size \(log.maximumBytes)", "looked at when logrotate runs")
+        report(key + "_backups", .exact, "logrotate: rotate \(log.backups)")
+    }
+
+    private func logPath(_ path: String, _ key: String) throws -> String {
+        if path.hasPrefix("~") {
+            guard path.hasPrefix("~/"), let home = reader.surroundings.environment("HOME") else {
+                throw failure(key, "\(path): expected an absolute path")
+            }
+            return Self.normalized(home + path.dropFirst())
+        }
+        return Self.normalized(path.hasPrefix("/") ? path : (reader.defaults.directory ?? "") + "/" + path)
+    }
+
+    /// The ways in which containers name their own output.
+    static func isDevice(_ path: String) -> Bool {
+        ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1", "/proc/self/fd/2", "/dev/null"]
+            .contains(path)
+    }
+
+    // MARK: Keys without a counterpart
+
+    private mutating func reportRest() {
+        guard isReporting else { return }
+        let keys = reader.configuration.section(process.section)?.keys ?? []
+        let told = Set(findings.map(\.key))
+        for key in keys where !told.contains(key) {
+            let value = reader.configuration.value(process.section, key)?.text ?? ""
+            let isNothing = ["0", "false", "no", "off", "0b", "0kb", "0mb", "auto", ""].contains(value.lowercased())
+            switch key {
+            case "stdout_capture_maxbytes", "stderr_capture_maxbytes", "stdout_events_enabled", "stderr_events_enabled":
+                report(key, isNothing ? .exact : .dropped, "", isNothing ? "" : "systemd has no event protocol")
+            case "serverurl":
+                report(key, .dropped, "", "there is no supervisord to call")
+            case "stdout_logfile_maxbytes", "stdout_logfile_backups", "stderr_logfile_maxbytes",
+                "stderr_logfile_backups":
+                report(key, .dropped, "", "there is no log file; journald.conf bounds the journal")
+            case "stderr_logfile", "stderr_syslog":
+                report(key, .exact, "as redirect_stderr says")
+            default:
+                report(key, .dropped, "", "supervisor knows no such key")
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+internal import LinuxSystem
+
+/// One section's keys with supervisor's meaning, expanded.
+struct SectionReader {
+    var configuration: SupervisorConfiguration
+    var section: String
+    var expansions: Expansions
+
+    func raw(_ key: String) -> String? { configuration.value(section, key)?.text }
+
+    func failure(_ key: String, _ message: String) -> SupervisorError {
+        let file =
+            configuration.value(section, key)?.file ?? configuration.section(section)?.file ?? ""
+        return SupervisorError(file: file, line: nil, section: section, key: key, message: message)
+    }
+
+    func text(_ key: String) throws(SupervisorError) -> String? {
+        guard let raw = raw(key) else { return nil }
+        return try expand(raw, key)
+    }
+
+    func expand(_ text: String, _ key: String) throws(SupervisorError) -> String {
+        do { return try expansions.expand(text) } catch { throw failure(key, "\(text): \(error.message)") }
+    }
+
+    func flag(_ key: String, default value: Bool) throws(SupervisorError) -> Bool {
+        guard let text = try text(key) else { return value }
+        switch text.lowercased() {
+        case "yes", "true", "on", "1": return true
+        case "no", "false", "off", "0": return false
+        default: throw failure(key, "\(text): expected true or false")
+        }
+    }
+
+    func integer(_ key: String, default value: Int, in range: ClosedRange<Int> = 0...Int(Int32.max))
+        throws(SupervisorError) -> Int
+    {
+        guard let text = try text(key) else { return value }
+        guard let number = Int(text), range.contains(number) else {
+            throw failure(key, "\(text): expected a whole number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
+    /// Bytes, or a number with KB, MB or GB.
+    func size(_ key: String, default value: Int) throws(SupervisorError) -> Int {
+        guard let text = try text(key) else { return value }
+        let lower = text.lowercased()
+        let factors = ["kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30]
+        let factor = factors.first { lower.hasSuffix($0.key) }
+        let digits = SupervisorConfiguration.stripped(factor == nil ? lower : String(lower.dropLast(2)))
+        guard let number = Int(digits), number >= 0 else {
+            throw failure(key, "\(text): expected bytes, or a number with KB, MB or GB")
+        }
+        let (bytes, overflow) = number.multipliedReportingOverflow(by: factor?.value ?? 1)
+        guard !overflow else { throw failure(key, "\(text): too large") }
+        return bytes
+    }
+
+    func mode(_ key: String) throws(SupervisorError) -> UInt16? {
+        guard let text = try text(key) else { return nil }
+        let digits = text.hasPrefix("0o") || text.hasPrefix("0O") ? String(text.dropFirst(2)) : text
+        guard let mode = UInt16(digits, radix: 8), mode <= 0o7777 else {
+            throw failure(key, "\(text): expected octal digits such as 022")
+        }
+        return mode
+    }
+
+    func signal(_ key: String, default value: Signal) throws(SupervisorError) -> Signal {
+        guard let text = try text(key) else { return value }
+        guard let signal = Signal(name: SupervisorConfiguration.stripped(text)) else {
+            throw failure(key, "\(text): expected a signal such as TERM or QUIT")
+        }
+        return signal
+    }
+
+    func name(_ text: String, _ key: String) throws(SupervisorError) -> String {
+        let name = SupervisorConfiguration.stripped(text)
+        guard !name.isEmpty, !name.contains(where: { " :/".contains($0) }) else {
+            throw failure(key, "\(text): expected a name without blank, colon and slash")
+        }
+        return name
+    }
+}
+
+/// A process as supervisord would start it.
+struct SupervisorProcess {
+    enum AutoRestart { case never, unexpected, always }
+
+    enum LogPlace: Equatable {
+        case automatic
+        case none
+        case syslog
+        case file(String)
+    }
+
+    struct Log {
+        var place: LogPlace
+        var maximumBytes: Int
+        var backups: Int
+        var goesToSyslog: Bool
+    }
+
+    var name: String
+    var group: String
+    var program: String
+    var section: String
+    var file: String
+    var command: String
+    var directory: String?
+    var umask: UInt16?
+    var priority: Int
+    var startsAutomatically: Bool
+    var restarts: AutoRestart
+    var startSeconds: Int
+    var startRetries: Int
+    var user: String?
+    var stopSignal: Signal
+    var stopWaitSeconds: Int
+    var stopsGroup: Bool
+    var killsGroup: Bool
+    var exitCodes: [Int]
+    var redirectsErrors: Bool
+    var output: Log
+    var errorOutput: Log
+    /// `[supervisord]`'s variables, then the program's.
+    var environment: [(name: String, value: String)]
+    var socket: SupervisorSocket?
+}
+
+/// What `[fcgi-program:x]` listens on.
+struct SupervisorSocket: Equatable {
+    var address: String
+    var owner: String?
+    var mode: UInt16?
+    var backlog: Int?
+}
+
+/// `[group:x]`, or the group that a program is of itself.
+struct SupervisorGroup {
+    var name: String
+    var priority: Int
+    /// Written as `[group:x]`.
+    var isExplicit: Bool
+    var processes: [SupervisorProcess]
+}
+
+/// What holds for every process, from `[supervisord]`.
+struct SupervisorDefaults {
+    var environment: [(name: String, value: String)] = []
+    var user: String?
+    var umask: UInt16?
+    var directory: String?
+    var openFiles: Int?
+}

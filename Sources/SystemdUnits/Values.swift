@@ -1,0 +1,103 @@
+public import Cgroups
+public import LinuxSystem
+
+/// How systemd writes values that are not words.
+public enum ValueText {
+    /// Bytes, with `K`, `M`, `G` or `T` where that is exact; `infinity` for no limit.
+    public static func bytes(_ ceiling: Ceiling<ByteCount>) -> String {
+        guard let bytes = ceiling.value?.bytes else { return "infinity" }
+        for (shift, suffix) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] where bytes > 0 {
+            if bytes & ((1 << UInt64(shift)) - 1) == 0 { return "\(bytes >> UInt64(shift))\(suffix)" }
+        }
+        return String(bytes)
+    }
+
+    public static func count(_ ceiling: Ceiling<Int>) -> String { ceiling.value.map { String($0) } ?? "infinity" }
+
+    /// Percent of one processor. systemd keeps hundredths of a percent; what is finer is rounded up,
+    /// so that no quota becomes 0.
+    public static func quota(_ ceiling: Ceiling<CPUBandwidth>) -> String {
+        guard let quota = ceiling.value else { return "infinity" }
+        let hundredths =
+            (quota.quotaMicroseconds * 10_000 + CPUBandwidth.periodMicroseconds - 1)
+            / CPUBandwidth.periodMicroseconds
+        let (whole, rest) = hundredths.quotientAndRemainder(dividingBy: 100)
+        guard rest > 0 else { return "\(whole)%" }
+        let digits = rest % 10 == 0 ? "\(rest / 10)" : rest < 10 ? "0\(rest)" : "\(rest)"
+        return "\(whole).\(digits)%"
+    }
+
+    /// `30s`, `500ms`, `2min`: the largest unit up to minutes that is exact.
+    public static func span(_ duration: Duration) -> String {
+        let parts = duration.components
+        let microseconds = parts.seconds * 1_000_000 + parts.attoseconds / 1_000_000_000_000
+        if microseconds == 0 { return "0" }
+        if microseconds % 60_000_000 == 0, microseconds > 60_000_000 { return "\(microseconds / 60_000_000)min" }
+        if microseconds % 1_000_000 == 0 { return "\(microseconds / 1_000_000)s" }
+        return microseconds % 1_000 == 0 ? "\(microseconds / 1_000)ms" : "\(microseconds)us"
+    }
+
+    /// `SIGTERM`; real-time signals as systemd calls them.
+    public static func signal(_ signal: Signal) -> String { signal.description }
+
+    public static func flag(_ value: Bool) -> String { value ? "yes" : "no" }
+}
+
+/// What values must look like, whatever key they stand in.
+enum Check {
+    /// An absolute path without `.`, `..` or control characters.
+    static func path(_ path: String, key: String) throws(UnitError) -> String {
+        let parts = path.split(separator: "/")
+        guard path.hasPrefix("/"), path.utf8.count < 4096,
+            path.unicodeScalars.allSatisfy({ !Quoting.needsEscape($0) }), !parts.contains("."), !parts.contains("..")
+        else {
+            throw UnitError(
+                key: key, value: path, accepted: "an absolute path without . or .. parts and control characters")
+        }
+        return path
+    }
+
+    /// A path for a key that takes the rest of its line.
+    static func pathLine(_ path: String, key: String) throws(UnitError) -> String {
+        try Quoting.line(try Check.path(path, key: key), key: key)
+    }
+
+    /// A user or group by name or number, by the rules that systemd enforces for `User=`.
+    static func account(_ name: String, key: String) throws(UnitError) -> String {
+        let isNumber = !name.isEmpty && name.utf8.allSatisfy { (0x30...0x39).contains($0) }
+        let isValid =
+            isNumber
+            ? UInt32(name).map { $0 != .max && $0 != 0xFFFF } ?? false
+            : name.utf8.count <= 31
+                && name.utf8.enumerated().allSatisfy { index, byte in
+                    switch byte {
+                    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                        UInt8(ascii: "_"):
+                        true
+                    case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."): index > 0
+                    default: false
+                    }
+                } && !name.isEmpty
+        guard isValid else {
+            throw UnitError(
+                key: key, value: name,
+                accepted: "a name of letters, digits, _ - and . that starts with a letter or _, or a number")
+        }
+        return name
+    }
+
+    static func range<Number: Comparable>(
+        _ value: Number, _ range: ClosedRange<Number>, key: String
+    ) throws(UnitError) -> Number {
+        guard range.contains(value) else {
+            throw UnitError(
+                key: key, value: "\(value)", accepted: "a whole number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return value
+    }
+
+    static func mode(_ mode: UInt16, key: String) throws(UnitError) -> String {
+        let digits = String(try range(mode, 0...0o7777, key: key), radix: 8)
+        return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+    }
+}

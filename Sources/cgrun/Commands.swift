@@ -1,0 +1,179 @@
+internal import ArgumentParser
+internal import CgroupSandbox
+internal import Cgroups
+internal import LinuxSystem
+
+// What ArgumentParser is for: help, completions, the manual, subcommands, and the words for a mistyped
+// option. A well-formed `run` never gets here (see main.swift).
+
+struct Cgrun: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cgrun",
+        abstract: "Run a command in a cgroup of its own, and let nothing of it outlive it.",
+        usage: """
+            cgrun [run] [options] [--] command [argument …]
+            cgrun sweep [--dry-run]
+            cgrun check [--json]
+            cgrun unit service|slice|scope|socket|timer|from-supervisor …
+            """,
+        discussion: """
+            The whole process tree dies when the command ends, and when cgrun or the process that started it \
+            is gone, SIGKILL included. Exit status: the command's own; 128+n for signal n; 124 after a timeout; \
+            125 for a failure of cgrun itself; 126 if the command cannot be executed; 127 if it is not found.
+
+            Example: cgrun --mem 2G --pids 256 --timeout 10m -- make -j4 test
+            """,
+        version: version,
+        subcommands: [Run.self, SweepCommand.self, CheckCommand.self, UnitCommand.self])
+
+    @OptionGroup var options: RunOptions
+}
+
+struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run a command in a cgroup of its own (the default).",
+        usage: "cgrun run [options] [--] command [argument …]")
+
+    @OptionGroup var options: RunOptions
+
+    @Argument(help: "The command and its arguments, which are not looked at.", completion: .shellCommand("compgen -c"))
+    var command: [String] = []
+}
+
+struct RunOptions: ParsableArguments {
+    @OptionGroup(title: "Limits") var limits: LimitOptions
+    @OptionGroup(title: "Time and ending") var ending: EndingOptions
+    @OptionGroup(title: "The command's surroundings") var surroundings: SurroundingOptions
+    @OptionGroup(title: "Cgroups") var cgroups: CgroupOptions
+    @OptionGroup(title: "What cgrun tells") var output: OutputOptions
+}
+
+struct LimitOptions: ParsableArguments {
+    @Option(.mem) var mem: String?
+    @Option(.memHigh) var memHigh: String?
+    @Option(.swap) var swap: String?
+    @Option(.pids) var pids: String?
+    @Option(.cpu) var cpu: String?
+    @Option(.cpuWeight) var cpuWeight: String?
+    @Option(.cpuset) var cpuset: String?
+}
+
+struct EndingOptions: ParsableArguments {
+    @Option(.timeout) var timeout: String?
+    @Option(.cpuTime) var cpuTime: String?
+    @Option(.stopSignal, .list(["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"])) var stopSignal: String?
+    @Option(.killAfter) var killAfter: String?
+    @Flag(.dieWithParent) var dieWithParent = false
+    @Flag(.noDieWithParent) var noDieWithParent = false
+    @Flag(.failOnOOM) var failOnOOM = false
+}
+
+struct SurroundingOptions: ParsableArguments {
+    @Option(.setenv) var setenv: [String] = []
+    @Option(.workingDirectory, .directory) var workingDirectory: String?
+    @Option(.uid, .shellCommand("compgen -u")) var uid: String?
+    @Option(.gid, .shellCommand("compgen -g")) var gid: String?
+    @Flag(.closeFDs) var closeFDs = false
+}
+
+struct CgroupOptions: ParsableArguments {
+    @Option(.cgroupManager, .list(ManagerChoice.allCases.map(\.rawValue))) var cgroupManager: String?
+    @Option(.cgroupParent, .directory) var cgroupParent: String?
+}
+
+struct OutputOptions: ParsableArguments {
+    @Option(.report, .file()) var report: String?
+    @Option(.reportFD) var reportFD: String?
+    @Flag(.quiet) var quiet = false
+    @Flag(.verbose) var verbose = false
+    @Flag(.dryRun) var dryRun = false
+}
+
+struct SweepCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sweep",
+        abstract: "Kill and remove what dead launchers left.",
+        discussion: """
+            A leftover is a job whose launcher and guard were both killed. It is told from a live job by a lock \
+            that the kernel drops with its last holder; a live job is never touched.
+            """)
+
+    @Flag(name: .customLong("dry-run"), help: "Only tell what would be killed and removed.")
+    var isDryRun = false
+
+    func run() throws {
+        let found: [Sweep.Leftover]
+        do { found = try Sweep.everywhere(in: CgroupLayout.current(), dryRun: isDryRun) } catch {
+            throw UsageError(message: LaunchError(error).message)
+        }
+        for leftover in found {
+            let what = leftover.failure.map { "cannot remove: \($0)" } ?? (isDryRun ? "would remove" : "removed")
+            print("\(what): \(leftover.text)")
+        }
+        if found.isEmpty { print("nothing to sweep") }
+        if found.contains(where: { $0.failure != nil }) { throw ExitCode(125) }
+    }
+}
+
+struct CheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Tell what this machine can enforce for you, and what to do about the rest.",
+        discussion: "Exits with 0 when jobs can be contained at all, and with 1 when they cannot.")
+
+    @Flag(name: .customLong("json"), help: "For programs.")
+    var isJSON = false
+
+    func run() throws {
+        let preflight = Preflight()
+        if isJSON {
+            print(String(decoding: try ReportOutput.encode(preflight.findings), as: UTF8.self), terminator: "")
+        } else {
+            let width = preflight.findings.map(\.subject.count).max() ?? 0
+            for finding in preflight.findings {
+                let padding = String(repeating: " ", count: width - finding.subject.count)
+                print("\(finding.subject)\(padding)  \(finding.isAvailable ? "yes" : "no ")  \(finding.detail)")
+                if let remedy = finding.remedy { print("\(String(repeating: " ", count: width))       → \(remedy)") }
+            }
+        }
+        if !preflight.canContain { throw ExitCode(1) }
+    }
+}
+
+// MARK: Names and texts from the grammar
+
+extension Option where Value == String? {
+    fileprivate init(_ option: RunOption, _ completion: CompletionKind? = nil) {
+        self.init(name: option.specification, help: option.argumentHelp, completion: completion)
+    }
+}
+
+extension Option where Value == [String] {
+    fileprivate init(wrappedValue: [String], _ option: RunOption) {
+        self.init(wrappedValue: wrappedValue, name: option.specification, help: option.argumentHelp)
+    }
+}
+
+extension Flag where Value == Bool {
+    fileprivate init(wrappedValue: Bool, _ option: RunOption) {
+        self.init(wrappedValue: wrappedValue, name: option.specification, help: option.argumentHelp)
+    }
+}
+
+extension RunOption {
+    fileprivate var specification: NameSpecification {
+        short.map { [.customShort($0), .customLong(rawValue)] } ?? .customLong(rawValue)
+    }
+
+    fileprivate var argumentHelp: ArgumentHelp {
+        ArgumentHelp(stringLiteral: help).named(valueName)
+    }
+}
+
+extension ArgumentHelp {
+    fileprivate func named(_ valueName: String?) -> ArgumentHelp {
+        var help = self
+        help.valueName = valueName
+        return help
+    }
+}

@@ -1,0 +1,31 @@
+internal import CgroupSandbox
+internal import Glibc
+internal import LinuxSystem
+
+/// What cgrun says to people, on stderr, in whole lines.
+struct Console {
+    var isQuiet = false
+    var isVerbose = false
+
+    /// cgrun's own failure: said even with `--quiet`.
+    func error(_ message: String) { write(message, colour: "31") }
+
+    func note(_ message: String) { write(message, colour: "2") }
+
+    func explain(_ report: Report) {
+        if !isQuiet, let explanation = report.explanation {
+            let isWarning = report.launcherExitCode == 0
+            write((isWarning ? "warning: " : "") + explanation, colour: isWarning ? "33" : "31")
+        }
+        if isVerbose { note(report.usage) }
+    }
+
+    private func write(_ message: String, colour: String) {
+        let isColoured =
+            isatty(2) == 1 && getenv("NO_COLOR") == nil && ThisProcess.environmentVariable("TERM") != "dumb"
+        let name = isColoured ? "\u{1B}[\(colour)mcgrun:\u{1B}[0m" : "cgrun:"
+        // One write, so that lines of several cgruns do not mix.
+        let line = Array("\(name) \(message)\n".utf8)
+        _ = line.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+    }
+}

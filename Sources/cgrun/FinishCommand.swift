@@ -1,0 +1,34 @@
+internal import CgroupSandbox
+internal import Cgroups
+internal import FoundationEssentials
+internal import LinuxSystem
+
+/// `cgrun-finish`, which a guard becomes after a loss when a report was asked for:
+/// `cgrun-finish LOSS RECORD REPORT NAME TAGS PARENT… DIRECTORY…`, numbers being open descriptors.
+enum FinishCommand {
+    static let name = "cgrun-finish"
+
+    static func run(_ arguments: [String]) -> CInt {
+        guard arguments.count > 6, let loss = CInt(arguments[1]).flatMap(Report.Loss.init),
+            let recordDescriptor = CInt(arguments[2]), let reportDescriptor = CInt(arguments[3])
+        else { return 125 }
+        let tags = Array(arguments[5].utf8)
+        let descriptors = arguments[6...].compactMap { CInt($0) }
+        do {
+            let text = try Descriptor(owning: recordDescriptor).readAll(path: "cgrun-record")
+            var record = try? JSONDecoder().decode(ReportOutput.Record.self, from: Data(text.utf8))
+            let cgroup = try JobCgroup(
+                adopting: arguments[4], path: record?.report.containment.cgroup ?? arguments[4], tags: tags,
+                parents: Array(descriptors.prefix(tags.count)),
+                directories: Array(descriptors.dropFirst(tags.count)))
+            // An empty record: the launcher had delivered its report, and only the cgroups are left.
+            record?.report.recover(loss, cgroup)
+            record?.output.replaceDescriptor(reportDescriptor)
+            if let record { try? record.output.write(record.report) }
+            cgroup.outlast()
+            return 0
+        } catch {
+            return 125
+        }
+    }
+}

@@ -1,0 +1,106 @@
+internal import CgroupSandbox
+internal import Cgroups
+internal import Glibc
+internal import LinuxSystem
+
+/// Carries out `cgrun run`.
+struct RunCommand {
+    let request: RunRequest
+    let console: Console
+    /// As it was when this process started.
+    let parent: ProcessID
+
+    init(_ request: RunRequest, parent: ProcessID) {
+        self.request = request
+        self.parent = parent
+        console = Console(isQuiet: request.isQuiet, isVerbose: request.isVerbose)
+    }
+
+    /// - Returns: the exit status.
+    func run() -> CInt {
+        do {
+            let signals = try SignalForwarder()
+            var spec = request.spec
+            spec.signalMask = signals.originalMask
+            let output = try ReportOutput(request)
+            do {
+                return try run(spec, output, signals)
+            } catch let error as LaunchError {
+                console.error(error.message)
+                if !request.isDryRun { try output?.write(Report(notStarted: spec, error)) }
+                return error.exitCode
+            }
+        } catch let error as UsageError {
+            console.error(error.message)
+            return 125
+        } catch {
+            console.error("\(error)")
+            return 125
+        }
+    }
+
+    private func run(_ spec: JobSpec, _ output: ReportOutput?, _ signals: SignalForwarder) throws -> CInt {
+        let prepared = try PreparedJob(spec)
+        if request.isDryRun {
+            printPlan(try prepared.site.steps(), spec)
+            return 0
+        }
+        if console.isVerbose {
+            console.note(
+                "cgroup \(prepared.site.path), manager \(prepared.report.containment.manager) "
+                    + "(\(prepared.report.containment.managerReason))")
+            for step in try prepared.site.steps() { console.note(Self.describe(step)) }
+        }
+        let watch = try spec.diesWithParent ? ParentWatch(parent) : nil
+        let recovery = try output?.recovery(for: prepared.report)
+        var job = try Job.launch(prepared, parent: watch, recovery: recovery)
+        if console.isVerbose {
+            for leftover in job.swept { console.note("swept \(leftover.text)") }
+            console.note("command has pid \(job.pid), guard has pid \(job.guardPID ?? 0)")
+        }
+        try job.supervise(signals)
+        let wantsEverything = output != nil || console.isVerbose
+        let report = try job.finish(detail: wantsEverything ? .everything : .death) { report in
+            try output?.write(report)
+            recovery?.markDelivered()
+        }
+        console.explain(report)
+        return report.launcherExitCode ?? 125
+    }
+
+    // MARK: --dry-run
+
+    private func printPlan(_ steps: [CgroupSite.Step], _ spec: JobSpec) {
+        var lines = steps.map(Self.describe)
+        lines.append(
+            "start cgrun-guard\(spec.diesWithParent ? ", watching cgrun and pid \(parent)" : ", watching cgrun")")
+        if let directory = spec.workingDirectory { lines.append("chdir \(directory)") }
+        if let credentials = spec.credentials {
+            lines.append(
+                "uid \(credentials.uid), gid \(credentials.gid), groups "
+                    + credentials.supplementaryGroups.map { String($0) }.joined(separator: " "))
+        }
+        lines.append("exec " + spec.arguments.map { Self.quoted($0.description) }.joined(separator: " "))
+        if let timeout = spec.timeout {
+            lines.append("after \(timeout.seconds)s: \(spec.stopSignal), \(spec.grace.seconds)s later cgroup.kill")
+        }
+        if let limit = spec.cpuTimeout {
+            lines.append(
+                "after \(limit.seconds)s of CPU time: \(spec.stopSignal), \(spec.grace.seconds)s later cgroup.kill")
+        }
+        print(lines.joined(separator: "\n"))
+    }
+
+    private static func describe(_ step: CgroupSite.Step) -> String {
+        step.value.map { "write \($0) > \(step.path)" } ?? "mkdir \(step.path)"
+    }
+
+    private static func quoted(_ word: String) -> String {
+        let plain = word.allSatisfy { $0.isLetter || $0.isNumber || "-_./=:,@%+".contains($0) }
+        return plain && !word.isEmpty
+            ? word
+            : "'"
+                + word.split(separator: "'", omittingEmptySubsequences: false)
+                .joined(separator: "'\\''") + "'"
+    }
+}

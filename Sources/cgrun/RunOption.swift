@@ -1,0 +1,99 @@
+/// The grammar of `cgrun run`: every option, once. The parser of the launch path reads this table,
+/// and the ArgumentParser declarations that make help, completions and the manual take their names
+/// and texts from it.
+enum RunOption: String, CaseIterable {
+    case mem
+    case memHigh = "mem-high"
+    case swap
+    case pids
+    case cpu
+    case cpuWeight = "cpu-weight"
+    case cpuset
+    case timeout
+    case cpuTime = "cpu-time"
+    case stopSignal = "stop-signal"
+    case killAfter = "kill-after"
+    case dieWithParent = "die-with-parent"
+    case noDieWithParent = "no-die-with-parent"
+    case cgroupManager = "cgroup-manager"
+    case cgroupParent = "cgroup-parent"
+    case report
+    case reportFD = "report-fd"
+    case setenv
+    case workingDirectory = "working-directory"
+    case uid
+    case gid
+    case closeFDs = "close-fds"
+    case failOnOOM = "fail-on-oom"
+    case quiet
+    case verbose
+    case dryRun = "dry-run"
+
+    /// How the value is called in help; `nil` for a flag.
+    var valueName: String? {
+        switch self {
+        case .mem, .memHigh, .swap: "size"
+        case .pids, .cpuWeight, .reportFD: "n"
+        case .cpu: "cores"
+        case .cpuset: "list"
+        case .timeout, .cpuTime, .killAfter: "duration"
+        case .stopSignal: "name"
+        case .cgroupManager: "auto|systemd|cgroupfs"
+        case .cgroupParent: "path"
+        case .report: "file"
+        case .setenv: "k[=v]"
+        case .workingDirectory: "dir"
+        case .uid: "user"
+        case .gid: "group"
+        case .dieWithParent, .noDieWithParent, .closeFDs, .failOnOOM, .quiet, .verbose, .dryRun: nil
+        }
+    }
+
+    var short: Character? {
+        switch self {
+        case .setenv: "E"
+        case .workingDirectory: "C"
+        case .quiet: "q"
+        case .verbose: "v"
+        default: nil
+        }
+    }
+
+    var help: String {
+        switch self {
+        case .mem:
+            "memory.max for the whole tree: bytes, 512M, 1.5G, 50% of RAM, or max. Swap is pinned to 0 unless --swap is given."
+        case .memHigh: "memory.high: above it the kernel slows the job down, but does not kill."
+        case .swap: "memory.swap.max: swap that the job may use besides --mem."
+        case .pids: "pids.max: processes and threads at a time."
+        case .cpu: "cpu.max in processors, such as 1.5."
+        case .cpuWeight: "cpu.weight: the job's share among its siblings, 1 to 10000; 100 is the default of all."
+        case .cpuset: "cpuset.cpus: the processors that the job may use, such as 0-3,8."
+        case .timeout:
+            "Wall clock time, suspend included: 500ms, 90s, 5m, 1.5h, 2d. Then the job is stopped, and cgrun exits with 124."
+        case .cpuTime: "CPU time of the whole tree. Then as with --timeout."
+        case .stopSignal: "First signal at a timeout, or when cgrun gets SIGTERM (default: TERM)."
+        case .killAfter:
+            "How long the command may take to end after that, before the whole tree is killed (default: 5s)."
+        case .dieWithParent: "Kill the job when the process that started cgrun is gone (default)."
+        case .noDieWithParent: "Let the job outlive the process that started cgrun."
+        case .cgroupManager: "Who makes the job's cgroup (default: auto)."
+        case .cgroupParent: "Nest the job's cgroup in this one, as in /proc/PID/cgroup, instead of in cgrun's own."
+        case .report: "Write what became of the job to this file, as JSON, in one step."
+        case .reportFD: "Write the report to this open descriptor, too."
+        case .setenv: "Set an environment variable for the command. May be given more than once."
+        case .workingDirectory: "Start the command in this directory."
+        case .uid: "Run the command as this user, by name or number, with the user's groups."
+        case .gid: "Run the command with this primary group."
+        case .closeFDs: "Close all descriptors above 2 instead of handing them down."
+        case .failOnOOM:
+            "Exit with 137 when the kernel killed any process of the tree for memory, even if the command exits with 0."
+        case .quiet: "Do not explain on stderr why the job died."
+        case .verbose: "Tell on stderr what is done and what the job used."
+        case .dryRun: "Print what would be made and written, in order, and do nothing."
+        }
+    }
+
+    static func named(_ name: some StringProtocol) -> RunOption? { RunOption(rawValue: String(name)) }
+    static func abbreviated(_ letter: Character) -> RunOption? { allCases.first { $0.short == letter } }
+}

@@ -1,0 +1,163 @@
+internal import CgroupSandbox
+internal import Cgroups
+internal import LinuxSystem
+
+/// A command line that cannot be carried out: one line that names the option, the value and what would be accepted.
+struct UsageError: Error, Equatable, CustomStringConvertible {
+    var message: String
+    var description: String { message }
+}
+
+/// What one `cgrun run` is to do.
+struct RunRequest {
+    var spec: JobSpec
+    var reportFile: String?
+    var reportDescriptor: Int32?
+    var isQuiet = false
+    var isVerbose = false
+    var isDryRun = false
+    private var user: String?
+    private var group: String?
+
+    /// - Parameter arguments: what follows `cgrun` or `cgrun run`.
+    /// - Throws: `UnknownOption` for a name that is not in the grammar, `UsageError` for everything else.
+    init(parsing arguments: ArraySlice<ByteString>) throws {
+        spec = JobSpec([])
+        var rest = arguments
+        while let argument = rest.first, argument.bytes.first == UInt8(ascii: "-"), argument.bytes.count > 1 {
+            rest.removeFirst()
+            if argument == "--" { break }
+            try take(argument, &rest)
+        }
+        spec.arguments = Array(rest)
+        guard let command = spec.arguments.first, !command.bytes.isEmpty else {
+            throw UsageError(message: "no command given; expected cgrun [options] [--] command [argument…]")
+        }
+        try resolveCredentials()
+    }
+
+    struct UnknownOption: Error {
+        var name: String
+    }
+
+    private mutating func take(_ argument: ByteString, _ rest: inout ArraySlice<ByteString>) throws {
+        let equals = argument.bytes.firstIndex(of: UInt8(ascii: "="))
+        if argument.bytes.starts(with: "--".utf8) {
+            let name = String(decoding: argument.bytes[2..<(equals ?? argument.bytes.endIndex)], as: UTF8.self)
+            guard let option = RunOption.named(name) else { throw UnknownOption(name: "--" + name) }
+            if let equals {
+                guard option.valueName != nil else {
+                    throw UsageError(message: "--\(name) takes no value, but got \(argument)")
+                }
+                try set(option, ByteString(argument.bytes[(equals + 1)...])!)
+            } else {
+                try set(option, option.valueName == nil ? nil : try Self.value(of: "--" + name, option, &rest))
+            }
+            return
+        }
+        // -q -v, -qv, -C DIR, -CDIR
+        var letters = argument.bytes.dropFirst()
+        while let letter = letters.popFirst() {
+            let name = "-\(Character(Unicode.Scalar(letter)))"
+            guard let option = RunOption.abbreviated(Character(Unicode.Scalar(letter))) else {
+                throw UnknownOption(name: name)
+            }
+            if option.valueName == nil {
+                try set(option, nil)
+            } else {
+                try set(option, letters.isEmpty ? try Self.value(of: name, option, &rest) : ByteString(letters)!)
+                return
+            }
+        }
+    }
+
+    private static func value(
+        of name: String, _ option: RunOption, _ rest: inout ArraySlice<ByteString>
+    ) throws(UsageError) -> ByteString {
+        guard let value = rest.popFirst(), value != "--" else {
+            throw UsageError(message: "\(name) needs a value: <\(option.valueName ?? "")>")
+        }
+        return value
+    }
+
+    // MARK: Meaning
+
+    private mutating func set(_ option: RunOption, _ value: ByteString?) throws {
+        do {
+            try apply(option, value ?? "", text: value?.description ?? "")
+        } catch let error as LimitSyntaxError {
+            throw UsageError(message: "--\(option.rawValue) \(value ?? ""): expected \(error.accepted)")
+        }
+    }
+
+    private mutating func apply(_ option: RunOption, _ value: ByteString, text: String) throws {
+        switch option {
+        case .mem: spec.limits.memoryMax = try Ceiling(parsing: text)
+        case .memHigh: spec.limits.memoryHigh = try Ceiling(parsing: text)
+        case .swap: spec.limits.swapMax = try Ceiling(parsing: text, zeroAllowed: true)
+        case .pids: spec.limits.pidsMax = try Ceiling(parsingCount: text)
+        case .cpu: spec.limits.cpuMax = try Ceiling(parsingCores: text)
+        case .cpuWeight: spec.limits.cpuWeight = try CPUWeight(parsing: text)
+        case .cpuset: spec.limits.cpuset = try CPUSet(parsing: text)
+        case .timeout: spec.timeout = try Duration(parsingLimit: text)
+        case .cpuTime: spec.cpuTimeout = try Duration(parsingLimit: text)
+        case .stopSignal:
+            guard let signal = Signal(name: text) else {
+                throw LimitSyntaxError(accepted: "a signal such as TERM, SIGINT, 15 or RTMIN+2")
+            }
+            spec.stopSignal = signal
+        case .killAfter: spec.grace = try Duration(parsingLimit: text, zeroAllowed: true)
+        case .dieWithParent: spec.diesWithParent = true
+        case .noDieWithParent: spec.diesWithParent = false
+        case .cgroupManager:
+            guard let manager = ManagerChoice(rawValue: text) else {
+                throw LimitSyntaxError(accepted: "auto, systemd or cgroupfs")
+            }
+            spec.manager = manager
+        case .cgroupParent:
+            guard !text.isEmpty, !text.split(separator: "/").contains("..") else {
+                throw LimitSyntaxError(accepted: "a cgroup as in /proc/PID/cgroup, such as /my.slice")
+            }
+            spec.cgroupParent = text
+        case .report:
+            guard !text.isEmpty else { throw LimitSyntaxError(accepted: "a file") }
+            reportFile = text
+        case .reportFD:
+            guard let descriptor = Int32(text), descriptor >= 0, !text.hasPrefix("+"), isOpen(descriptor) else {
+                throw LimitSyntaxError(accepted: "the number of an open descriptor")
+            }
+            reportDescriptor = descriptor
+        case .setenv: try setEnvironment(value)
+        case .workingDirectory:
+            guard !text.isEmpty else { throw LimitSyntaxError(accepted: "a directory") }
+            spec.workingDirectory = value
+        case .uid: user = text
+        case .gid: group = text
+        case .closeFDs: spec.closesDescriptors = true
+        case .failOnOOM: spec.failsOnOOM = true
+        case .quiet: isQuiet = true
+        case .verbose: isVerbose = true
+        case .dryRun: isDryRun = true
+        }
+    }
+
+    private mutating func setEnvironment(_ assignment: ByteString) throws(LimitSyntaxError) {
+        guard let first = assignment.bytes.first, first != UInt8(ascii: "=") else {
+            throw LimitSyntaxError(accepted: "NAME=VALUE, or NAME to keep the caller's value")
+        }
+        // A name alone is inherited like all the others.
+        if assignment.bytes.contains(UInt8(ascii: "=")) { spec.setEnvironment(assignment) }
+    }
+
+    private mutating func resolveCredentials() throws(UsageError) {
+        guard user != nil || group != nil else { return }
+        do { spec.credentials = try UserDatabase.credentials(user: user, group: group) } catch {
+            switch error {
+            case .unknownUser(let name): throw UsageError(message: "--uid \(name): expected a user's name or number")
+            case .unknownGroup(let name): throw UsageError(message: "--gid \(name): expected a group's name or number")
+            case .groupNeeded(let uid):
+                throw UsageError(message: "--uid \(uid): no such user in the user database; expected --gid, too")
+            }
+        }
+    }
+}

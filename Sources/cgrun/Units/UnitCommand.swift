@@ -1,0 +1,198 @@
+internal import ArgumentParser
+internal import Cgroups
+internal import LinuxSystem
+internal import SystemdUnits
+
+// `cgrun unit …`: options to models. Values are checked by the library, which names keys; here they
+// get the names of the options that set them.
+
+struct UnitCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "unit",
+        abstract: "Write systemd units with the same limits, quoting and whole-tree ending.",
+        usage: "cgrun unit service|slice|scope|socket|timer|from-supervisor …",
+        discussion: """
+            Prints the unit, or writes it with --install or --user-install, in one step and never over a file that \
+            cgrun did not write unless --force is given.
+
+            Example: cgrun unit service api --user www --mem 2G --harden standard -- /usr/bin/uvicorn app:main
+            """,
+        subcommands: [
+            UnitServiceCommand.self, UnitSliceCommand.self, UnitScopeCommand.self, UnitSocketCommand.self,
+            UnitTimerCommand.self, UnitFromSupervisorCommand.self,
+        ])
+}
+
+/// Where units go.
+struct UnitOutputOptions: ParsableArguments {
+    @Option(
+        help: "Write into this unit directory, such as /etc/systemd/system, instead of to stdout.",
+        completion: .directory)
+    var install: String?
+    @Flag(help: "Write into your own unit directory, for `systemctl --user`.")
+    var userInstall = false
+    @Flag(help: "With --install or --user-install: have systemd read it, and enable it.")
+    var enable = false
+    @Flag(help: "Overwrite files that cgrun did not write, and units of the same name from elsewhere.")
+    var force = false
+    @Flag(help: "Show what would change in the unit directory, and change nothing.")
+    var diff = false
+
+    func writer() throws -> UnitWriter? {
+        guard install == nil || !userInstall else {
+            throw UsageError(message: "--install and --user-install exclude each other")
+        }
+        let destination = userInstall ? try UnitWriter.userDirectory() : install
+        guard let destination else {
+            guard !enable, !diff, !force else {
+                throw UsageError(
+                    message: "--\(enable ? "enable" : diff ? "diff" : "force") needs --install DIR or --user-install")
+            }
+            return nil
+        }
+        return try UnitWriter(
+            directory: destination, option: userInstall ? "--user-install" : "--install \(destination)",
+            isUser: userInstall,
+            createsDirectory: userInstall, isForced: force)
+    }
+
+    /// Prints or writes the files, and enables `units`.
+    func put(_ files: [UnitFile], enabling units: [String]) throws {
+        guard let writer = try writer() else {
+            if enable || diff { return }
+            for (index, file) in files.enumerated() {
+                // What belongs to which file, where there is more than one.
+                if files.count > 1 { print((index == 0 ? "" : "\n") + "# ---- \(file.path)") }
+                print(try file.text(), terminator: "")
+            }
+            return
+        }
+        try writer.put(try files.map { (path: $0.path, text: try $0.text()) }, isDiff: diff)
+        if enable, !diff { try writer.enable(units) }
+    }
+}
+
+/// The limits of a run, for a unit.
+extension LimitOptions {
+    func limits() throws -> Limits {
+        var limits = Limits()
+        try UnitOptions.parse("--mem", mem) { (text) throws(LimitSyntaxError) in
+            limits.memoryMax = try Ceiling(parsing: text)
+        }
+        try UnitOptions.parse("--mem-high", memHigh) { (text) throws(LimitSyntaxError) in
+            limits.memoryHigh = try Ceiling(parsing: text)
+        }
+        try UnitOptions.parse("--swap", swap) { (text) throws(LimitSyntaxError) in
+            limits.swapMax = try Ceiling(parsing: text, zeroAllowed: true)
+        }
+        try UnitOptions.parse("--pids", pids) { (text) throws(LimitSyntaxError) in
+            limits.pidsMax = try Ceiling(parsingCount: text)
+        }
+        try UnitOptions.parse("--cpu", cpu) { (text) throws(LimitSyntaxError) in
+            limits.cpuMax = try Ceiling(parsingCores: text)
+        }
+        try UnitOptions.parse("--cpu-weight", cpuWeight) { (text) throws(LimitSyntaxError) in
+            limits.cpuWeight = try CPUWeight(parsing: text)
+        }
+        try UnitOptions.parse("--cpuset", cpuset) { (text) throws(LimitSyntaxError) in
+            limits.cpuset = try CPUSet(parsing: text)
+        }
+        return limits
+    }
+
+    /// The same limits as options of `cgrun run`.
+    var arguments: [String] {
+        [
+            ("--mem", mem), ("--mem-high", memHigh), ("--swap", swap), ("--pids", pids), ("--cpu", cpu),
+            ("--cpu-weight", cpuWeight),
+            ("--cpuset", cpuset),
+        ].flatMap { name, value in value.map { [name, $0] } ?? [] }
+    }
+}
+
+/// Helpers for options of every kind of unit.
+enum UnitOptions {
+    static func parse(
+        _ option: String, _ text: String?, _ body: (String) throws(LimitSyntaxError) -> Void
+    ) throws(UsageError) {
+        guard let text else { return }
+        do { try body(text) } catch { throw UsageError(message: "\(option) \(text): expected \(error.accepted)") }
+    }
+
+    static func duration(_ option: String, _ text: String?, zeroAllowed: Bool = false) throws(UsageError) -> Duration? {
+        var result: Duration?
+        try parse(option, text) { (text) throws(LimitSyntaxError) in
+            result = try Duration(parsingLimit: text, zeroAllowed: zeroAllowed)
+        }
+        return result
+    }
+
+    static func signal(_ option: String, _ text: String?) throws(UsageError) -> Signal? {
+        guard let text else { return nil }
+        guard let signal = Signal(name: text) else {
+            throw UsageError(message: "\(option) \(text): expected a signal such as TERM, SIGINT, 15 or RTMIN+2")
+        }
+        return signal
+    }
+
+    static func mode(_ option: String, _ text: String?) throws(UsageError) -> UInt16? {
+        guard let text else { return nil }
+        guard let mode = UInt16(text, radix: 8), mode <= 0o7777, !text.hasPrefix("+") else {
+            throw UsageError(message: "\(option) \(text): expected octal digits such as 0660")
+        }
+        return mode
+    }
+
+    /// Runs `body`, and says which option a refused value came from.
+    static func named<Result>(_ options: [String: String] = [:], _ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch let error as UnitError {
+            guard let option = options[error.key] else { throw UsageError(message: error.description) }
+            throw UsageError(message: "\(option) \(error.shownValue): expected \(error.accepted) (for \(error.key)=)")
+        }
+    }
+
+    /// Full names from short ones: `--after redis` means redis.service, as with systemctl.
+    static func references(_ option: String, _ names: [String]) throws(UsageError) -> [String] {
+        var result: [String] = []
+        for name in names.flatMap({ $0.split(whereSeparator: { $0 == " " || $0 == "," }) }) {
+            let full = name.contains(".") ? String(name) : name + ".service"
+            do { result.append(try UnitName.checkReference(full, key: option)) } catch {
+                throw UsageError(message: "\(option) \(name): expected \(error.accepted)")
+            }
+        }
+        return result
+    }
+
+    static func name(_ text: String, _ kind: UnitKind) throws(UsageError) -> UnitName {
+        do { return try UnitName(text, kind) } catch {
+            throw UsageError(message: "unit name \(text): expected \(error.accepted)")
+        }
+    }
+}
+
+/// The command line byte for byte; ArgumentParser's strings have lost what is not UTF-8.
+enum RawArguments {
+    private static var words: [ByteString] {
+        (0..<Int(CommandLine.argc)).compactMap { CommandLine.unsafeArgv[$0].map { ByteString(cString: $0) } }
+    }
+
+    /// What stands behind `--`: the last words of all.
+    static func command(_ parsed: [String]) -> [ByteString] { Array(words.suffix(parsed.count)) }
+
+    /// The bytes of the value that was given with `-E` or `--setenv`.
+    static func values(short: String, long: String) -> [ByteString] {
+        var result: [ByteString] = []
+        var rest = words.dropFirst()[...]
+        while let word = rest.popFirst(), word != "--" {
+            if word == ByteString(short.utf8) || word == ByteString(long.utf8) {
+                if let value = rest.popFirst() { result.append(value) }
+            } else if word.bytes.starts(with: (long + "=").utf8) {
+                result += [ByteString(word.bytes.dropFirst(long.utf8.count + 1))].compactMap { $0 }
+            } else if word.bytes.starts(with: short.utf8), !word.bytes.starts(with: "--".utf8) {
+                let value = word.bytes.dropFirst(short.utf8.count)
+                result += [ByteString(value.first == UInt8(ascii: "=") ? value.dropFirst() : value)].compactMap { $0 }
+            }
+        }
+        return result
+    }
+}

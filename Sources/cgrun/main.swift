@@ -1,0 +1,76 @@
+internal import ArgumentParser
+internal import Glibc
+internal import LinuxSystem
+
+let version = "0.1.0"
+
+/// Starting ArgumentParser costs more than a whole launch. So `run` is parsed by table, and
+/// ArgumentParser is asked only for what is not a well-formed `run`.
+func cgrun() -> CInt {
+    // First of all: a parent that dies from here on is noticed.
+
+    let parent = ThisProcess.parentID
+    InheritedDescriptor.occupyStandardStreams()
+    let arguments = (0..<Int(CommandLine.argc)).compactMap {
+        CommandLine.unsafeArgv[$0].map { ByteString(cString: $0) }
+    }
+    if arguments.first?.description == FinishCommand.name {
+        return FinishCommand.run(arguments.map(\.description))
+    }
+    let words = arguments.dropFirst()
+    guard let first = words.first, !["sweep", "check", "unit", "help"].contains(first) else {
+        return parseWithArgumentParser(words.map(\.description))
+    }
+    do {
+        let request = try RunRequest(parsing: first == "run" ? words.dropFirst() : words)
+        return RunCommand(request, parent: parent).run()
+    } catch let error as UsageError {
+        Console().error(error.message)
+        return 125
+    } catch let unknown as RunRequest.UnknownOption where words.count > 1 && unknown.name != first.description {
+        // --help, or a mistake that ArgumentParser can name best when it sees nothing else.
+        return parseWithArgumentParser((first == "run" ? ["run"] : []) + [unknown.name])
+    } catch {
+        // One of ArgumentParser's own, such as --generate-completion-script bash.
+        return parseWithArgumentParser(words.map(\.description))
+    }
+}
+
+func parseWithArgumentParser(_ arguments: [String]) -> CInt {
+    do {
+        switch arguments.first {
+        // Each by itself: the root's options have some of the same names, and would take them.
+        case "sweep": try SweepCommand.parse(Array(arguments.dropFirst())).run()
+        case "check": try CheckCommand.parse(Array(arguments.dropFirst())).run()
+        case "unit":
+            var command = try UnitCommand.parseAsRoot(Array(arguments.dropFirst()))
+            try command.run()
+        default:
+            var command = try Cgrun.parseAsRoot(arguments)
+            if command is Cgrun || command is Run {
+                throw UsageError(message: "no command given; expected cgrun [options] [--] command [argument…]")
+            }
+            try command.run()
+        }
+        return 0
+    } catch let code as ExitCode {
+        return code.rawValue
+    } catch let error as UsageError {
+        Console().error(error.message)
+        return 125
+    } catch {
+        let message = Cgrun.fullMessage(for: error)
+        if Cgrun.exitCode(for: error) == .success {
+            print(message)
+            return 0
+        }
+        let line = message.split(separator: "\n").first.map(String.init) ?? ""
+        Console().error((line.hasPrefix("Error: ") ? String(line.dropFirst(7)) : line) + "; see cgrun --help")
+        return 125
+    }
+}
+
+let status = cgrun()
+fflush(nil)
+// Nothing is left to tear down, and tearing down takes longer than a system call.
+_exit(status)

@@ -1,0 +1,279 @@
+import CgroupSandbox
+import LinuxSystem
+import TestSupport
+import Testing
+
+/// How many random moments each loop tries.
+private let rounds = ThisProcess.environmentVariable("CGRUN_TEST_ROUNDS").flatMap { Int($0) } ?? 300
+
+extension Behaviour {
+    /// Whoever is killed, and whenever: nothing survives.
+    @Suite struct Kill {
+        let harness: Harness
+
+        init() throws { harness = try Harness() }
+
+        /// A job that stays, with deaf daemons in sessions of their own.
+        private func startTree(_ options: String..., daemons: Int = 3) throws -> TestProcess {
+            let job = try harness.startCgrun(options + ["--", Programs.probe, "tree", "\(daemons)"])
+            try job.waitForOutput("planted")
+            return job
+        }
+
+        /// Kills both, stopped before so that neither can act on the other's end.
+        private func killTogether(_ job: TestProcess, _ guardian: ProcessID) throws {
+            let guardian = try ProcessDescriptor(pid: guardian)
+            for pid in [job.pid, guardian.pid] {
+                try ProcessDescriptor(pid: pid).send(.stop)
+                try eventually("\(pid) to stop") { ProcessTable.state(pid) == "T" }
+            }
+            try guardian.send(.kill)
+            job.send(.kill)
+            _ = try job.end()
+        }
+
+        @Test func launcherKilledAtRandomMoments() throws {
+            let descriptors = openDescriptorCount
+            // Longer than a whole run of the job that ends, so that every moment has its turn.
+            let whole = try measure { _ = try harness.cgrun("--", Programs.probe, "plant", "2") }
+            for round in 0..<rounds {
+                let verb = round.isMultiple(of: 2) ? "tree" : "plant"
+                let job = try harness.startCgrun(["--", Programs.probe, verb, "2"])
+                pause(whole * Double.random(in: 0...1.3))
+                job.send(.kill)
+                _ = try job.end()
+                try harness.expectNothingLeft()
+            }
+            #expect(openDescriptorCount == descriptors)
+        }
+
+        @Test func guardKilledAtRandomMoments() throws {
+            for _ in 0..<rounds / 3 {
+                let job = try harness.startCgrun(["--", Programs.probe, "tree", "2"])
+                pause(.microseconds(Int.random(in: 0...6_000)))
+                let killed = harness.marker.guards
+                for guardian in killed { try? ProcessDescriptor(pid: guardian.pid).send(.kill) }
+                // The launcher starts another one, and the job goes on.
+                try job.waitForOutput("planted")
+                try eventually("another guard") {
+                    harness.marker.guards.contains { now in !killed.contains { $0.pid == now.pid } }
+                }
+                job.send(.kill)
+                _ = try job.end()
+                try harness.expectNothingLeft()
+            }
+        }
+
+        @Test func guardIsReplacedAsOftenAsItIsKilled() throws {
+            let report = harness.path("report")
+            let job = try startTree("--report", report, "--kill-after", "0")
+            var last: ProcessID = 0
+            for _ in 0..<10 {
+                try eventually("another guard") { harness.marker.guards.contains { $0.pid != last } }
+                last = harness.marker.guards.first { $0.pid != last }!.pid
+                try ProcessDescriptor(pid: last).send(.kill)
+            }
+            try eventually("another guard") { harness.marker.guards.contains { $0.pid != last } }
+            job.send(.terminate)
+            #expect(try job.end().exitCode == 137)
+            #expect(try harness.report(report).containment.guardsReplaced == 10)
+            try harness.expectNothingLeft()
+        }
+
+        @Test func jobDiesWhenItsGuardCannotBeReplaced() throws {
+            let program = harness.path("guard")
+            _ = try harness.start(["cp", Programs.guardian, program]).end()
+            let report = harness.path("report")
+            let job = try harness.startCgrun(
+                ["--report", report, "--", Programs.probe, "tree", "2"], environment: ["CGRUN_GUARD": program])
+            try job.waitForOutput("planted")
+            _ = try harness.start(["rm", program]).end()
+            let guardian = try #require(harness.marker.survivors.first { $0.command == "guard" })
+            try ProcessDescriptor(pid: guardian.pid).send(.kill)
+            let outcome = try job.end()
+            #expect(outcome.exitCode == 137)
+            #expect(outcome.errors.contains(text: "its guard was lost"))
+            #expect(try harness.report(report).cause == .guardLost)
+            try harness.expectNothingLeft()
+        }
+
+        @Test func programThatIsNoGuardEndsTheJob() throws {
+            for program in ["/bin/true", "/bin/false"] {
+                let outcome = try harness.cgrun(
+                    "--", Programs.probe, "tree", "2", environment: ["CGRUN_GUARD": program])
+                #expect(outcome.exitCode == 137 || outcome.exitCode == 125, "\(outcome)")
+                #expect(outcome.errors.contains(text: "guard"))
+                try harness.expectNothingLeft()
+            }
+        }
+
+        /// A stopped guard does nothing; the promise is that its job dies as soon as it goes on,
+        /// and that it counts as alive until then.
+        @Test func stoppedGuardActsOnceItContinues() throws {
+            let job = try startTree()
+            let guardian = try ProcessDescriptor(pid: try #require(harness.marker.guards.first).pid)
+            try guardian.send(.stop)
+            try eventually("the guard to stop") { ProcessTable.state(guardian.pid) == "T" }
+            job.send(.kill)
+            _ = try job.end()
+            let sweep = try harness.cgrun("sweep")
+            #expect(!sweep.output.contains(text: "probe"), "a guarded job is no leftover")
+            #expect(harness.marker.survivors.count > 1)
+            try guardian.send(.continue)
+            try harness.expectNothingLeft()
+        }
+
+        /// cgrun itself needs no answer from a guard that it dismisses.
+        @Test func stoppedGuardDoesNotHoldUpANormalEnd() throws {
+            let job = try harness.startCgrun(["--", "sleep", "0.3"])
+            try eventually("a guard") { !harness.marker.guards.isEmpty }
+            try ProcessDescriptor(pid: harness.marker.guards[0].pid).send(.stop)
+            #expect(try job.end().exitCode == 0)
+            try harness.expectNothingLeft()
+        }
+
+        @Test func launcherAndGuardKilledAtOnceAreSwept() throws {
+            for _ in 0..<10 {
+                let job = try startTree()
+                try killTogether(job, try #require(harness.marker.guards.first).pid)
+                try eventually("the job alone: \(harness.marker.survivors)") { harness.marker.survivors.count == 4 }
+
+                let preview = try harness.cgrun("sweep", "--dry-run")
+                #expect(preview.output.contains(text: "would remove"))
+                #expect(harness.marker.survivors.count == 4)
+                let sweep = try harness.cgrun("sweep")
+                #expect(sweep.output.contains(text: "probe-daemon"), "\(sweep)")
+                #expect(sweep.exitCode == 0)
+                try harness.expectNothingLeft()
+            }
+        }
+
+        @Test func nextRunSweepsWhatTheLastOneLeft() throws {
+            let live = try startTree()
+            let liveGuard = try #require(harness.marker.guards.first)
+            let lost = try startTree()
+            let lostGuard = try #require(harness.marker.guards.first { $0.pid != liveGuard.pid })
+            try killTogether(lost, lostGuard.pid)
+            try eventually("both jobs: \(harness.marker.survivors)") { harness.marker.survivors.count == 2 + 4 + 4 }
+            #expect(try harness.cgrun("true").exitCode == 0)
+            #expect(harness.marker.survivors.count == 2 + 4, "the live job is not touched")
+            live.send(.kill)
+            _ = try live.end()
+            try harness.expectNothingLeft()
+        }
+
+        @Test func reportIsWrittenAfterALoss() throws {
+            for _ in 0..<20 {
+                let file = harness.path("report")
+                let job = try startTree("--report", file)
+                job.send(.kill)
+                _ = try job.end()
+                try harness.expectNothingLeft()
+                let report = try harness.report(file)
+                #expect(report.cause == .launcherLost)
+                #expect(report.result == .unknown)
+                #expect(report.launcherExitCode == nil)
+                #expect(report.cpu.usageSeconds ?? 0 > 0)
+                _ = try harness.start(["rm", file]).end()
+            }
+        }
+
+        @Test func lossOfTheReportPathLosesNothingElse() throws {
+            let directory = harness.path("gone")
+            _ = try harness.start(["mkdir", directory]).end()
+            let job = try startTree("--report", directory + "/report")
+            _ = try harness.start(["rmdir", directory]).end()
+            job.send(.kill)
+            _ = try job.end()
+            try harness.expectNothingLeft()
+        }
+    }
+
+    /// The process that started cgrun is lost.
+    @Suite struct ParentLoss {
+        let harness: Harness
+
+        init() throws { harness = try Harness() }
+
+        /// `sh` that started cgrun and waits for it.
+        private func startUnderShell(_ options: String) throws -> TestProcess {
+            // A second command keeps the shell from becoming cgrun.
+            let script = "\(Programs.cgrun) \(options) -- \(Programs.probe) tree 3; :"
+            let shell = try harness.start(["sh", "-c", script])
+            try shell.waitForOutput("planted")
+            return shell
+        }
+
+        @Test func jobDiesWithTheParent() throws {
+            for _ in 0..<50 {
+                let shell = try startUnderShell("")
+                shell.send(.kill)
+                _ = try shell.end()
+                try harness.expectNothingLeft()
+            }
+        }
+
+        @Test func parentKilledAtRandomMoments() throws {
+            for _ in 0..<rounds / 3 {
+                let shell = try harness.start(["sh", "-c", "\(Programs.cgrun) -- \(Programs.probe) tree 2; :"])
+                pause(.microseconds(Int.random(in: 0...8_000)))
+                shell.send(.kill)
+                _ = try shell.end()
+                try harness.expectNothingLeft()
+            }
+        }
+
+        @Test func reportNamesTheLoss() throws {
+            let file = harness.path("report")
+            let shell = try startUnderShell("--report \(file)")
+            shell.send(.kill)
+            _ = try shell.end()
+            try harness.expectNothingLeft()
+            #expect(try harness.report(file).cause == .parentLost)
+        }
+
+        @Test func stoppedLauncherDoesNotSaveTheJob() throws {
+            let shell = try startUnderShell("")
+            let launcher = try #require(harness.marker.survivors.first { $0.command == "cgrun" })
+            let process = try ProcessDescriptor(pid: launcher.pid)
+            try process.send(.stop)
+            shell.send(.kill)
+            _ = try shell.end()
+            // The tree at once; the launcher is nobody's to kill.
+            try eventually("only the launcher and its guard left: \(harness.marker.survivors)") {
+                harness.marker.survivors.allSatisfy { $0.command.hasPrefix("cgrun") }
+            }
+            try process.send(.continue)
+            try harness.expectNothingLeft()
+        }
+
+        @Test func jobOutlivesTheParentWhenAsked() throws {
+            let shell = try startUnderShell("--no-die-with-parent")
+            shell.send(.kill)
+            _ = try shell.end()
+            pause(.milliseconds(200))
+            #expect(harness.marker.survivors.count == 2 + 4)
+            let launcher = try #require(harness.marker.survivors.first { $0.command == "cgrun" })
+            try ProcessDescriptor(pid: launcher.pid).send(.kill)
+            try harness.expectNothingLeft()
+        }
+
+        @Test func launcherAndParentKilledTogether() throws {
+            for _ in 0..<20 {
+                let shell = try startUnderShell("")
+                let launcher = try #require(harness.marker.survivors.first { $0.command == "cgrun" })
+                let process = try ProcessDescriptor(pid: launcher.pid)
+                shell.send(.kill)
+                try process.send(.kill)
+                _ = try shell.end()
+                try harness.expectNothingLeft()
+            }
+        }
+    }
+}
+
+private func measure(_ body: () throws -> Void) rethrows -> Duration {
+    let start = BootTime.now
+    try body()
+    return BootTime.now - start
+}

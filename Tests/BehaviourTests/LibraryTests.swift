@@ -1,0 +1,71 @@
+import CgroupSandbox
+import Cgroups
+import LinuxSystem
+import TestSupport
+import Testing
+
+extension Behaviour {
+    /// What another program does with the library, without the command line.
+    @Suite(.enabled(if: ThisProcess.environmentVariable("CGRUN_GUARD") != nil, "CGRUN_GUARD names no guard"))
+    struct Library {
+        let marker = Marker()
+
+        /// A job whose output nobody needs, marked like all others.
+        private func spec(_ arguments: [String]) -> JobSpec {
+            var spec = JobSpec(arguments.map { ByteString($0.utf8)! })
+            spec.setEnvironment(ByteString("\(Marker.variable)=\(marker.text)".utf8)!)
+            spec.setEnvironment("PATH=/usr/bin:/bin")
+            return spec
+        }
+
+        private func run(_ spec: JobSpec) throws -> Report {
+            var job = try Job.launch(PreparedJob(spec))
+            try job.supervise()
+            return job.finish { _ in }
+        }
+
+        @Test func runsAJobToItsEnd() throws {
+            let before = openDescriptorCount
+            let report = try run(spec(["sh", "-c", "exit 3"]))
+            #expect(report.exitCode == 3)
+            #expect(!report.containment.joinedBeforeExec, "clone3 places the command in its cgroup")
+            #expect(report.cause == .nonzeroExit)
+            #expect(TestCgroups.jobs.isEmpty)
+            #expect(openDescriptorCount == before)
+        }
+
+        @Test func stopsAJob() throws {
+            var job = try Job.launch(PreparedJob(spec(["sleep", "60"])))
+            #expect(job.cgroupPath.contains(text: job.id))
+            job.requestStop()
+            try job.supervise()
+            let report = job.finish { _ in }
+            #expect(report.signal?.name == "SIGTERM")
+            #expect(report.termination.requestedBy == "caller")
+            #expect(marker.survivors.isEmpty)
+        }
+
+        @Test(.enabled(if: Capability.has("--mem"), "no memory controller for this caller"))
+        func limitsAJob() throws {
+            var spec = spec([Programs.probe, "child-allocate", "100", "ignore"])
+            spec.limits.memoryMax = .value(ByteCount(32 << 20))
+            let report = try run(spec)
+            #expect(report.oomInTree)
+            #expect(report.limits.memoryMaxBytes == 32 << 20)
+        }
+
+        @Test func commandsThatCannotBeStartedAreErrors() throws {
+            let before = openDescriptorCount
+            for (command, kind) in [("no-such-command", LaunchError.Kind.notFound), ("/etc/passwd", .notExecutable)] {
+                do {
+                    _ = try run(spec([command]))
+                    Issue.record("\(command) started")
+                } catch let error as LaunchError {
+                    #expect(error.kind == kind)
+                }
+            }
+            #expect(TestCgroups.jobs.isEmpty)
+            #expect(openDescriptorCount == before)
+        }
+    }
+}

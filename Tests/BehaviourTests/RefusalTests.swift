@@ -1,0 +1,166 @@
+import CgroupSandbox
+import LinuxSystem
+import TestSupport
+import Testing
+
+extension Behaviour {
+    /// A job that cannot be contained as asked for does not run, and the reason names the remedy.
+    @Suite struct Refusal {
+        let harness: Harness
+
+        init() throws { harness = try Harness() }
+
+        private func expectRefusal(
+            _ outcome: Outcome, _ parts: String..., location: SourceLocation = #_sourceLocation
+        ) {
+            #expect(outcome.exitCode == 125, "\(outcome)", sourceLocation: location)
+            #expect(outcome.output == "", "the command did not run", sourceLocation: location)
+            let lines = outcome.errors.split(separator: "\n")
+            #expect(lines.count == 1, "\(outcome.errors)", sourceLocation: location)
+            for part in parts {
+                #expect(outcome.errors.contains(text: part), "\(outcome.errors)", sourceLocation: location)
+            }
+        }
+
+        @Test func missingGuard() throws {
+            let gone = try harness.cgrun("--", "echo", "ran", environment: ["CGRUN_GUARD": "/nonexistent/guard"])
+            expectRefusal(gone, "cannot start the guard", "/nonexistent/guard", "set CGRUN_GUARD")
+            let file = try harness.writeFile("guard", "not a program")
+            expectRefusal(
+                try harness.cgrun("--", "echo", "ran", environment: ["CGRUN_GUARD": file]), "Permission denied")
+            try harness.expectNothingLeft()
+        }
+
+        @Test func guardIsFoundInLibexec() throws {
+            let script = """
+                mkdir -p \(harness.path("bin")) \(harness.path("libexec/cgrun"))
+                cp \(Programs.cgrun) \(harness.path("bin"))
+                cp \(Programs.guardian) \(harness.path("libexec/cgrun"))
+                \(harness.path("bin/cgrun")) -- echo ran
+                """
+            let outcome = try harness.start(["sh", "-c", script]).end()
+            #expect(outcome.output == "ran\n", "\(outcome.errors)")
+        }
+
+        @Test func unknownParent() throws {
+            expectRefusal(
+                try harness.cgrun("--cgroup-parent", "/no/such/cgroup", "--", "echo", "ran"),
+                "there is no cgroup", "/no/such/cgroup")
+        }
+
+        @Test func systemdManagerIsNotReplacedInSilence() throws {
+            expectRefusal(
+                try harness.cgrun("--cgroup-manager", "systemd", "--", "echo", "ran"), "--cgroup-manager systemd")
+        }
+
+        @Test(.enabled(if: Capability.isRoot, "needs root to remount"))
+        func readOnlyCgroupFilesystem() throws {
+            // All of them: on hybrid machines each hierarchy is a mount of its own.
+            let remount = """
+                for mount in $(awk '$3 ~ /^cgroup/ { print $2 }' /proc/mounts); do
+                    mount -o remount,bind,ro $mount || exit 77
+                done
+                \(Programs.cgrun) -- echo ran
+                """
+            let outcome = try harness.start(["unshare", "--mount", "sh", "-c", remount]).end()
+            expectRefusal(outcome, "mounted read-only", "writable cgroup filesystem")
+        }
+
+        @Test(.enabled(if: Capability.isRoot, "needs root to mount"))
+        func noCgroupFilesystem() throws {
+            let hide = "mount -t tmpfs none /sys/fs/cgroup && \(Programs.cgrun) -- echo ran"
+            let outcome = try harness.start(["unshare", "--mount", "sh", "-c", hide]).end()
+            expectRefusal(outcome, "no cgroup v2 hierarchy is mounted", "mount cgroup2")
+        }
+
+        @Test(.enabled(if: Capability.isRoot, "needs root to become somebody else"))
+        func cgroupOfSomebodyElse() throws {
+            let outcome = try asNobody("\(Programs.cgrun) -- echo ran")
+            expectRefusal(outcome, "no permission to make cgroups", "Delegate=yes")
+        }
+
+        @Test(.enabled(if: Capability.isUnified && !Capability.has("--mem"), "the memory controller is here"))
+        func missingController() throws {
+            expectRefusal(
+                try harness.cgrun("--mem", "64M", "--", "echo", "ran"), "--mem needs the memory controller",
+                "cgroup.subtree_control")
+        }
+
+        @Test(.enabled(if: Capability.isHybrid, "only cgroup v1 cannot enforce it"))
+        func whatV1CannotDo() throws {
+            expectRefusal(
+                try harness.cgrun("--mem-high", "64M", "--", "echo", "ran"),
+                "--mem-high cannot be enforced by cgroup v1",
+                "systemd.unified_cgroup_hierarchy=1")
+            expectRefusal(try harness.cgrun("--swap", "64M", "--", "echo", "ran"), "--swap", "give --mem, too")
+        }
+
+        @Test(.enabled(if: Capability.isHybrid && Capability.isRoot, "only where v1 limits"))
+        func v1WithoutRights() throws {
+            // The unified hierarchy is handed over, the v1 ones are not.
+            try withDelegatedCgroup(legacy: false) { enter in
+                let plain = try asNobody("\(enter); exec \(Programs.cgrun) -- echo ran")
+                #expect(plain.output == "ran\n", "\(plain.errors)")
+                expectRefusal(
+                    try asNobody("\(enter); exec \(Programs.cgrun) --mem 64M -- echo ran"),
+                    "--mem needs a child group of the v1 memory hierarchy", "run as root")
+            }
+        }
+
+        @Test(.enabled(if: Capability.isRoot, "needs root to hand a cgroup over"))
+        func ordinaryUserWithADelegatedCgroup() throws {
+            try withDelegatedCgroup(legacy: true) { enter in
+                let options = Capability.has("--mem") && Capability.has("--pids") ? "--mem 64M --pids 32" : ""
+                let outcome = try asNobody("\(enter); exec \(Programs.cgrun) \(options) -- \(Programs.probe) plant 3")
+                #expect(outcome.output == "planted 3\n", "\(outcome.errors)")
+                #expect(outcome.exitCode == 0)
+            }
+            // Another one: with limits, cgrun has made the first an inner node, which takes no processes.
+            try withDelegatedCgroup(legacy: true) { enter in
+                let options = Capability.has("--mem") && Capability.has("--pids") ? "--mem 64M --pids 32" : ""
+                let killed = try harness.start(
+                    [
+                        "setpriv", "--reuid", "65534", "--clear-groups", "sh", "-c",
+                        "\(enter); exec \(Programs.cgrun) \(options) -- \(Programs.probe) tree 3",
+                    ])
+                try killed.waitForOutput("planted")
+                killed.send(.kill)
+                _ = try killed.end()
+                try eventually("left: \(harness.marker.survivors)") { harness.marker.survivors.isEmpty }
+            }
+            try harness.expectNothingLeft()
+        }
+
+        private func asNobody(_ script: String) throws -> Outcome {
+            try harness.start(["setpriv", "--reuid", "65534", "--clear-groups", "sh", "-c", script]).end()
+        }
+
+        /// Makes a cgroup that belongs to nobody (uid 65534), and hands out the shell command that enters it.
+        private func withDelegatedCgroup(legacy: Bool, _ body: (String) throws -> Void) throws {
+            let name = "delegated-\(harness.marker.text)"
+            let own = legacy ? TestCgroups.own : Array(TestCgroups.own.prefix(1))
+            // Entering needs write access to the common ancestor, so a root shell does it through this one.
+            let fifo = "for path in \(own.map { "\($0)/\(name)" }.joined(separator: " ")); do"
+            let make = """
+                \(fifo)
+                    mkdir $path && chown 65534 $path $path/cgroup.procs $path/cgroup.subtree_control $path/tasks 2>/dev/null
+                    case $path in */cpuset/*) cat ${path%/*}/cpuset.mems > $path/cpuset.mems
+                        cat ${path%/*}/cpuset.cpus > $path/cpuset.cpus;; esac
+                    chmod a+w $path/cgroup.procs
+                    chmod a+w ${path%/*}/cgroup.procs
+                done; exit 0
+                """
+            let unmake = """
+                \(fifo)
+                    for child in $path/*/; do rmdir $child 2>/dev/null; done
+                    rmdir $path
+                    chmod go-w ${path%/*}/cgroup.procs
+                done
+                """
+            let made = try harness.start(["sh", "-c", make]).end()
+            #expect(made.exitCode == 0, "\(made.errors)")
+            defer { _ = try? harness.start(["sh", "-c", unmake]).end() }
+            try body("\(fifo) echo $$ > $path/cgroup.procs || exit 99; done")
+        }
+    }
+}

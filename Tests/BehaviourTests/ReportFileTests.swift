@@ -1,0 +1,98 @@
+import CgroupSandbox
+import Glibc
+import LinuxSystem
+import TestSupport
+import Testing
+
+extension Behaviour {
+    /// `--report` and `--report-fd`.
+    @Suite struct ReportFiles {
+        let harness: Harness
+
+        init() throws { harness = try Harness() }
+
+        private func facts(_ path: String) throws -> stat {
+            var facts = stat()
+            try #require(lstat(path, &facts) == 0, "\(path)")
+            return facts
+        }
+
+        private func kind(_ path: String) throws -> UInt32 { try facts(path).st_mode & S_IFMT }
+
+        /// A reader sees the old report or the new one, never half of one.
+        @Test func isReplacedInOneStep() throws {
+            let file = try harness.writeFile("report", "old")
+            let old = try Descriptor(opening: file, O_RDONLY)
+            let before = try facts(file).st_ino
+            #expect(try harness.cgrun("--report", file, "--", Programs.probe, "exit", "4").exitCode == 4)
+            #expect(try facts(file).st_ino != before)
+            #expect(try old.readAll(path: file) == "old")
+            #expect(try harness.report(file).exitCode == 4)
+            #expect(try harness.start(["ls", "-A", harness.path(".")]).end().output == "report\n")
+            try harness.expectNothingLeft()
+        }
+
+        @Test func aRelativePathIsTheCallers() throws {
+            let outcome = try harness.start(
+                [
+                    "sh", "-c", "cd \(harness.path(".")) && exec \"$@\"", "sh", Programs.cgrun, "--report", "r.json",
+                    "-C", "/", "true",
+                ]
+            ).end()
+            #expect(outcome.exitCode == 0)
+            #expect(try harness.report(harness.path("r.json")).cwd == "/")
+            try harness.expectNothingLeft()
+        }
+
+        /// What a link means is replaced, not the link: `--report /dev/stdout` among them.
+        @Test func aLinkStaysALink() throws {
+            let file = try harness.writeFile("real", "old")
+            let link = harness.path("link")
+            try #require(symlink(file, link) == 0)
+            #expect(try harness.cgrun("--report", link, "true").exitCode == 0)
+            #expect(try kind(link) == S_IFLNK)
+            #expect(try harness.report(file).exitCode == 0)
+            try harness.expectNothingLeft()
+        }
+
+        @Test func aPipeStaysAPipe() throws {
+            let pipe = harness.path("pipe")
+            try #require(mkfifo(pipe, 0o600) == 0)
+            let reader = try harness.start(["cat", pipe])
+            #expect(try harness.cgrun("--report", pipe, "--", Programs.probe, "exit", "5").exitCode == 5)
+            let text = try reader.end().output
+            #expect(text.hasPrefix("{\n") && text.contains(text: "\"exit_code\" : 5") && text.hasSuffix("}\n"))
+            #expect(try kind(pipe) == S_IFIFO)
+            try harness.expectNothingLeft()
+        }
+
+        @Test(.enabled(if: !Capability.isRoot, "a fault would replace this machine's device"))
+        func aDeviceStaysADevice() throws {
+            #expect(try harness.cgrun("--report", "/dev/null", "true").exitCode == 0)
+            #expect(try kind("/dev/null") == S_IFCHR)
+            try harness.expectNothingLeft()
+        }
+
+        @Test func descriptors() throws {
+            let file = harness.path("report")
+            let outcome = try harness.start(
+                [
+                    "sh", "-c", "exec \"$@\" 5>\(file)", "sh", Programs.cgrun, "--report-fd", "5", "--", Programs.probe,
+                    "exit", "6",
+                ]
+            ).end()
+            #expect(outcome.exitCode == 6)
+            #expect(try harness.report(file).exitCode == 6)
+            // After the command's own output where they share one.
+            let shared = try harness.cgrun("--report-fd", "1", "echo", "output")
+            #expect(shared.output.hasPrefix("output\n{\n"))
+            try harness.expectNothingLeft()
+        }
+
+        @Test func bothAtOnce() throws {
+            let (outcome, report) = try harness.reported("--report-fd", "1", "true")
+            #expect(outcome.output.contains(text: report.jobID))
+            try harness.expectNothingLeft()
+        }
+    }
+}

@@ -1,0 +1,64 @@
+import LinuxSystem
+import SystemPackage
+import Testing
+
+@testable import Cgroups
+
+@Suite struct CgroupErrorTests {
+    static let kinds: [CgroupError.Kind] = [
+        .noCgroup2, .kernelTooOld(release: "5.10.0"), .readOnly(path: "/sys/fs/cgroup/x"),
+        .notDelegated(path: "/sys/fs/cgroup/x"),
+        .busyParent(path: "/sys/fs/cgroup/x", members: ["12 bash", "13 sshd"]),
+        .controllerMissing(.memory, option: "--mem", path: "/sys/fs/cgroup/x", available: "cpu pids"),
+        .legacyNotWritable(.pids, option: "--pids", path: "/sys/fs/cgroup/pids"),
+        .legacyUnsupported(option: "--mem-high", reason: "its soft limit does not slow a job down"),
+        .knobMissing(file: "memory.swap.max", option: "--swap"),
+        .knobMissing(file: "memory.high", option: "--mem-high"),
+        .notApplied(file: "pids.max", wanted: "32", got: "max", option: "--pids"),
+        .parentNotFound(path: "/x"),
+        .tooManyCgroups(path: "/sys/fs/cgroup/x"),
+    ]
+
+    /// Whoever is refused is told what is in the way and what to do, in one line, and no two read alike.
+    @Test func eachReadsDifferentlyAndHasARemedy() throws {
+        let errors = Self.kinds.map(CgroupError.init)
+        #expect(Set(errors.map(\.reason)).count == errors.count)
+        for error in errors {
+            let remedy = try #require(error.remedy)
+            #expect(!remedy.isEmpty)
+            #expect(!(error.reason + remedy).contains("\n"))
+        }
+    }
+
+    @Test func namesOptionFigureAndPlace() {
+        func reason(_ kind: CgroupError.Kind) -> String { CgroupError(kind).reason }
+        #expect(
+            reason(.controllerMissing(.memory, option: "--mem", path: "/sys/fs/cgroup/x", available: ""))
+                == "--mem needs the memory controller, which /sys/fs/cgroup/x does not have (it has: none)")
+        #expect(
+            reason(.notApplied(file: "pids.max", wanted: "32", got: "max", option: "--pids"))
+                == "--pids: wrote \"32\" to pids.max, but it reads \"max\"")
+        #expect(reason(.busyParent(path: "/x", members: ["12 bash", "13 sshd"])).contains("12 bash, 13 sshd"))
+        let swap = CgroupError(.knobMissing(file: "memory.swap.max", option: "--swap"))
+        #expect(swap.remedy?.contains("swapaccount") == true)
+    }
+
+    @Test func tellsErrnosApart() {
+        func kind(_ errno: Errno) -> CgroupError.Kind {
+            CgroupError.writing(SystemError("mkdir", path: "/x/cgrun-1", errno: errno), in: "/x").kind
+        }
+        #expect(kind(.readOnlyFileSystem) == .readOnly(path: "/x"))
+        #expect(kind(.permissionDenied) == .notDelegated(path: "/x"))
+        #expect(kind(.notPermitted) == .notDelegated(path: "/x"))
+        #expect(kind(.resourceTemporarilyUnavailable) == .tooManyCgroups(path: "/x"))
+        let other = SystemError("mkdir", path: "/x/cgrun-1", errno: .invalidArgument)
+        #expect(kind(.invalidArgument) == .system(other))
+        #expect(CgroupError(other).reason == "mkdir /x/cgrun-1: Invalid argument")
+        #expect(CgroupError(other).remedy == nil)
+    }
+
+    @Test func systemErrorsNameValueAndFile() {
+        let error = SystemError("write", path: "memory.max", value: "200M", errno: .invalidArgument)
+        #expect(error.description == "write \"200M\" to memory.max: Invalid argument")
+    }
+}

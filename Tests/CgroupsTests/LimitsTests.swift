@@ -1,0 +1,128 @@
+import LinuxSystem
+import Testing
+
+@testable import Cgroups
+
+@Suite struct LimitsTests {
+    private func limits(_ change: (inout Limits) throws -> Void) rethrows -> Limits {
+        var limits = Limits()
+        try change(&limits)
+        return limits
+    }
+
+    private func lines(_ limits: Limits) -> [String] {
+        limits.settings.map { "\($0.controller.rawValue) \($0.file)=\($0.value) \($0.option)" }
+    }
+
+    @Test func noLimitsNeedNoControllers() {
+        #expect(Limits().settings.isEmpty)
+        #expect(Limits().effectiveSwapMax == nil)
+    }
+
+    /// memory.high before memory.max: a job cannot be killed for want of the softer limit. The cpuset comes first.
+    @Test func areWrittenInOrder() throws {
+        let all = try limits {
+            $0.memoryMax = try Ceiling(parsing: "64M")
+            $0.memoryHigh = try Ceiling(parsing: "32M")
+            $0.swapMax = try Ceiling(parsing: "1M")
+            $0.pidsMax = .value(32)
+            $0.cpuMax = try Ceiling(parsingCores: "1.5")
+            $0.cpuWeight = try CPUWeight(parsing: "50")
+            $0.cpuset = try CPUSet(parsing: "0-1")
+        }
+        #expect(
+            lines(all) == [
+                "cpuset cpuset.cpus=0-1 --cpuset",
+                "memory memory.high=33554432 --mem-high",
+                "memory memory.max=67108864 --mem",
+                "memory memory.swap.max=1048576 --swap",
+                "pids pids.max=32 --pids",
+                "cpu cpu.max=150000 100000 --cpu",
+                "cpu cpu.weight=50 --cpu-weight",
+            ])
+    }
+
+    @Test func aMemoryLimitPinsSwap() throws {
+        let pinned = try limits { $0.memoryMax = try Ceiling(parsing: "64M") }
+        #expect(lines(pinned) == ["memory memory.max=67108864 --mem", "memory memory.swap.max=0 --mem"])
+        #expect(pinned.effectiveSwapMax == .value(ByteCount(0)))
+    }
+
+    @Test func aGivenSwapIsTaken() throws {
+        let given = try limits {
+            $0.memoryMax = try Ceiling(parsing: "64M")
+            $0.swapMax = .max
+        }
+        #expect(lines(given).last == "memory memory.swap.max=max --swap")
+        let alone = try limits { $0.swapMax = try Ceiling(parsing: "0", zeroAllowed: true) }
+        #expect(lines(alone) == ["memory memory.swap.max=0 --swap"])
+    }
+
+    /// `--mem max` asks for accounting; it limits nothing, and so there is nothing to evade into swap.
+    @Test func noMemoryLimitPinsNothing() {
+        let unlimited = limits { $0.memoryMax = .max }
+        #expect(lines(unlimited) == ["memory memory.max=max --mem"])
+        let high = limits { $0.memoryHigh = .value(ByteCount(1 << 20)) }
+        #expect(lines(high) == ["memory memory.high=1048576 --mem-high"])
+    }
+
+    @Test func maxIsWrittenAsSuch() {
+        let all = limits {
+            $0.memoryMax = .max
+            $0.memoryHigh = .max
+            $0.swapMax = .max
+            $0.pidsMax = .max
+            $0.cpuMax = .max
+        }
+        #expect(all.settings.map(\.value) == ["max", "max", "max", "max", "max 100000"])
+    }
+}
+
+@Suite struct ReadBackTests {
+    private let page = UInt64(Machine.pageSize)
+
+    @Test func theSameIsApplied() {
+        #expect(CgroupSetting.isApplied("max", readBack: "max"))
+        #expect(CgroupSetting.isApplied("0-3", readBack: "0-3"))
+        #expect(CgroupSetting.isApplied("150000 100000", readBack: "150000 100000"))
+        #expect(CgroupSetting.isApplied("0", readBack: "0"))
+    }
+
+    @Test func theKernelRoundsMemoryDownToPages() {
+        #expect(CgroupSetting.isApplied(String(10 * page + 1), readBack: String(10 * page)))
+        #expect(CgroupSetting.isApplied(String(11 * page - 1), readBack: String(10 * page)))
+        #expect(CgroupSetting.isApplied(String(page - 1), readBack: "0"))
+    }
+
+    @Test func anythingElseIsNot() {
+        #expect(!CgroupSetting.isApplied(String(10 * page), readBack: String(9 * page)))
+        #expect(!CgroupSetting.isApplied(String(10 * page), readBack: String(11 * page)))
+        #expect(!CgroupSetting.isApplied(String(10 * page + 1), readBack: String(10 * page + 2)))
+        #expect(!CgroupSetting.isApplied("32", readBack: "max"))
+        #expect(!CgroupSetting.isApplied("max", readBack: "32"))
+        #expect(!CgroupSetting.isApplied("0-3", readBack: "0-1"))
+        #expect(!CgroupSetting.isApplied("100000 100000", readBack: "max 100000"))
+        #expect(!CgroupSetting.isApplied("1", readBack: ""))
+    }
+}
+
+@Suite struct JobNameTests {
+    @Test func areUnlike() {
+        let names = (0..<1_000).map { _ in JobName.make() }
+        #expect(Set(names.map(\.cgroup)).count == 1_000)
+        #expect(names.allSatisfy { $0.cgroup == "cgrun-" + $0.id && JobName.isJob($0.cgroup) })
+    }
+
+    @Test func areToldFromOthers() {
+        #expect(JobName.isJob("cgrun-0123456789abcdef"))
+        for name in [
+            "cgrun-leaf", "cgrun-", "cgrun", "", "cgrun-0123456789abcde", "cgrun-0123456789abcdef0",
+            "cgrun-0123456789ABCDEF", "cgrun-0123456789abcdeg", "cgrun-0123456789abcde\u{0661}",
+            "xcgrun-0123456789abcdef",
+            "cgrun-0123456789abcdef.scope", "crun-0123456789abcdef", "cgrun_0123456789abcdef",
+            "cgrun-test-0123456789ab",
+        ] {
+            #expect(!JobName.isJob(name), "\(name)")
+        }
+    }
+}

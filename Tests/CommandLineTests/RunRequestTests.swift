@@ -1,0 +1,194 @@
+import CgroupSandbox
+import Cgroups
+import LinuxSystem
+import Testing
+
+@testable import cgrun
+
+func parse(_ words: [String]) throws -> RunRequest {
+    try RunRequest(parsing: words.map { ByteString($0.utf8)! }[...])
+}
+
+/// The message with which a command line is refused.
+func refusal(_ words: [String]) -> String? {
+    do {
+        _ = try parse(words)
+        return nil
+    } catch let error as UsageError {
+        return error.message
+    } catch {
+        return nil
+    }
+}
+
+@Suite struct SpellingTests {
+    /// A value for each option, and what tells that it was taken.
+    static let values: [(RunOption, String, @Sendable (RunRequest) -> Bool)] = [
+        (.mem, "64M", { $0.spec.limits.memoryMax == .value(ByteCount(64 << 20)) }),
+        (.memHigh, "1K", { $0.spec.limits.memoryHigh == .value(ByteCount(1024)) }),
+        (.swap, "0", { $0.spec.limits.swapMax == .value(ByteCount(0)) }),
+        (.pids, "32", { $0.spec.limits.pidsMax == .value(32) }),
+        (.cpu, "1.5", { $0.spec.limits.cpuMax?.value?.cores == 1.5 }),
+        (.cpuWeight, "50", { $0.spec.limits.cpuWeight?.value == 50 }),
+        (.cpuset, "0-1", { $0.spec.limits.cpuset?.processors == [0, 1] }),
+        (.timeout, "90s", { $0.spec.timeout == .seconds(90) }),
+        (.cpuTime, "1.5h", { $0.spec.cpuTimeout == .seconds(5400) }),
+        (.stopSignal, "INT", { $0.spec.stopSignal == .interrupt }),
+        (.killAfter, "0", { $0.spec.grace == .zero }),
+        (.cgroupManager, "cgroupfs", { $0.spec.manager == .cgroupfs }),
+        (.cgroupParent, "/a/b", { $0.spec.cgroupParent == "/a/b" }),
+        (.report, "r=1.json", { $0.reportFile == "r=1.json" }),
+        (.reportFD, "2", { $0.reportDescriptor == 2 }),
+        (.setenv, "A=b=c", { $0.spec.environment.last == "A=b=c" }),
+        (.workingDirectory, "/srv", { $0.spec.workingDirectory == "/srv" }),
+        (.uid, "0", { $0.spec.credentials?.uid == 0 }),
+        (.gid, "12345", { $0.spec.credentials?.gid == 12345 }),
+    ]
+
+    static let flags: [(RunOption, @Sendable (RunRequest) -> Bool)] = [
+        (.noDieWithParent, { !$0.spec.diesWithParent }), (.closeFDs, { $0.spec.closesDescriptors }),
+        (.failOnOOM, { $0.spec.failsOnOOM }), (.quiet, { $0.isQuiet }), (.verbose, { $0.isVerbose }),
+        (.dryRun, { $0.isDryRun }),
+    ]
+
+    @Test func everyOptionIsTried() {
+        let tried = Self.values.map(\.0) + Self.flags.map(\.0) + [.dieWithParent]
+        #expect(Set(tried) == Set(RunOption.allCases))
+    }
+
+    @Test(arguments: values.indices) func valuesComeInEverySpelling(_ index: Int) throws {
+        let (option, value, isTaken) = Self.values[index]
+        #expect(!isTaken(try parse(["true"])), "--\(option.rawValue) is told by its default")
+        var spellings = [["--\(option.rawValue)", value], ["--\(option.rawValue)=\(value)"]]
+        if let letter = option.short { spellings += [["-\(letter)", value], ["-\(letter)\(value)"]] }
+        for words in spellings {
+            #expect(isTaken(try parse(words + ["true"])), "\(words)")
+            #expect(isTaken(try parse(words + ["--", "true"])), "\(words)")
+            #expect(try parse(words + ["true", "x"]).spec.arguments == ["true", "x"])
+        }
+    }
+
+    @Test(arguments: flags.indices) func flagsComeInEverySpelling(_ index: Int) throws {
+        let (option, isSet) = Self.flags[index]
+        #expect(!isSet(try parse(["true"])))
+        #expect(isSet(try parse(["--\(option.rawValue)", "true"])))
+        if let letter = option.short { #expect(isSet(try parse(["-\(letter)", "true"]))) }
+    }
+
+    @Test func lettersMayBeJoined() throws {
+        let both = try parse(["-qv", "true"])
+        #expect(both.isQuiet && both.isVerbose)
+        let withValue = try parse(["-qvC", "/srv", "true"])
+        #expect(withValue.isQuiet && withValue.spec.workingDirectory == "/srv")
+        #expect(try parse(["-qC/srv", "true"]).spec.workingDirectory == "/srv")
+        #expect(try parse(["-qEA=b", "true"]).spec.environment.last == "A=b")
+    }
+
+    /// The value of a short option is what follows it, an equals sign included.
+    @Test func shortOptionsTakeNoEqualsSign() throws {
+        #expect(try parse(["-C=/srv", "true"]).spec.workingDirectory == "=/srv")
+        #expect(refusal(["-E=b", "true"]) != nil)
+    }
+
+    @Test func theLastOneCounts() throws {
+        #expect(try parse(["--pids", "1", "--pids=2", "true"]).spec.limits.pidsMax == .value(2))
+        #expect(try parse(["--no-die-with-parent", "--die-with-parent", "true"]).spec.diesWithParent)
+        #expect(!(try parse(["--die-with-parent", "--no-die-with-parent", "true"]).spec.diesWithParent))
+        let environment = try parse(["-E", "A=1", "-E", "B=2", "-E", "A=3", "true"]).spec.environment
+        #expect(environment.suffix(2) == ["B=2", "A=3"])
+    }
+
+    @Test func defaultsAreAsDocumented() throws {
+        let spec = try parse(["true"]).spec
+        #expect(spec.limits == Limits())
+        #expect(spec.stopSignal == .terminate)
+        #expect(spec.grace == .seconds(5))
+        #expect(spec.diesWithParent && !spec.closesDescriptors && !spec.failsOnOOM)
+        #expect(spec.timeout == nil && spec.cpuTimeout == nil && spec.credentials == nil)
+        #expect(spec.manager == .auto && spec.cgroupParent == nil)
+    }
+}
+
+@Suite struct CommandWordTests {
+    @Test func everythingAfterTheCommandIsItsOwn() throws {
+        let words = ["make", "-j4", "--mem", "1G", "--", "-q", "--help", "--version", "$HOME", "", "-"]
+        let request = try parse(["--pids", "5"] + words)
+        #expect(request.spec.arguments.map(\.description) == words)
+        #expect(request.spec.limits.memoryMax == nil && !request.isQuiet)
+    }
+
+    @Test func twoDashesEndTheOptions() throws {
+        #expect(try parse(["--", "--mem"]).spec.arguments == ["--mem"])
+        #expect(try parse(["-q", "--", "-v", "x"]).spec.arguments == ["-v", "x"])
+        #expect(try parse(["--", "--"]).spec.arguments == ["--"])
+        #expect(try parse(["--", "run"]).spec.arguments == ["run"])
+    }
+
+    @Test func aDashIsACommand() throws {
+        #expect(try parse(["-", "x"]).spec.arguments == ["-", "x"])
+    }
+
+    @Test func bytesPassThrough() throws {
+        let odd = ByteString([0xFF, 0xC3, 0x28, 0x80, 0x0A])!
+        let request = try RunRequest(
+            parsing: ["-E", ByteString(Array("A=".utf8) + odd.bytes)!, "-C", odd, "--", odd, odd])
+        #expect(request.spec.arguments == [odd, odd])
+        #expect(request.spec.workingDirectory == odd)
+        #expect(request.spec.environment.last?.bytes == Array("A=".utf8) + odd.bytes)
+        let joined = try RunRequest(parsing: [ByteString(Array("--setenv=A=".utf8) + odd.bytes)!, "x"])
+        #expect(joined.spec.environment.last?.bytes == Array("A=".utf8) + odd.bytes)
+    }
+
+    @Test(arguments: [[], ["--"], ["-q"], ["--mem", "64M"], [""], ["--", ""], ["-q", "--"]])
+    func noCommandIsRefused(_ words: [String]) {
+        #expect(refusal(words)?.hasPrefix("no command given; expected cgrun") == true)
+    }
+}
+
+@Suite struct RefusalMessageTests {
+    /// Option, value, and what would have been taken, in one line.
+    @Test(arguments: [
+        ("mem", "2MB", "bytes, a number with K, M, G or T"), ("mem", "0", "more than 0"),
+        ("mem-high", "-1", "bytes"), ("swap", "2 G", "bytes"), ("pids", "0", "from 1 to 4194304, or max"),
+        ("cpu", "0", "a number of processors"), ("cpu-weight", "0", "from 1 to 10000"),
+        ("cpuset", "3-1", "processor numbers and ranges"), ("timeout", "5", "a number with ms, s, m, h or d"),
+        ("cpu-time", "0s", "more than 0"), ("kill-after", "soon", "a number with ms"),
+        ("stop-signal", "FOO", "a signal such as TERM"), ("cgroup-manager", "docker", "auto, systemd or cgroupfs"),
+        ("cgroup-parent", "../x", "a cgroup as in /proc/PID/cgroup"), ("cgroup-parent", "", "a cgroup"),
+        ("report", "", "a file"), ("report-fd", "x", "an open descriptor"), ("report-fd", "-1", "an open descriptor"),
+        ("report-fd", "+1", "an open descriptor"), ("report-fd", "1000000", "an open descriptor"),
+        ("setenv", "=x", "NAME=VALUE"), ("setenv", "", "NAME=VALUE"), ("working-directory", "", "a directory"),
+        ("uid", "no-such-user-here", "a user's name or number"),
+        ("gid", "no-such-group-here", "a group's name or number"),
+        ("uid", "4294967295", "a user's name or number"), ("uid", "", "a user's name or number"),
+        ("uid", "+5", "a user's name or number"),
+        ("gid", "+5", "a group's name or number"), ("stop-signal", "+15", "a signal such as TERM"),
+        ("uid", "3999999999", "expected --gid, too"),
+    ])
+    func nameOptionValueAndForm(_ option: String, _ value: String, _ accepted: String) throws {
+        for words in [["--\(option)", value], ["--\(option)=\(value)"]] {
+            let message = try #require(refusal(words + ["true"]), "\(words)")
+            #expect(message.hasPrefix("--\(option) \(value): "))
+            #expect(message.contains("expected ") && message.contains(accepted), "\(message)")
+            #expect(!message.contains("\n"))
+        }
+    }
+
+    @Test(arguments: RunOption.allCases) func valuesAreNeededOrNotAllowed(_ option: RunOption) throws {
+        if option.valueName != nil {
+            #expect(refusal(["--\(option.rawValue)"])?.hasPrefix("--\(option.rawValue) needs a value") == true)
+            #expect(refusal(["--\(option.rawValue)", "--", "x"])?.contains("needs a value") == true)
+        } else {
+            #expect(refusal(["--\(option.rawValue)=1", "x"])?.contains("takes no value") == true)
+        }
+    }
+
+    @Test(arguments: ["--me", "--Mem", "--memory", "-x", "-é", "--=x", "--mem-High", "---mem"])
+    func unknownNamesAreLeftToArgumentParser(_ word: String) {
+        #expect(throws: RunRequest.UnknownOption.self) { try parse([word, "1", "true"]) }
+    }
+
+    @Test func mistakesAreFoundInTheMiddleOfJoinedLetters() {
+        #expect(throws: RunRequest.UnknownOption.self) { try parse(["-qx", "true"]) }
+    }
+}

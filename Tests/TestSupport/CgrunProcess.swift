@@ -1,0 +1,151 @@
+public import LinuxSystem
+import Cgroups
+import Glibc
+
+/// The programs under test, as `Tests/run` built them.
+public enum Programs {
+    public static let cgrun = path("CGRUN", "cgrun")
+    public static let probe = path("CGRUN_PROBE", "cgrun-probe")
+    public static let guardian = cgrun.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/cgrun-guard"
+
+    private static func path(_ variable: String, _ name: String) -> String {
+        if let path = ThisProcess.environmentVariable(variable) { return path }
+        // Beside the test bundle.
+        let bundle = ThisProcess.executablePath ?? ""
+        let arguments = CommandLine.arguments.first { $0.contains(".build/") } ?? bundle
+        let build = arguments.range(of: ".build/").map { String(arguments[..<$0.upperBound]) } ?? ".build/"
+        return build + "release/" + name
+    }
+}
+
+extension String {
+    func range(of part: String) -> Range<String.Index>? {
+        var start = startIndex
+        while start < endIndex {
+            if self[start...].hasPrefix(part) { return start..<index(start, offsetBy: part.count) }
+            start = index(after: start)
+        }
+        return nil
+    }
+
+    public func contains(text part: String) -> Bool { range(of: part) != nil }
+}
+
+/// How a program ended, and what it wrote.
+public struct Outcome: Sendable {
+    public var status: ExitStatus
+    public var output: String
+    public var errors: String
+
+    public var exitCode: Int? {
+        if case .exited(let code) = status { Int(code) } else { nil }
+    }
+
+    public var lines: [String] { output.split(separator: "\n").map(String.init) }
+}
+
+/// A program that a test started. Its output goes to memory, so that nobody has to read along.
+public final class TestProcess {
+    public let process: ProcessDescriptor
+    private let standardOutput: Descriptor
+    private let standardError: Descriptor
+    private var ended: ExitStatus?
+
+    /// - Parameters:
+    ///   - marker: found in the environment of everything that descends from the process.
+    ///   - standardInput: a descriptor; `nil` for nothing to read.
+    public init(
+        _ arguments: [String], marker: String, environment: [String: String] = [:], standardInput: CInt? = nil,
+        standardOutput output: CInt? = nil, newSession: Bool = false, workingDirectory: String? = nil
+    ) throws {
+        standardOutput = try Self.outputFile("stdout")
+        standardError = try Self.outputFile("stderr")
+        let null = try Descriptor(opening: "/dev/null", O_RDWR)
+        var spec = Program(
+            candidates: Self.candidates(arguments[0]), arguments: arguments.map { ByteString($0.utf8)! },
+            environment: ThisProcess.environment.filter { !$0.description.hasPrefix("CGRUN_") })
+        for (name, value) in environment.merging([Marker.variable: marker], uniquingKeysWith: { a, _ in a }) {
+            spec.environment.append(ByteString("\(name)=\(value)".utf8)!)
+        }
+        spec.descriptors = [
+            standardInput ?? null.rawValue, output ?? standardOutput.rawValue, standardError.rawValue,
+        ]
+        spec.startsSession = newSession
+        spec.workingDirectory = workingDirectory.map { ByteString($0.utf8)! }
+        process = try spec.start().takeProcess()
+    }
+
+    /// Appended to, or several writers at a time would write over each other.
+    private static func outputFile(_ name: String) throws -> Descriptor {
+        let file = try Descriptor.memoryFile(name: name)
+        guard fcntl(file.rawValue, F_SETFL, O_APPEND) == 0 else { throw TestFailure("fcntl(O_APPEND)") }
+        return file
+    }
+
+    private static func candidates(_ command: String) -> [ByteString] {
+        if command.contains("/") { return [ByteString(command.utf8)!] }
+        return ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].map { ByteString("\($0)/\(command)".utf8)! }
+    }
+
+    public var pid: ProcessID { process.pid }
+    public var output: String { (try? standardOutput.readAll(path: "stdout")) ?? "" }
+    public var errors: String { (try? standardError.readAll(path: "stderr")) ?? "" }
+    public var hasEnded: Bool { ended != nil || process.hasEnded }
+
+    public func send(_ signal: Signal) { try? process.send(signal) }
+
+    /// Waits for the end; a process that takes longer is killed and fails the test.
+    public func end(within limit: Duration = .seconds(30)) throws -> Outcome {
+        if ended == nil {
+            let limit = limit * patience
+            var poller = Poller()
+            poller.add(process.descriptor.rawValue)
+            guard poller.wait(limit)[0] else {
+                send(.kill)
+                ended = try process.waitForEnd()
+                throw TestFailure("\(pid) did not end within \(limit); stdout: \(output); stderr: \(errors)")
+            }
+            ended = try process.waitForEnd()
+        }
+        return Outcome(status: ended!, output: output, errors: errors)
+    }
+
+    /// Waits until the output holds a text.
+    public func waitForOutput(_ text: String, within limit: Duration = .seconds(20)) throws {
+        try eventually(within: limit, "\"\(text)\" in the output, which is \"\(output)\", \"\(errors)\"") {
+            output.contains(text: text)
+        }
+    }
+
+    deinit {
+        if ended == nil {
+            try? process.send(.kill)
+            _ = try? process.waitForEnd()
+        }
+    }
+}
+
+public struct TestFailure: Error, CustomStringConvertible {
+    public var description: String
+    public init(_ description: String) { self.description = description }
+}
+
+/// How much longer than on a real machine things may take: more than 1 under emulation.
+let patience = ThisProcess.environmentVariable("CGRUN_TEST_PATIENCE").flatMap { Int($0) } ?? 1
+
+public func pause(_ duration: Duration) {
+    var poller = Poller()
+    _ = poller.wait(duration)
+}
+
+/// Looks again and again until something holds.
+public func eventually(
+    within limit: Duration = .seconds(10), _ what: @autoclosure () -> String, _ holds: () throws -> Bool
+) throws {
+    let limit = limit * patience
+    let deadline = BootTime.now + limit
+    while try !holds() {
+        guard BootTime.now < deadline else { throw TestFailure("not within \(limit): \(what())") }
+        pause(.milliseconds(2))
+    }
+}

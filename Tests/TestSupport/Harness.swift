@@ -1,0 +1,89 @@
+public import CgroupSandbox
+import FoundationEssentials
+import LinuxSystem
+
+/// One test's use of cgrun: everything it starts carries the test's marker, and nothing may be left of it.
+public final class Harness {
+    public let marker = Marker()
+    private let directory: String
+
+    public init() throws {
+        directory = "/tmp/cgrun-test-\(marker.text)"
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: directory) }
+
+    public func path(_ name: String) -> String { "\(directory)/\(name)" }
+
+    public func start(
+        _ arguments: [String], environment: [String: String] = [:], standardInput: CInt? = nil,
+        standardOutput: CInt? = nil, newSession: Bool = false
+    ) throws -> TestProcess {
+        try TestProcess(
+            arguments, marker: marker.text, environment: environment, standardInput: standardInput,
+            standardOutput: standardOutput, newSession: newSession)
+    }
+
+    /// Starts `cgrun` with these arguments.
+    public func startCgrun(_ arguments: [String], environment: [String: String] = [:]) throws -> TestProcess {
+        try start([Programs.cgrun] + arguments, environment: environment)
+    }
+
+    public func cgrun(
+        _ arguments: String..., environment: [String: String] = [:], within limit: Duration = .seconds(30)
+    ) throws -> Outcome {
+        try startCgrun(arguments, environment: environment).end(within: limit)
+    }
+
+    /// Runs cgrun with a report, and reads it.
+    public func reported(
+        _ arguments: String..., environment: [String: String] = [:]
+    ) throws -> (outcome: Outcome, report: Report) {
+        let file = path("report.json")
+        let outcome = try startCgrun(["--report", file] + arguments, environment: environment).end()
+        return (outcome, try report(file))
+    }
+
+    public func report(_ file: String) throws -> Report {
+        let data = try Data(contentsOf: URL(filePath: file))
+        return try JSONDecoder().decode(Report.self, from: data)
+    }
+
+    public func writeFile(_ name: String, _ text: String) throws -> String {
+        try Data(text.utf8).write(to: URL(filePath: path(name)))
+        return path(name)
+    }
+
+    /// Waits a moment for what dies asynchronously, then demands that nothing of this test is left.
+    public func expectNothingLeft(within limit: Duration = .seconds(10)) throws {
+        try eventually(within: limit, "left: \(marker.survivors), \(TestCgroups.jobs)") {
+            marker.survivors.isEmpty && TestCgroups.jobs.isEmpty
+        }
+    }
+}
+
+/// What `cgrun check` says that this machine can enforce.
+public enum Capability {
+    private static let findings = Preflight().findings
+
+    public static func has(_ subject: String) -> Bool {
+        findings.contains { $0.subject == subject && $0.isAvailable }
+    }
+
+    /// What `Tests/run` says that this tier must have, so that a wrong "no" cannot pass for a skip.
+    public static var expected: [String] {
+        (ThisProcess.environmentVariable("CGRUN_TEST_EXPECT") ?? "").split(separator: " ").map(String.init)
+    }
+
+    public static var isHybrid: Bool { findings.first?.detail.hasPrefix("hybrid") == true }
+    public static var isUnified: Bool { findings.first?.detail.hasPrefix("unified") == true }
+    /// CAP_SYS_RESOURCE, without which nobody can exempt a process from OOM kills.
+    public static var canRaiseOOMScore: Bool {
+        let status = (try? readTextFile("/proc/self/status")) ?? ""
+        let mask = status.split(separator: "\n").first { $0.hasPrefix("CapEff:") }?.split(separator: "\t").last
+        return mask.flatMap { UInt64($0, radix: 16) }.map { $0 & (1 << 24) != 0 } ?? false
+    }
+
+    public static var isRoot: Bool { ThisProcess.effectiveUserID == 0 }
+}

@@ -1,0 +1,77 @@
+public import LinuxSystem
+import Cgroups
+import Glibc
+
+/// Finds what descends from a test, wherever it fled: by a variable in the environment, and by cgroup.
+public struct Marker: Sendable {
+    public static let variable = "CGRUN_TEST_MARKER"
+    public let text = Machine.randomHexadecimal()
+
+    public init() {}
+
+    public struct Survivor: Sendable, CustomStringConvertible {
+        public var pid: ProcessID
+        public var command: String
+        public var description: String { "\(pid) \(command)" }
+    }
+
+    /// The living processes with this marker; zombies are dead.
+    public var survivors: [Survivor] {
+        let needle = "\(Self.variable)=\(text)"
+        return Self.allProcesses.compactMap { pid in
+            guard pid != ThisProcess.id, let environment = try? readTextFile("/proc/\(pid)/environ"),
+                environment.split(separator: "\0").contains(Substring(needle)),
+                let state = ProcessTable.state(pid), state != "Z", state != "X"
+            else { return nil }
+            return Survivor(pid: pid, command: ProcessTable.commandName(pid) ?? "?")
+        }
+    }
+
+    public var guards: [Survivor] { survivors.filter { $0.command == "cgrun-guard" } }
+
+    public static var allProcesses: [ProcessID] { entries(of: "/proc").compactMap { ProcessID($0) } }
+
+    static func entries(of path: String) -> [String] {
+        guard let directory = opendir(path) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+}
+
+/// The cgroups below this process's own, which `Tests/run` made for the tests alone.
+public enum TestCgroups {
+    /// Directories of this process's cgroup in every hierarchy that cgrun may use.
+    public static var own: [String] {
+        guard let layout = try? CgroupLayout.current() else { return [] }
+        let unified = layout.ownPath == "/" ? layout.mount : layout.mount + layout.ownPath
+        // After cgrun moved this process out of its way, its jobs are beside the leaf.
+        let trimmed = unified.hasSuffix("/cgrun-leaf") ? String(unified.dropLast(11)) : unified
+        return [trimmed] + layout.legacyPaths.map { "/sys/fs/cgroup/\($0.controller.rawValue)\($0.path)" }
+    }
+
+    /// cgrun's cgroups that exist at the moment.
+    public static var jobs: [String] { own.flatMap { jobs(below: $0) } }
+
+    public static func jobs(below path: String) -> [String] {
+        Marker.entries(of: path).flatMap { name -> [String] in
+            guard isDirectory("\(path)/\(name)") else { return [] }
+            let below = jobs(below: "\(path)/\(name)")
+            return name.hasPrefix("cgrun-") && name != "cgrun-leaf" ? ["\(path)/\(name)"] + below : below
+        }
+    }
+
+    private static func isDirectory(_ path: String) -> Bool {
+        var facts = stat()
+        return lstat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
+    }
+}
+
+/// Open descriptors of this process.
+public var openDescriptorCount: Int { Marker.entries(of: "/proc/self/fd").count }

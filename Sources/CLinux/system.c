@@ -3,6 +3,7 @@
 
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -146,6 +147,68 @@ int clinux_poll(struct pollfd *polls, unsigned count, int64_t timeout)
 {
     struct timespec time = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
     return (int)or_errno(ppoll(polls, count, timeout < 0 ? NULL : &time, NULL));
+}
+
+pid_t clinux_execute_child(int executable, char *const *argv, const int *kept, unsigned count)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (unsigned i = 0; i < count; i++)
+            clinux_keep_on_exec(kept[i]);
+        clinux_execute(executable, argv);
+        _exit(127);
+    }
+    return (pid_t)or_errno(pid);
+}
+
+int clinux_open_parent(int directory)
+{
+    return (int)or_errno(openat(directory, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
+int clinux_epoll(void) { return (int)or_errno(epoll_create1(EPOLL_CLOEXEC)); }
+
+int clinux_epoll_watch(int epoll, int descriptor, uint32_t events, uint64_t token)
+{
+    struct epoll_event event = { .events = events, .data.u64 = token };
+    if (events == 0)
+        return (int)or_errno(epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, NULL));
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0)
+        return 0;
+    return errno == EEXIST ? (int)or_errno(epoll_ctl(epoll, EPOLL_CTL_MOD, descriptor, &event)) : -errno;
+}
+
+int clinux_epoll_wait(int epoll, struct clinux_ready *ready, unsigned count, int64_t timeout)
+{
+    struct epoll_event events[64];
+    struct timespec time = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
+    if (count > 64)
+        count = 64;
+    // Milliseconds, rounded up, where epoll_pwait2(2) (5.11) is not to be had.
+    int n = (int)syscall(SYS_epoll_pwait2, epoll, events, (int)count, timeout < 0 ? NULL : &time, NULL, 0);
+    if (n < 0 && (errno == ENOSYS || errno == EPERM))
+        n = epoll_wait(epoll, events, (int)count, timeout < 0 ? -1 : (int)((timeout + 999999) / 1000000));
+    if (n < 0)
+        return errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < n; i++)
+        ready[i] = (struct clinux_ready){ .token = events[i].data.u64, .events = events[i].events };
+    return n;
+}
+
+void clinux_raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+uint64_t clinux_hard_descriptor_limit(void)
+{
+    struct rlimit limit = { 0 };
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_max;
 }
 
 static int64_t monotonic_time(void)

@@ -1,70 +1,55 @@
 internal import CLinux
 internal import Cgroups
 internal import Glibc
-public import LinuxSystem
+internal import LinuxSystem
 internal import SystemPackage
-
-/// What the guard executes after a loss, instead of leaving without a report.
-public final class LossRecovery: Sendable {
-    /// Run as `cgrun-finish LOSS RECORD REPORT NAME TAGS PARENT… DIRECTORY…`, numbers being descriptors.
-    let executable: Descriptor
-    /// What that program needs to know; written once, before the job starts.
-    let record: Descriptor
-    /// An open `--report-fd` that has to outlive the launcher.
-    let report: CInt?
-
-    public init(executable: consuming Descriptor, record: consuming Descriptor, report: CInt?) {
-        self.executable = executable
-        self.record = record
-        self.report = report
-    }
-
-    /// Tells whoever reads the record that the report is out: an empty record asks for none.
-    public func markDelivered() { record.truncate() }
-}
-
-/// The guard program on disk.
-struct GuardProgram: Sendable {
-    let candidates: [ByteString]
-
-    /// `CGRUN_GUARD` if set, else beside this executable, else in `../libexec/cgrun`.
-    init() throws(LaunchError) {
-        if let path = ThisProcess.environmentVariable("CGRUN_GUARD"), let given = ByteString(path.utf8) {
-            candidates = [given]
-            return
-        }
-        guard let executable = ThisProcess.executablePath, let slash = executable.lastIndex(of: "/") else {
-            throw LaunchError(.setup, "cannot tell where this program is (no /proc?)", remedy: "set CGRUN_GUARD")
-        }
-        let directory = executable[..<slash]
-        candidates = ["\(directory)/cgrun-guard", "\(directory)/../libexec/cgrun/cgrun-guard"]
-            .compactMap { ByteString($0.utf8) }
-    }
-}
 
 /// A running guard. It watches until it is dismissed or somebody kills it.
 struct GuardProcess: ~Copyable {
     let process: ProcessDescriptor
     private let control: Descriptor
 
-    /// What a guard is told before the job's cgroups exist.
-    struct Watch: ~Copyable {
-        let launcher: ProcessDescriptor
-        let recovery: LossRecovery?
+    /// What a guard is told about one job.
+    struct Ward: Sendable {
+        /// The common name of the job's cgroups.
+        var name: String
+        /// What each cgroup is; the unified hierarchy first.
+        var tags: [UInt8]
+        /// Where the cgroups are, or will be.
+        var parents: [CgroupDirectory]
+        /// The process whose loss ends the job.
+        var parent: ParentWatch?
+        var recovery: LossRecovery?
+        /// Kept open by the guard until the job is cleaned up.
+        var hold: SharedDescriptor?
+        /// The cgroups once they exist; from then on a loss kills.
+        var directories: [CgroupDirectory] = []
+
+        var isArmed: Bool { !directories.isEmpty }
+
+        func openKillFile() throws(SystemError) -> Descriptor { try directories[0].open("cgroup.kill", O_WRONLY) }
+
+        /// How many descriptors the guard has open for this job: at its start, and once it is armed.
+        var descriptorCount: Int {
+            let own = (parent?.descriptor == nil ? 0 : 1) + (hold == nil ? 0 : 1)
+            return own + (recovery.map { $0.report == nil ? 2 : 3 } ?? 0) + parents.count + 1
+        }
     }
 
-    /// Starts a guard that removes the cgroups of `site` once the launcher or the parent is gone.
+    /// Starts a guard that knows these jobs.
     ///
-    /// - Parameter job: the descriptors of a job that runs already. The guard finds them when it
-    ///   starts, so that there is no moment at which it could see a loss and not be able to kill.
+    /// Jobs are queued before the guard starts, as far as the queue goes: there is no moment at which
+    /// it could see a loss and not be able to kill. More than some hundred follow while it runs.
+    ///
+    /// - Parameter jobs: in the order of their numbers.
     static func start(
-        _ program: GuardProgram, _ watch: borrowing Watch, parent: CInt?, site: borrowing CgroupSite,
-        job: [CInt]? = nil
+        _ program: GuardProgram, launcher: borrowing ProcessDescriptor, jobs: [(number: UInt64, ward: Ward)]
     ) throws(LaunchError) -> GuardProcess {
-        do {
+        do throws(any Error) {
             let ends = try SocketPair()
-            try sendWatch(ends.near.rawValue, watch, parent: parent, site: site)
-            if let job { try sendArm(ends.near.rawValue, job) }
+            try send(.watch, guard_message(), [launcher.descriptor.rawValue], to: ends.near.rawValue)
+            // Well below what a socket's queue takes.
+            for (number, ward) in jobs.prefix(mostQueued) { try tell(number, ward, to: ends.near.rawValue) }
             let null = try Descriptor(opening: "/dev/null", O_RDWR)
             var guardProgram = Program(
                 candidates: program.candidates, arguments: ["cgrun-guard"], environment: ThisProcess.environment)
@@ -74,7 +59,12 @@ struct GuardProcess: ~Copyable {
             guardProgram.signalMask = .all
             guardProgram.workingDirectory = "/"
             let spawned = try guardProgram.start()
-            return GuardProcess(process: spawned.takeProcess(), control: ends.keepNear())
+            let started = GuardProcess(process: spawned.takeProcess(), control: ends.keepNear())
+            for (number, ward) in jobs.dropFirst(mostQueued) {
+                try started.announce(number, ward)
+                if ward.isArmed { try started.arm(number, ward, killFile: ward.openKillFile()) }
+            }
+            return started
         } catch let error as SpawnError {
             let tried = program.candidates.map(\.description).joined(separator: " and ")
             throw LaunchError(
@@ -87,25 +77,47 @@ struct GuardProcess: ~Copyable {
         }
     }
 
+    private static var mostQueued: Int { 32 }
+
     private init(process: consuming ProcessDescriptor, control: consuming Descriptor) {
         self.process = process
         self.control = control
     }
 
-    private static func sendWatch(
-        _ socket: CInt, _ watch: borrowing Watch, parent: CInt?, site: borrowing CgroupSite
-    ) throws(SystemError) {
+    // MARK: Messages
+
+    /// Tells of a job before its cgroups exist.
+    func announce(_ number: UInt64, _ ward: Ward) throws(SystemError) {
+        try patiently { socket throws(SystemError) in try Self.announce(number, ward, to: socket) }
+    }
+
+    /// Hands over `cgroup.kill` and the job's lock. From here on a loss kills.
+    func arm(_ number: UInt64, _ ward: Ward, killFile: borrowing Descriptor) throws(SystemError) {
+        try patiently { socket throws(SystemError) in try Self.arm(number, ward, killFile, to: socket) }
+    }
+
+    /// Takes a job off of which nothing is left.
+    func forget(_ number: UInt64) throws(SystemError) {
+        try patiently { socket throws(SystemError) in try Self.send(.done, guard_message(), job: number, [], to: socket)
+        }
+    }
+
+    private static func tell(_ number: UInt64, _ ward: Ward, to socket: CInt) throws(SystemError) {
+        try announce(number, ward, to: socket)
+        if ward.isArmed { try arm(number, ward, ward.openKillFile(), to: socket) }
+    }
+
+    private static func announce(_ number: UInt64, _ ward: Ward, to socket: CInt) throws(SystemError) {
+        var descriptors: [CInt] = []
         var message = guard_message()
-        message.kind = UInt8(GUARD_WATCH.rawValue)
-        message.groups = UInt8(site.tags.count)
-        withUnsafeMutableBytes(of: &message.tags) { $0.copyBytes(from: site.tags) }
-        withUnsafeMutableBytes(of: &message.name) { $0.copyBytes(from: site.name.utf8) }
-        var descriptors = [watch.launcher.descriptor.rawValue]
-        if let parent {
+        message.groups = UInt8(ward.tags.count)
+        withUnsafeMutableBytes(of: &message.tags) { $0.copyBytes(from: ward.tags) }
+        withUnsafeMutableBytes(of: &message.name) { $0.copyBytes(from: ward.name.utf8) }
+        if let parent = ward.parent?.descriptor {
             message.has_parent = true
             descriptors.append(parent)
         }
-        if let recovery = watch.recovery {
+        if let recovery = ward.recovery {
             message.has_record = true
             descriptors += [recovery.executable.rawValue, recovery.record.rawValue]
             if let report = recovery.report {
@@ -113,23 +125,42 @@ struct GuardProcess: ~Copyable {
                 descriptors.append(report)
             }
         }
-        try send(message, descriptors + site.parentDescriptors, to: socket)
+        if let hold = ward.hold {
+            message.has_hold = true
+            descriptors.append(hold.descriptor.rawValue)
+        }
+        try send(.job, message, job: number, descriptors + ward.parents.map { $0.descriptor.rawValue }, to: socket)
     }
 
-    /// Hands over `cgroup.kill` and the job's lock. From here on a loss kills.
-    func arm(_ cgroup: borrowing JobCgroup) throws(SystemError) {
-        try Self.sendArm(control.rawValue, cgroup.guardDescriptors)
+    private static func arm(
+        _ number: UInt64, _ ward: Ward, _ killFile: borrowing Descriptor, to socket: CInt
+    ) throws(SystemError) {
+        try send(
+            .arm, guard_message(), job: number, [killFile.rawValue] + ward.directories.map { $0.descriptor.rawValue },
+            to: socket)
     }
 
-    private static func sendArm(_ socket: CInt, _ job: [CInt]) throws(SystemError) {
-        var message = guard_message()
-        message.kind = UInt8(GUARD_ARM.rawValue)
-        try send(message, job, to: socket)
+    private enum Kind {
+        case watch, job, arm, done
+
+        var rawValue: UInt8 {
+            switch self {
+            case .watch: UInt8(GUARD_WATCH.rawValue)
+            case .job: UInt8(GUARD_JOB.rawValue)
+            case .arm: UInt8(GUARD_ARM.rawValue)
+            case .done: UInt8(GUARD_DONE.rawValue)
+            }
+        }
     }
 
     private static func send(
-        _ message: guard_message, _ descriptors: [CInt], to socket: CInt
+        _ kind: Kind, _ message: guard_message, job: UInt64 = 0, _ descriptors: [CInt],
+        to socket: CInt
     ) throws(SystemError) {
+        var message = message
+        message.kind = kind.rawValue
+        message.job = job
+        message.descriptors = UInt8(descriptors.count)
         let result = withUnsafeBytes(of: message) {
             clinux_send(
                 socket, $0.baseAddress!, MemoryLayout<guard_message>.size, descriptors, CUnsignedInt(descriptors.count))
@@ -139,8 +170,27 @@ struct GuardProcess: ~Copyable {
         }
     }
 
-    /// Leaves the guard to it: once this process has ended it kills, waits for as long as it takes, and removes.
-    consuming func abandon() {}
+    /// How long a guard may leave its messages unread; longer, and it is stopped or stuck.
+    private static var patience: Duration { .seconds(5) }
+
+    /// Waits while the guard's queue is full, or too many descriptors are on their way to it.
+    private func patiently(_ body: (CInt) throws(SystemError) -> Void) throws(SystemError) {
+        var deadline: BootTime?
+        while true {
+            do {
+                try body(control.rawValue)
+                return
+            } catch {
+                let isFull = error.errno == .resourceTemporarilyUnavailable || error.errno == .tooManyReferences
+                guard isFull, !process.hasEnded, BootTime.now < (deadline ?? .now + Self.patience) else { throw error }
+                deadline = deadline ?? .now + Self.patience
+                var pause = Poller()
+                _ = pause.wait(.microseconds(200))
+            }
+        }
+    }
+
+    // MARK: The end
 
     /// Ends the guard without letting it act, and returns once it is gone. SIGKILL, because a
     /// stopped guard would not answer anything else.

@@ -30,7 +30,7 @@ extension Job {
         var report = report
         report.containment.controllers = cgroup.controllers
         report.containment.joinedBeforeExec = joinedLate
-        report.containment.guardsReplaced = state.guardsReplaced
+        report.containment.guardsReplaced = guardian.replacementCount
         report.endedAt = Timestamp.now.text
         report.wallSeconds = ((state.endedAt ?? .now) - state.startedAt).seconds
         report.describe(state.stop)
@@ -47,12 +47,7 @@ extension Job {
 
     /// Lets go of a tree that is gone. One that is not stays under its guard, which waits for it and cleans up.
     private consuming func release(_ report: inout Report) {
-        guard let guardian = guardian.take() else { return }
-        if report.unkillable.isEmpty {
-            guardian.dismiss()
-        } else {
-            guardian.abandon()
-        }
+        if report.unkillable.isEmpty { guardian.dismiss() }
     }
 }
 

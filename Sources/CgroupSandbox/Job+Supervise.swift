@@ -19,7 +19,7 @@ extension Job {
             poller.add(timer.descriptor.rawValue)
             poller.add(signals?.source.descriptor.rawValue ?? -1)
             poller.add(state.stop?.reason == .parentLost ? -1 : parent?.descriptor ?? -1)
-            poller.add(guardDescriptor)
+            poller.add(guardian.descriptor)
             let ready = poller.wait(state.killedAt == nil ? nil : .seconds(1))
 
             if ready[4] { replaceGuard() }
@@ -41,13 +41,6 @@ extension Job {
 
     /// How long the kernel gets to end a killed tree. A process in an uninterruptible sleep may take for ever.
     static var patienceAfterKill: Duration { .seconds(10) }
-
-    private var guardDescriptor: CInt {
-        switch guardian {
-        case .some(let guardian): guardian.process.descriptor.rawValue
-        case .none: -1
-        }
-    }
 
     // MARK: Stopping
 
@@ -153,18 +146,6 @@ extension Job {
 
     /// Starts another guard in place of one that was killed; without one the job must not live on.
     private mutating func replaceGuard() {
-        guard let lost = guardian.take() else { return }
-        if case .exited = lost.end() {
-            // A guard does not leave by itself: this program is none, and another of it would be no better.
-            stop(.guardLost)
-            return
-        }
-        state.guardsReplaced += 1
-        do {
-            guardian = try GuardProcess.start(
-                guardProgram, watch, parent: parent?.descriptor, site: site, job: cgroup.guardDescriptors)
-        } catch {
-            stop(.guardLost)
-        }
+        do { try guardian.replace() } catch { stop(.guardLost) }
     }
 }

@@ -8,11 +8,10 @@ public struct Job: ~Copyable {
     public let id: String
     public let spec: JobSpec
     let cgroup: JobCgroup
-    let site: CgroupSite
     let main: ProcessDescriptor
-    var guardian: GuardProcess?
-    let guardProgram: GuardProgram
-    let watch: GuardProcess.Watch
+    let guardian: JobGuard
+    /// What the guard knows this job by.
+    let number: UInt64
     let parent: ParentWatch?
     let joinedLate: Bool
     /// What dead launchers had left beside this job, and was removed before it started.
@@ -26,7 +25,6 @@ public struct Job: ~Copyable {
         var status: ExitStatus?
         var stop: Stop?
         var signals = SignalLog()
-        var guardsReplaced = 0
         var killedAt: BootTime?
         var endedAt: BootTime?
     }
@@ -34,12 +32,7 @@ public struct Job: ~Copyable {
     /// The command's pid.
     public var pid: ProcessID { main.pid }
     /// The pid of the guard that looks after the job at the moment.
-    public var guardPID: ProcessID? {
-        switch guardian {
-        case .some(let guardian): guardian.process.pid
-        case .none: nil
-        }
-    }
+    public var guardPID: ProcessID? { guardian.pid }
     /// The job's cgroup as an absolute path.
     public var cgroupPath: String { cgroup.path }
 
@@ -93,32 +86,19 @@ public struct PreparedJob: ~Copyable {
         // What a dead launcher left may hold the memory or the port that this job needs.
         let swept = Sweep.siblings(of: site)
 
-        let watch: GuardProcess.Watch
-        do {
-            watch = GuardProcess.Watch(launcher: try ProcessDescriptor(pid: ThisProcess.id), recovery: recovery)
-        } catch {
-            throw LaunchError(error)
-        }
+        let guardian = try JobGuard(guardProgram)
         // The guard starts while the cgroups are made; it knows their names, so a loss leaves none of them.
-        var guardian = try GuardProcess.start(guardProgram, watch, parent: parent?.descriptor, site: site)
+        let number = try guardian.register(
+            GuardProcess.Ward(
+                name: site.name, tags: site.tags, parents: site.parents, parent: parent, recovery: recovery))
         let cgroup: JobCgroup
         do { cgroup = try site.create() } catch {
             guardian.dismiss()
             throw LaunchError(error)
         }
-        if (try? guardian.arm(cgroup)) == nil {
-            // It was killed before it had a job.
-            guardian.dismiss()
-            do {
-                guardian = try GuardProcess.start(
-                    guardProgram, watch, parent: parent?.descriptor, site: site, job: cgroup.guardDescriptors)
-            } catch {
-                try? cgroup.remove()
-                throw error
-            }
-        }
         let spawned: SpawnedProcess
-        do {
+        do throws(LaunchError) {
+            try guardian.arm(number, cgroup.directories)
             spawned = try Self.start(spec, id: id, in: cgroup)
         } catch {
             try? cgroup.remove()
@@ -127,9 +107,8 @@ public struct PreparedJob: ~Copyable {
         }
         let joinedLate = spawned.joinedLate
         return Job(
-            id: id, spec: spec, cgroup: cgroup, site: site, main: spawned.takeProcess(), guardian: guardian,
-            guardProgram: guardProgram, watch: watch, parent: parent, joinedLate: joinedLate, swept: swept,
-            report: report)
+            id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
+            parent: parent, joinedLate: joinedLate, swept: swept, report: report)
     }
 
     private static func start(

@@ -6,7 +6,9 @@ internal import SystemPackage
 /// A cgroup, by an open descriptor of its directory: the only way to the
 /// cgroup filesystems. Names are resolved beneath it and through no symbolic
 /// link, so that a renamed or replaced path can redirect nothing.
-public struct CgroupDirectory: ~Copyable, Sendable {
+///
+/// Shared by a job, its siblings and its guard; closed, and its lock dropped, with the last reference.
+public final class CgroupDirectory: Sendable {
     public let descriptor: Descriptor
     /// For messages; never used to open anything but the directory itself.
     public let path: String
@@ -22,7 +24,7 @@ public struct CgroupDirectory: ~Copyable, Sendable {
     }
 
     /// - Throws: `ENOTSUP` when the path is not in a cgroup filesystem of this kind.
-    init(opening path: String, _ kind: Kind) throws(SystemError) {
+    convenience init(opening path: String, _ kind: Kind) throws(SystemError) {
         let descriptor = try Descriptor(opening: path, O_RDONLY | O_DIRECTORY)
         guard descriptor.filesystemType == kind.rawValue else {
             throw SystemError("open", path: path, errno: .notSupported)
@@ -31,7 +33,7 @@ public struct CgroupDirectory: ~Copyable, Sendable {
     }
 
     /// Takes over a descriptor that another process opened.
-    init(adopting rawValue: CInt, path: String) {
+    convenience init(adopting rawValue: CInt, path: String) {
         self.init(Descriptor(owning: rawValue), path: path)
     }
 
@@ -40,10 +42,6 @@ public struct CgroupDirectory: ~Copyable, Sendable {
     }
 
     func path(of name: String) -> String { path == "/" ? "/\(name)" : "\(path)/\(name)" }
-
-    public func duplicate() throws(SystemError) -> CgroupDirectory {
-        CgroupDirectory(try descriptor.duplicate(), path: path)
-    }
 
     // MARK: Control files
 
@@ -131,7 +129,7 @@ public struct CgroupDirectory: ~Copyable, Sendable {
         throw SystemError("flock", path: path(of: name), errno: .resourceTemporarilyUnavailable)
     }
 
-    private func isChild(_ child: borrowing CgroupDirectory, named name: String) throws(SystemError) -> Bool {
+    private func isChild(_ child: CgroupDirectory, named name: String) throws(SystemError) -> Bool {
         guard let now = try? openChild(name) else { return false }
         return try now.descriptor.identity() == child.descriptor.identity()
     }

@@ -42,10 +42,8 @@ public struct CgroupSite: ~Copyable, Sendable {
 
     // MARK: For the guard
 
-    /// The parents' descriptors, in the order of `tags`.
-    public var parentDescriptors: [CInt] {
-        [parent.descriptor.rawValue] + legacyParents.map { $0.directory.descriptor.rawValue }
-    }
+    /// Where the cgroups will be, in the order of `tags`.
+    public var parents: [CgroupDirectory] { [parent] + legacyParents.map(\.directory) }
 
     public var tags: [UInt8] { [CgroupTag.unified] + legacyParents.map(\.controller.tag) }
 
@@ -120,14 +118,15 @@ public struct CgroupSite: ~Copyable, Sendable {
     }
 
     private func job(
-        _ directory: consuming CgroupDirectory, _ groups: [LegacyGroup]
+        _ directory: CgroupDirectory, _ groups: [LegacyGroup]
     ) throws(CgroupError) -> JobCgroup {
-        let parent: CgroupDirectory
-        do { parent = try self.parent.duplicate() } catch { throw CgroupError(error) }
-        return try JobCgroup(parent: parent, directory: directory, name: name, legacy: groups)
+        guard directory.has("cgroup.kill") else {
+            throw CgroupError(.kernelTooOld(release: Machine.kernelRelease))
+        }
+        return JobCgroup(parent: parent, directory: directory, name: name, legacy: groups)
     }
 
-    private static func apply(_ limits: Limits, to directory: borrowing CgroupDirectory) throws(CgroupError) {
+    private static func apply(_ limits: Limits, to directory: CgroupDirectory) throws(CgroupError) {
         for setting in limits.settings {
             // Without swap there is nothing to pin, and kernels without swap accounting have no file for it.
             if setting.file == "memory.swap.max", !directory.has(setting.file) {
@@ -155,7 +154,7 @@ public struct CgroupSite: ~Copyable, Sendable {
 
     /// The kernel takes any `cpuset.cpus` and then uses what the cgroups above leave of it.
     private static func checkProcessors(
-        _ limits: Limits, _ directory: borrowing CgroupDirectory
+        _ limits: Limits, _ directory: CgroupDirectory
     ) throws(CgroupError) {
         guard let wanted = limits.cpuset else { return }
         let effective = (try? directory.read("cpuset.cpus.effective")) ?? ""

@@ -6,7 +6,7 @@ internal import SystemPackage
 /// which does so holds no processes itself.
 enum Delegation {
     static func missingControllers(
-        for limits: Limits, in parent: borrowing CgroupDirectory
+        for limits: Limits, in parent: CgroupDirectory
     ) throws(CgroupError) -> [Controller] {
         let enabled: [Substring]
         let available: String
@@ -32,7 +32,7 @@ enum Delegation {
     }
 
     static func enableControllers(
-        for limits: Limits, in parent: borrowing CgroupDirectory
+        for limits: Limits, in parent: CgroupDirectory
     ) throws(CgroupError) {
         let missing = try missingControllers(for: limits, in: parent)
         guard !missing.isEmpty else { return }
@@ -52,7 +52,7 @@ enum Delegation {
     }
 
     /// Whether `enableControllers` could do its work here.
-    static func checkEnabling(in parent: borrowing CgroupDirectory) throws(CgroupError) {
+    static func checkEnabling(in parent: CgroupDirectory) throws(CgroupError) {
         do { _ = try parent.open("cgroup.subtree_control", O_WRONLY) } catch {
             throw CgroupError.writing(error, in: parent.path)
         }
@@ -61,14 +61,14 @@ enum Delegation {
         guard canVacate(parent) else { throw busy(parent) }
     }
 
-    private static func canVacate(_ parent: borrowing CgroupDirectory) -> Bool {
+    private static func canVacate(_ parent: CgroupDirectory) -> Bool {
         let user = ThisProcess.effectiveUserID
         let members = (try? parent.processes()) ?? []
         return isHandedOver(parent, to: user)
             && members.allSatisfy { $0 > 0 && (ProcessTable.owner($0) ?? user) == user }
     }
 
-    private static func busy(_ parent: borrowing CgroupDirectory) -> CgroupError {
+    private static func busy(_ parent: CgroupDirectory) -> CgroupError {
         let pids = (try? parent.processes()) ?? []
         var members = pids.prefix(3).map { "\($0) \(ProcessTable.commandName($0) ?? "?")" }
         if pids.count > 3 { members.append("and \(pids.count - 3) more") }
@@ -76,7 +76,7 @@ enum Delegation {
     }
 
     /// Moves the processes of a cgroup that is the caller's into a leaf of it.
-    private static func vacate(_ parent: borrowing CgroupDirectory) throws(CgroupError) {
+    private static func vacate(_ parent: CgroupDirectory) throws(CgroupError) {
         guard canVacate(parent) else { throw busy(parent) }
         do {
             do { try parent.makeChild(JobName.leaf) } catch  where error.errno == .fileExists {}
@@ -90,7 +90,7 @@ enum Delegation {
 
     /// Whether the arrangement of this cgroup's inside is the caller's business: a job of
     /// cgrun's, a unit with `Delegate=`, a cgroup namespace's root, or a directory of one's own.
-    private static func isHandedOver(_ directory: borrowing CgroupDirectory, to user: UInt32) -> Bool {
+    private static func isHandedOver(_ directory: CgroupDirectory, to user: UInt32) -> Bool {
         if JobName.isJob(directory.path.split(separator: "/").last ?? "") { return true }
         if directory.isMarkedDelegated { return true }
         // The hierarchy's true root has no cgroup.type; a namespace's has.

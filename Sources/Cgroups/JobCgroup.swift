@@ -3,32 +3,17 @@ internal import Glibc
 public import LinuxSystem
 internal import SystemPackage
 
-/// The cgroup of one job, with everything that is needed to end it held open.
+/// The cgroup of one job.
 ///
-/// Whoever holds it holds its lock; a cgroup of cgrun's that nobody holds is a leftover.
+/// Whoever holds it holds its lock; a cgroup of cgrun's that nobody holds is a leftover. What it
+/// holds open is that lock alone: a host may have thousands of jobs.
 public struct JobCgroup: ~Copyable, Sendable {
     public let name: String
     let parent: CgroupDirectory
     public let directory: CgroupDirectory
-    let killFile: Descriptor
-    /// `cgroup.events`; signals priority data when `populated` changes.
-    public let events: Descriptor
     let legacy: [LegacyGroup]
 
-    init(
-        parent: consuming CgroupDirectory, directory: consuming CgroupDirectory, name: String,
-        legacy: [LegacyGroup]
-    ) throws(CgroupError) {
-        let killFile: Descriptor
-        do { killFile = try directory.open("cgroup.kill", O_WRONLY) } catch {
-            throw error.errno == .noSuchFileOrDirectory
-                ? CgroupError(.kernelTooOld(release: Machine.kernelRelease))
-                : CgroupError.writing(error, in: directory.path)
-        }
-        let events: Descriptor
-        do { events = try directory.open("cgroup.events", O_RDONLY) } catch { throw CgroupError(error) }
-        self.killFile = killFile
-        self.events = events
+    init(parent: CgroupDirectory, directory: CgroupDirectory, name: String, legacy: [LegacyGroup]) {
         self.name = name
         self.parent = parent
         self.directory = directory
@@ -42,7 +27,7 @@ public struct JobCgroup: ~Copyable, Sendable {
     ///   - path: of the unified cgroup, for messages.
     public init(
         adopting name: String, path: String, tags: [UInt8], parents: [CInt], directories: [CInt]
-    ) throws(CgroupError) {
+    ) {
         let parentPath = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
         let groups = tags.indices.dropFirst().compactMap { index in
             LegacyController(tag: tags[index]).map { controller in
@@ -53,7 +38,7 @@ public struct JobCgroup: ~Copyable, Sendable {
                         adopting: directories[index], path: "\(controller.mount)/\(name)"))
             }
         }
-        try self.init(
+        self.init(
             parent: CgroupDirectory(adopting: parents[0], path: parentPath),
             directory: CgroupDirectory(adopting: directories[0], path: path), name: name, legacy: groups)
     }
@@ -75,16 +60,13 @@ public struct JobCgroup: ~Copyable, Sendable {
 
     /// Descriptors that are open as long as this value lives.
     public final class JoinFiles: Sendable {
-        private let files: [LegacyJoinFile]
-        init(_ files: [LegacyJoinFile]) { self.files = files }
+        private let files: [SharedDescriptor]
+        init(_ files: [SharedDescriptor]) { self.files = files }
         public var rawValues: [CInt] { files.map { $0.descriptor.rawValue } }
     }
 
-    /// `cgroup.kill` and `cgroup.events`, then the directory of each cgroup.
-    public var guardDescriptors: [CInt] {
-        [killFile.rawValue, events.rawValue, directory.descriptor.rawValue]
-            + legacy.map { $0.directory.descriptor.rawValue }
-    }
+    /// The directory of each cgroup, in the order of the site's tags.
+    public var directories: [CgroupDirectory] { [directory] + legacy.map(\.directory) }
 
     // MARK: Ending
 
@@ -92,19 +74,30 @@ public struct JobCgroup: ~Copyable, Sendable {
     ///
     /// Returns before they are gone. A cgroup that is gone already is no error.
     public func kill() throws(SystemError) {
-        do { try killFile.write("1", path: directory.path(of: "cgroup.kill")) } catch
-            where error.errno.rawValue == ENODEV
+        do { try directory.write("1", to: "cgroup.kill") } catch
+            where error.errno.rawValue == ENODEV || error.errno == .noSuchFileOrDirectory
         {}
     }
 
-    /// Whether a process is left in the tree; zombies do not count.
-    public var isPopulated: Bool {
-        clinux_wait_until_empty(events.rawValue, 0) == 0
+    /// Opens `cgroup.events`, which signals priority data when `populated` changes.
+    ///
+    /// - Returns: `nil` when the cgroup is gone.
+    public func openEvents() throws(SystemError) -> CgroupEvents? {
+        do { return CgroupEvents(try directory.open("cgroup.events", O_RDONLY)) } catch
+            where error.errno.rawValue == ENODEV || error.errno == .noSuchFileOrDirectory
+        { return nil }
     }
+
+    /// Whether a process is left in the tree; zombies do not count. What cannot be told counts as one.
+    public var isPopulated: Bool { !waitUntilEmpty(atMost: .zero) }
 
     /// - Returns: `false` if a process was still there at the end of `bound`.
     public func waitUntilEmpty(atMost bound: Duration) -> Bool {
-        clinux_wait_until_empty(events.rawValue, bound.nanoseconds) == 1
+        do { return try openEvents()?.waitUntilEmpty(atMost: bound) ?? true } catch {
+            var pause = Poller()
+            _ = pause.wait(min(bound, .milliseconds(10)))
+            return false
+        }
     }
 
     /// Kills the tree, waits for as long as that takes, and removes the cgroups. While this waits,
@@ -127,5 +120,17 @@ public struct JobCgroup: ~Copyable, Sendable {
     public func remove() throws(SystemError) {
         for group in legacy { try group.remove(name) }
         try parent.removeChild(name)
+    }
+}
+
+/// An open `cgroup.events`.
+public struct CgroupEvents: ~Copyable, Sendable {
+    public let descriptor: Descriptor
+
+    init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+
+    /// - Returns: `false` if a process was still there at the end of `bound`.
+    public func waitUntilEmpty(atMost bound: Duration) -> Bool {
+        clinux_wait_until_empty(descriptor.rawValue, bound.nanoseconds) == 1
     }
 }

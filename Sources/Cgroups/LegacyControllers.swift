@@ -37,12 +37,12 @@ struct LegacySetting {
 }
 
 /// The caller's own group in one v1 hierarchy.
-final class LegacyParent: Sendable {
+struct LegacyParent: Sendable {
     let controller: LegacyController
     let directory: CgroupDirectory
     private let option: String
 
-    private init(_ controller: LegacyController, _ directory: consuming CgroupDirectory, option: String) {
+    private init(_ controller: LegacyController, _ directory: CgroupDirectory, option: String) {
         self.controller = controller
         self.directory = directory
         self.option = option
@@ -158,7 +158,7 @@ final class LegacyParent: Sendable {
         let group: LegacyGroup
         do {
             group = LegacyGroup(
-                controller, parent: try directory.duplicate(), directory: try directory.makeLockedChild(name))
+                controller, parent: directory, directory: try directory.makeLockedChild(name))
         } catch {
             switch error.errno {
             case .permissionDenied, .notPermitted:
@@ -177,13 +177,13 @@ final class LegacyParent: Sendable {
 }
 
 /// A job's group in one v1 hierarchy.
-final class LegacyGroup: Sendable {
+struct LegacyGroup: Sendable {
     let controller: LegacyController
     let directory: CgroupDirectory
     private let parent: CgroupDirectory
 
     init(
-        _ controller: LegacyController, parent: consuming CgroupDirectory, directory: consuming CgroupDirectory
+        _ controller: LegacyController, parent: CgroupDirectory, directory: CgroupDirectory
     ) {
         self.controller = controller
         self.parent = parent
@@ -210,8 +210,8 @@ final class LegacyGroup: Sendable {
     }
 
     /// `tasks` rather than `cgroup.procs`: a single thread that moves itself needs no lock over all forks.
-    func openTasks() throws(CgroupError) -> LegacyJoinFile {
-        do { return LegacyJoinFile(try directory.open("tasks", O_WRONLY)) } catch { throw CgroupError(error) }
+    func openTasks() throws(CgroupError) -> SharedDescriptor {
+        do { return SharedDescriptor(try directory.open("tasks", O_WRONLY)) } catch { throw CgroupError(error) }
     }
 
     func remove(_ name: String) throws(SystemError) { try parent.removeChild(name) }
@@ -238,12 +238,6 @@ final class LegacyGroup: Sendable {
         case .cpuset: break
         }
     }
-}
-
-/// An open `tasks` file.
-final class LegacyJoinFile: Sendable {
-    let descriptor: Descriptor
-    init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 }
 
 extension CgroupDirectory {

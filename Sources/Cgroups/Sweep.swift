@@ -53,7 +53,7 @@ public enum Sweep {
     }
 
     private static func sweep(
-        _ parent: borrowing CgroupDirectory, isLegacy: Bool, recursively: Bool, dryRun: Bool
+        _ parent: CgroupDirectory, isLegacy: Bool, recursively: Bool, dryRun: Bool
     ) -> [Leftover] {
         var found: [Leftover] = []
         for name in (try? parent.children()) ?? [] {
@@ -68,7 +68,7 @@ public enum Sweep {
 
     /// - Returns: `nil` if somebody looks after this cgroup, or if the caller is in it.
     private static func end(
-        _ name: String, in parent: borrowing CgroupDirectory, isLegacy: Bool, dryRun: Bool
+        _ name: String, in parent: CgroupDirectory, isLegacy: Bool, dryRun: Bool
     ) -> Leftover? {
         guard let child = try? parent.openChild(name), (try? child.descriptor.tryLock()) == true else { return nil }
         let members = child.allProcesses()
@@ -84,18 +84,12 @@ public enum Sweep {
                 child.killLegacyMembers()
                 try parent.removeChild(name)
             } else {
-                let job = try JobCgroup(parent: try parent.duplicate(), directory: child, name: name, legacy: [])
+                let job = JobCgroup(parent: parent, directory: child, name: name, legacy: [])
                 try job.kill()
                 _ = job.waitUntilEmpty(atMost: .seconds(5))
                 try job.remove()
             }
-        } catch let error as SystemError {
-            leftover.failure = error.description
-        } catch let error as CgroupError {
-            leftover.failure = error.reason
-        } catch {
-            leftover.failure = "\(error)"
-        }
+        } catch { leftover.failure = error.description }
         return leftover
     }
 }

@@ -99,6 +99,12 @@ public struct Descriptor: ~Copyable, Sendable {
     }
 }
 
+/// A descriptor with several owners; closed with the last of them.
+public final class SharedDescriptor: Sendable {
+    public let descriptor: Descriptor
+    public init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+}
+
 /// Two ends of a SOCK_SEQPACKET connection.
 public struct SocketPair: ~Copyable {
     public let near: Descriptor

@@ -49,6 +49,9 @@ public enum ThisProcess {
         getenv(name).map { String(cString: $0) }
     }
 
+    /// How many descriptors this process and its children may have at most (hard RLIMIT_NOFILE).
+    public static var hardDescriptorLimit: Int { Int(clamping: clinux_hard_descriptor_limit()) }
+
     /// -1000 exempts from every OOM kill; children inherit it.
     public static var oomScoreAdjustment: Int? {
         (try? readTextFile("/proc/self/oom_score_adj")).flatMap { Int($0.dropLast()) }

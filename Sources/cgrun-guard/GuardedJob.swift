@@ -1,159 +1,181 @@
 import CLinux
 
 /// The descriptors that keep one job within reach.
-struct GuardedJob {
-    enum Event {
-        case message
-        case launcher
-        case parent
-        /// The parent is gone, the job is killed, and the launcher (stopped, say) did not clean up.
-        case launcherUnresponsive
-    }
+final class GuardedJob {
+    let number: UInt64
+    private(set) var parent: CInt = -1
+    /// When the job was killed because its parent was gone.
+    private(set) var parentLostAt: Int64?
 
-    var parentLost = false
-
-    private var watch = guard_message()
-    private var control = CInt(GUARD_CONTROL)
-    private var launcher: CInt = -1
-    private var parent: CInt = -1
+    private let groups: Int
+    private let tags: (CChar, CChar, CChar, CChar, CChar)
+    private let name: UnsafeMutablePointer<CChar>
     private var executable: CInt = -1
     private var record: CInt = -1
     private var report: CInt = -1
+    private var hold: CInt = -1
     private var killFile: CInt = -1
     private var events: CInt = -1
-    private var parentDirectories: [CInt] = []
+    private var parentDirectories: [CInt]
     private var directories: [CInt] = []
+    private var finisher: pid_t = 0
+    /// When the empty cgroup could not be removed for the first time.
+    private var stuckSince: Int64?
 
-    var isWatching: Bool { launcher >= 0 }
+    /// How long an empty cgroup is tried to be removed; after that it is the next sweep's.
+    private static let removalPatience: Int64 = 30_000_000_000
 
-    // MARK: The launcher's messages
-
-    mutating func receiveMessages() {
-        while control >= 0 {
-            var message = guard_message()
-            var received = [CInt](repeating: -1, count: Int(GUARD_MAX_DESCRIPTORS))
-            var count: CUnsignedInt = 0
-            let size = clinux_receive(
-                control, &message, MemoryLayout<guard_message>.size, &received, &count)
-            guard size > 0 else {
-                // End of file says no more than that no message follows; the pidfd tells of a loss.
-                if size == 0 || size != -Int(EAGAIN) { control = -1 }
-                return
-            }
-            take(message, received[..<Int(count)])
-        }
-    }
-
-    private mutating func take(_ message: guard_message, _ received: ArraySlice<CInt>) {
+    init(_ message: guard_message, _ received: ArraySlice<CInt>) {
+        number = message.job
+        groups = Int(message.groups)
+        tags = message.tags
+        var text = message.name
+        name = withUnsafeBytes(of: &text) { strdup($0.baseAddress!.assumingMemoryBound(to: CChar.self)) }
         var rest = received
-        if message.kind == GUARD_WATCH.rawValue {
-            watch = message
-            launcher = rest.removeFirst()
-            if message.has_parent { parent = rest.removeFirst() }
-            if message.has_record {
-                executable = rest.removeFirst()
-                record = rest.removeFirst()
-            }
-            if message.has_report { report = rest.removeFirst() }
-            parentDirectories = [CInt](rest)
-        } else if message.kind == GUARD_ARM.rawValue {
-            killFile = rest.removeFirst()
-            events = rest.removeFirst()
-            directories = [CInt](rest)
+        if message.has_parent { parent = rest.removeFirst() }
+        if message.has_record {
+            executable = rest.removeFirst()
+            record = rest.removeFirst()
         }
+        if message.has_report { report = rest.removeFirst() }
+        if message.has_hold { hold = rest.removeFirst() }
+        parentDirectories = [CInt](rest)
     }
 
-    // MARK: Waiting
+    deinit {
+        let single: [CInt] = [parent, executable, record, report, hold, killFile, events]
+        for descriptor in single where descriptor >= 0 { close(descriptor) }
+        for descriptor in parentDirectories { close(descriptor) }
+        for descriptor in directories { close(descriptor) }
+        free(name)
+    }
 
-    /// How long a living launcher may take to end a job whose parent is lost.
-    private static let launcherPatience: CInt = 10_000
-
-    func waitForEvent() -> Event {
-        while true {
-            var polls = [
-                pollfd(fd: control, events: Int16(POLLIN), revents: 0),
-                pollfd(fd: launcher, events: Int16(POLLIN), revents: 0),
-                pollfd(fd: parentLost ? -1 : parent, events: Int16(POLLIN), revents: 0),
-            ]
-            let ready = poll(&polls, 3, parentLost ? Self.launcherPatience : -1)
-            if polls[1].revents != 0 { return .launcher }
-            if polls[2].revents != 0 { return .parent }
-            if polls[0].revents != 0 { return .message }
-            if ready == 0 { return .launcherUnresponsive }
-        }
+    func arm(_ received: ArraySlice<CInt>) {
+        killFile = received.first ?? -1
+        directories = [CInt](received.dropFirst())
+        // From now on the cgroups themselves tell where they are: fewer descriptors a job.
+        for descriptor in parentDirectories { close(descriptor) }
+        parentDirectories = []
+        // A job that is armed after its parent was lost must not live on either.
+        if parentLostAt != nil { kill() }
     }
 
     // MARK: The end of the job
+
+    func loseParent() {
+        parentLostAt = monotonicTime()
+        kill()
+    }
 
     func kill() {
         if killFile >= 0 { _ = clinux_write(killFile, "1", 1) }
     }
 
-    /// Kills the tree, waits until it is empty and removes its cgroups; a
-    /// report, where one was asked for, is written by the program that asked.
-    func recover(_ loss: guard_loss) {
-        kill()
-        if executable >= 0 { executeFinisher(loss) }
-        // Thirty seconds of retries for what came into the cgroup meanwhile;
-        // what is left after that is the sweep's, once this process drops its lock.
-        for _ in 0..<3_000 {
-            waitUntilEmpty()
-            if removeAll() { return }
-            kill()
-            _ = usleep(10_000)
+    /// One attempt at removing a killed job, or at having its report written by the program that
+    /// asked for one.
+    ///
+    /// - Returns: whether there is no more to do.
+    func end() -> Bool {
+        if executable >= 0 { startFinisher() }
+        if finisher > 0 {
+            var status: CInt = 0
+            guard waitpid(finisher, &status, WNOHANG) != 0 else { return false }
+            finisher = 0
+            if status == 0 { return true }
         }
+        // For as long as it takes: as long as this process waits, the cgroup is nobody's leftover.
+        guard isEmpty(within: 0) else { return false }
+        if removeAll() { return true }
+        kill()
+        let now = monotonicTime()
+        guard let stuckSince else {
+            stuckSince = now
+            return false
+        }
+        return now - stuckSince > Self.removalPatience
     }
 
-    /// For as long as it takes: as long as this process waits, the cgroup is nobody's leftover.
-    private func waitUntilEmpty() {
-        guard events >= 0 else { return }
-        while clinux_wait_until_empty(events, 60_000_000_000) == 0 { kill() }
+    /// Waits for a change that makes another attempt worth while.
+    func wait(_ nanoseconds: Int64) {
+        if finisher > 0 || isEmpty(within: nanoseconds) { usleep(useconds_t(nanoseconds / 1_000)) }
+    }
+
+    private func isEmpty(within nanoseconds: Int64) -> Bool {
+        guard let directory = directories.first else { return true }
+        if events < 0 {
+            events = clinux_open_beneath(directory, "cgroup.events", O_RDONLY)
+            // Without the file there is no cgroup; without a free descriptor nothing is known.
+            if events < 0 { return events != -ENFILE && events != -EMFILE }
+        }
+        return clinux_wait_until_empty(events, nanoseconds) == 1
+    }
+
+    /// Where the cgroups are.
+    private func openParents() {
+        guard parentDirectories.isEmpty else { return }
+        for directory in directories { parentDirectories.append(clinux_open_parent(directory)) }
     }
 
     private func removeAll() -> Bool {
-        var name = watch.name
-        return withUnsafeBytes(of: &name) { name in
-            let cgroup = name.baseAddress!.assumingMemoryBound(to: CChar.self)
-            // The unified cgroup goes last: its lock marks the others as owned.
-            for parent in parentDirectories.reversed()
-            where clinux_remove_cgroup(parent, cgroup) < 0 {
-                return false
-            }
-            return true
+        openParents()
+        // The unified cgroup goes last: its lock marks the others as owned.
+        for parent in parentDirectories.reversed() where clinux_remove_cgroup(parent, name) < 0 {
+            return false
         }
+        return true
     }
 
-    /// Becomes `cgrun-finish LOSS RECORD REPORT NAME TAGS PARENT… DIRECTORY…`; returns if it cannot.
-    private func executeFinisher(_ loss: guard_loss) {
-        for descriptor in [record, report] + parentDirectories + directories where descriptor >= 0 {
-            _ = clinux_keep_on_exec(descriptor)
+    // MARK: The finisher
+
+    var wantsFinisher: Bool { executable >= 0 }
+    var hasFinisher: Bool { finisher > 0 }
+
+    /// `cgrun-finish LOSS RECORD REPORT NAME TAGS PARENT… DIRECTORY…`, in place of this process;
+    /// returns if that cannot be, or if no report is wanted.
+    func becomeFinisher() {
+        guard executable >= 0 else { return }
+        openParents()
+        for descriptor in finisherDescriptors { _ = clinux_keep_on_exec(descriptor) }
+        withFinisherArguments { _ = clinux_execute(executable, $0) }
+    }
+
+    /// The same as a child. Where it cannot be started, the job ends without a report.
+    private func startFinisher() {
+        openParents()
+        let kept = finisherDescriptors
+        withFinisherArguments { finisher = clinux_execute_child(executable, $0, kept, CUnsignedInt(kept.count)) }
+        close(executable)
+        executable = -1
+    }
+
+    private var finisherDescriptors: [CInt] {
+        var kept = parentDirectories
+        kept += directories
+        for descriptor in [record, report, hold] where descriptor >= 0 { kept.append(descriptor) }
+        return kept
+    }
+
+    private func withFinisherArguments(_ body: ([UnsafeMutablePointer<CChar>?]) -> Void) {
+        var tags = [CChar](repeating: 0, count: Int(GUARD_MAX_GROUPS) + 1)
+        withUnsafeBytes(of: self.tags) { source in
+            for index in 0..<groups { tags[index] = CChar(bitPattern: source[index]) }
         }
-        var name = watch.name
-        var tags: (UInt32, UInt32) = (0, 0)  // zeros after the tags end the string
-        withUnsafeMutableBytes(of: &tags) { tags in
-            withUnsafeBytes(of: watch.tags) { tags.copyMemory(from: $0) }
-        }
-        withUnsafeMutableBytes(of: &name) { name in
-            withUnsafeMutableBytes(of: &tags) { tags in
-                var arguments: [UnsafeMutablePointer<CChar>?] = [
-                    strdup("cgrun-finish"), decimal(CInt(loss.rawValue)),
-                    decimal(record), decimal(report),
-                    name.baseAddress!.assumingMemoryBound(to: CChar.self),
-                    tags.baseAddress!.assumingMemoryBound(to: CChar.self),
-                ]
-                for descriptor in parentDirectories + directories {
-                    arguments.append(decimal(descriptor))
-                }
-                arguments.append(nil)
-                _ = clinux_execute(executable, arguments)
-            }
-        }
+        let loss = parentLostAt == nil ? GUARD_LAUNCHER_LOST : GUARD_PARENT_LOST
+        var arguments: [UnsafeMutablePointer<CChar>?] = [
+            strdup("cgrun-finish"), decimal(CInt(loss.rawValue)), decimal(record), decimal(report), strdup(name),
+            strdup(tags),
+        ]
+        for descriptor in parentDirectories { arguments.append(decimal(descriptor)) }
+        for descriptor in directories { arguments.append(decimal(descriptor)) }
+        arguments.append(nil)
+        body(arguments)
+        for argument in arguments { free(argument) }
     }
 }
 
-/// A number as a C string that lives until exec.
+/// A number as a C string of the caller's to free.
 private func decimal(_ number: CInt) -> UnsafeMutablePointer<CChar>? {
-    let text = UnsafeMutablePointer<CChar>.allocate(capacity: 12)
+    guard let text = calloc(12, 1)?.assumingMemoryBound(to: CChar.self) else { return nil }
     var digits = 0
     var rest = number.magnitude
     repeat {
@@ -167,6 +189,5 @@ private func decimal(_ number: CInt) -> UnsafeMutablePointer<CChar>? {
         text[position] = CChar(UInt8(ascii: "0") + UInt8(rest % 10))
         rest /= 10
     }
-    text[sign + digits] = 0
     return text
 }

@@ -17,7 +17,7 @@ enum FinishCommand {
         do {
             let text = try Descriptor(owning: recordDescriptor).readAll(path: "cgrun-record")
             var record = try? JSONDecoder().decode(ReportOutput.Record.self, from: Data(text.utf8))
-            let cgroup = try JobCgroup(
+            let cgroup = JobCgroup(
                 adopting: arguments[4], path: record?.report.containment.cgroup ?? arguments[4], tags: tags,
                 parents: Array(descriptors.prefix(tags.count)),
                 directories: Array(descriptors.dropFirst(tags.count)))

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
@@ -60,6 +61,21 @@ ssize_t clinux_receive(int socket, void *_Nonnull data, size_t size,
 /// ppoll(2) without a mask; `timeout` in nanoseconds, -1 for none.
 int clinux_poll(struct pollfd *_Nonnull polls, unsigned count, int64_t timeout);
 
+/// What epoll_wait(2) tells; packed there, which Swift cannot import.
+struct clinux_ready {
+    uint64_t token;
+    uint32_t events;
+};
+int clinux_epoll(void);
+/// `events` 0 ends the watch: a duplicate elsewhere would keep it alive beyond close(2).
+int clinux_epoll_watch(int epoll, int descriptor, uint32_t events, uint64_t token);
+/// Returns how many of `ready` were filled; 0 as well when a signal came. `timeout` in nanoseconds, -1 for none.
+int clinux_epoll_wait(int epoll, struct clinux_ready *_Nonnull ready, unsigned count, int64_t timeout);
+/// Raises the soft RLIMIT_NOFILE to the hard one.
+void clinux_raise_descriptor_limit(void);
+/// The hard RLIMIT_NOFILE.
+uint64_t clinux_hard_descriptor_limit(void);
+
 // MARK: Processes
 
 /// `environ`, which Swift takes for mutable shared state.
@@ -74,6 +90,11 @@ struct clinux_wait_status {
 int clinux_wait(int pidfd, int options, struct clinux_wait_status *_Nonnull result);
 /// execveat(2) with AT_EMPTY_PATH: needs neither /proc nor the path that `executable` once had.
 int clinux_execute(int executable, char *_Nullable const *_Nonnull argv);
+/// The same in a child of a single-threaded caller, which keeps these descriptors; returns its pid.
+pid_t clinux_execute_child(int executable, char *_Nullable const *_Nonnull argv,
+                           const int *_Nonnull kept, unsigned count);
+/// Opens the directory above `directory`, for removing what is in it.
+int clinux_open_parent(int directory);
 
 /// Waits until the cgroup of this open `cgroup.events` is empty, or gone.
 /// Returns 1 then, and 0 if a process is left after `timeout` nanoseconds.

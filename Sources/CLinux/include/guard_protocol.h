@@ -1,16 +1,24 @@
-// What the launcher tells its guard, over a SOCK_SEQPACKET pair that the guard
-// has as descriptor 3. The guard says nothing. SIGKILL disarms it.
+// What a launcher tells the guard of its jobs, over a SOCK_SEQPACKET pair that the
+// guard has as descriptor 3. The guard says nothing. SIGKILL disarms it.
 //
-// GUARD_WATCH is queued before the guard starts; descriptors, in this order:
+// GUARD_WATCH comes first, once, queued before the guard starts:
 //   launcher pidfd
+//
+// GUARD_JOB announces a job before its cgroups exist. Numbers only ever rise.
 //   parent pidfd             if has_parent
 //   executable, record       if has_record: what to execute after a loss
 //   report                   if has_report: --report-fd, kept for that program
+//   hold                     if has_hold: kept open until the job is cleaned up, in that program, too
 //   parent directory         of each of `groups` cgroups
 //
 // GUARD_ARM is sent once the cgroups exist, and before the job can run:
-//   cgroup.kill, cgroup.events
+//   cgroup.kill
 //   directory                of each cgroup, whose flock(2) marks the job as live
+//
+// GUARD_DONE takes a job off: nothing of it is left.
+//
+// The guard's descriptors are the launcher's to count: one that does not fit is lost in the socket,
+// and the guard ends itself rather than hold less than it was given.
 
 #ifndef GUARD_PROTOCOL_H
 #define GUARD_PROTOCOL_H
@@ -27,15 +35,21 @@ enum {
 
 enum guard_message_kind {
     GUARD_WATCH = 1,
-    GUARD_ARM = 2,
+    GUARD_JOB = 2,
+    GUARD_ARM = 3,
+    GUARD_DONE = 4,
 };
 
 struct guard_message {
+    uint64_t job;
     uint8_t kind;
+    /// How many descriptors come with this message.
+    uint8_t descriptors;
     uint8_t groups;
     bool has_parent;
     bool has_record;
     bool has_report;
+    bool has_hold;
     /// One letter for each cgroup: `u`nified, or a v1 controller.
     char tags[GUARD_MAX_GROUPS];
     /// The cgroups' common name, NUL-terminated.

@@ -1,0 +1,159 @@
+internal import Cgroups
+internal import LinuxSystem
+internal import Synchronization
+
+/// The guard of a process's jobs, however many: one process, started with the first of them and
+/// replaced when it dies.
+final class JobGuard: Sendable {
+    private let program: GuardProgram
+    private let launcher: ProcessDescriptor
+    private let state = Mutex(State())
+
+    private struct State: ~Copyable {
+        var process: GuardProcess?
+        var wards: [UInt64: GuardProcess.Ward] = [:]
+        var lastNumber: UInt64 = 0
+        var replaced = 0
+        var descriptorCount = 0
+    }
+
+    /// No guard runs yet.
+    init(_ program: GuardProgram) throws(LaunchError) {
+        self.program = program
+        do { launcher = try ProcessDescriptor(pid: ThisProcess.id) } catch { throw LaunchError(error) }
+    }
+
+    /// The guard at the moment, to be watched by whoever calls `replace`.
+    var descriptor: CInt {
+        state.withLock { state in
+            switch state.process {
+            case .some(let process): process.process.descriptor.rawValue
+            case .none: -1
+            }
+        }
+    }
+    /// How often a guard had died and was replaced.
+    var replacementCount: Int { state.withLock { $0.replaced } }
+    var pid: ProcessID? {
+        state.withLock { state in
+            switch state.process {
+            case .some(let process): process.process.pid
+            case .none: nil
+            }
+        }
+    }
+
+    /// Starts the guard, if it does not run yet, before there is a job for it.
+    func start() throws(LaunchError) {
+        try state.withLock { state throws(LaunchError) in
+            if state.process == nil { try start(&state) }
+        }
+    }
+
+    /// Registers a job before its cgroups exist.
+    ///
+    /// - Returns: the job's number.
+    func register(_ ward: GuardProcess.Ward) throws(LaunchError) -> UInt64 {
+        try state.withLock { state throws(LaunchError) in
+            // The guard's hard limit is this process's: what did not fit would be lost on its way.
+            let count = state.descriptorCount + ward.descriptorCount
+            guard count + Self.ownDescriptors <= ThisProcess.hardDescriptorLimit else {
+                throw LaunchError(
+                    .setup, "the guard cannot hold more than \(state.wards.count) jobs: too many open files",
+                    remedy: "raise the hard limit on open files (LimitNOFILE=, ulimit -Hn)")
+            }
+            state.lastNumber += 1
+            let number = state.lastNumber
+            state.wards[number] = ward
+            state.descriptorCount = count
+            do throws(LaunchError) {
+                try tell(&state) { process throws(SystemError) in try process.announce(number, ward) }
+            } catch {
+                Self.remove(number, &state)
+                throw error
+            }
+            return number
+        }
+    }
+
+    /// Hands over the cgroups of a registered job. From here on a loss kills.
+    func arm(_ number: UInt64, _ directories: [CgroupDirectory]) throws(LaunchError) {
+        try state.withLock { state throws(LaunchError) in
+            guard var ward = state.wards[number] else { return }
+            ward.directories = directories
+            // Opened before anything is told: for want of a descriptor no guard need be replaced.
+            let killFile = try Self.openKillFile(of: ward)
+            state.wards[number] = ward
+            try tell(&state) { process throws(SystemError) in try process.arm(number, ward, killFile: killFile) }
+        }
+    }
+
+    private static func openKillFile(of ward: GuardProcess.Ward) throws(LaunchError) -> Descriptor {
+        do { return try ward.openKillFile() } catch { throw LaunchError(error) }
+    }
+
+    /// Takes a job off of which nothing is left. A guard that is gone needs not be told.
+    func forget(_ number: UInt64) {
+        state.withLock { state in
+            guard Self.remove(number, &state) else { return }
+            switch state.process {
+            case .some(let process): try? process.forget(number)
+            case .none: break
+            }
+        }
+    }
+
+    /// Starts another guard in place of one that has ended, and returns once it is armed for all jobs.
+    ///
+    /// - Throws: when there is none to be had. Then no job must live on.
+    func replace() throws(LaunchError) {
+        try state.withLock { state throws(LaunchError) in try replace(&state) }
+    }
+
+    /// Ends the guard without letting it act, once nothing is left for it.
+    func dismiss() {
+        state.withLock { state in
+            state.wards = [:]
+            state.process.take()?.dismiss()
+        }
+    }
+
+    /// Standard streams, the socket, epoll, the launcher, and what is open for a moment only.
+    private static let ownDescriptors = 24
+
+    @discardableResult
+    private static func remove(_ number: UInt64, _ state: inout State) -> Bool {
+        guard let ward = state.wards.removeValue(forKey: number) else { return false }
+        state.descriptorCount -= ward.descriptorCount
+        return true
+    }
+
+    private func start(_ state: inout State) throws(LaunchError) {
+        let jobs = state.wards.sorted { $0.key < $1.key }.map { (number: $0.key, ward: $0.value) }
+        state.process = try GuardProcess.start(program, launcher: launcher, jobs: jobs)
+    }
+
+    /// Tells the guard, or the one that takes its place and is told of all jobs.
+    private func tell(
+        _ state: inout State, _ message: (borrowing GuardProcess) throws(SystemError) -> Void
+    ) throws(LaunchError) {
+        let isTold: Bool
+        switch state.process {
+        case .some(let process): isTold = (try? message(process)) != nil
+        case .none: isTold = false
+        }
+        if !isTold { try replace(&state) }
+    }
+
+    private func replace(_ state: inout State) throws(LaunchError) {
+        guard let lost = state.process.take() else { return try start(&state) }
+        // Stuck or stopped, it gets no further; ended, it takes no notice.
+        try? lost.process.send(.kill)
+        if case .exited = lost.end() {
+            // A guard does not leave by itself: this program is none, and another of it would be no better.
+            throw LaunchError(.setup, "the guard has left; \(program.candidates[0]) may be no guard")
+        }
+        try start(&state)
+        state.replaced += 1
+    }
+}

@@ -1,0 +1,180 @@
+import CLinux
+
+/// What the guard waits for, and the jobs that it looks after.
+struct Watch {
+    /// In the order of their numbers.
+    private var jobs: [GuardedJob] = []
+    /// Killed, and to be waited for and removed by the guard itself.
+    private var ending: [GuardedJob] = []
+    private let epoll: CInt
+    private var hasMessages = true
+    private var launcher: CInt = -1
+    private var isLauncherLost = false
+    private var isBroken = false
+
+    /// Tokens of what is no job's parent; jobs are numbered from 1.
+    private static let controlToken = UInt64.max
+    private static let launcherToken = UInt64.max - 1
+
+    /// How long a living launcher may take to end a job whose parent is lost, in nanoseconds.
+    private static let launcherPatience: Int64 = 10_000_000_000
+
+    /// - Returns: `nil` when nobody says what to watch.
+    init?() {
+        epoll = clinux_epoll()
+        receiveMessages()
+        guard epoll >= 0, launcher >= 0 else { return nil }
+        _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), EPOLLIN.rawValue, Self.controlToken)
+    }
+
+    // MARK: Waiting
+
+    /// - Returns: the exit status, once nothing is left to guard.
+    mutating func run() -> CInt {
+        while !isBroken {
+            if isLauncherLost {
+                endAllJobs()
+                return 0
+            }
+            waitForEvents()
+            giveUpOnLauncher()
+        }
+        return 125
+    }
+
+    private mutating func waitForEvents() {
+        var ready = [clinux_ready](repeating: clinux_ready(), count: 16)
+        let count = clinux_epoll_wait(epoll, &ready, CUnsignedInt(ready.count), timeout)
+        // What the launcher sent just before it died counts, and so does what it sent
+        // for a job that is lost.
+        if count > 0 { receiveMessages() }
+        for event in ready.prefix(max(0, Int(count))) {
+            if event.token == Self.launcherToken {
+                isLauncherLost = true
+            } else if event.token != Self.controlToken, let index = index(of: event.token) {
+                jobs[index].loseParent()
+                _ = clinux_epoll_watch(epoll, jobs[index].parent, 0, 0)
+            }
+        }
+    }
+
+    private var timeout: Int64 {
+        if !ending.isEmpty { return 10_000_000 }
+        var next: Int64 = -1
+        for job in jobs {
+            guard let lost = job.parentLostAt else { continue }
+            let left = max(0, lost + Self.launcherPatience - monotonicTime())
+            next = next < 0 ? left : min(next, left)
+        }
+        return next
+    }
+
+    // MARK: The launcher's messages
+
+    private mutating func receiveMessages() {
+        while hasMessages {
+            var message = guard_message()
+            var received = [CInt](repeating: -1, count: Int(GUARD_MAX_DESCRIPTORS))
+            var count: CUnsignedInt = 0
+            let size = clinux_receive(
+                CInt(GUARD_CONTROL), &message, MemoryLayout<guard_message>.size, &received, &count)
+            guard size > 0 else {
+                // End of file says no more than that no message follows; the pidfd tells of a loss.
+                if size == 0 || size != -Int(EAGAIN) {
+                    hasMessages = false
+                    _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), 0, 0)
+                }
+                return
+            }
+            guard count == message.descriptors else {
+                isBroken = true
+                return
+            }
+            take(message, received[..<Int(count)])
+        }
+    }
+
+    private mutating func take(_ message: guard_message, _ received: ArraySlice<CInt>) {
+        switch guard_message_kind(UInt32(message.kind)) {
+        case GUARD_WATCH:
+            launcher = received.first ?? -1
+            _ = clinux_epoll_watch(epoll, launcher, EPOLLIN.rawValue, Self.launcherToken)
+        case GUARD_JOB:
+            let job = GuardedJob(message, received)
+            jobs.append(job)
+            if job.parent >= 0 { _ = clinux_epoll_watch(epoll, job.parent, EPOLLIN.rawValue, job.number) }
+        case GUARD_ARM:
+            if let index = index(of: message.job) { jobs[index].arm(received) }
+        case GUARD_DONE:
+            ending.removeAll { $0.number == message.job }
+            guard let index = index(of: message.job) else { return }
+            let job = jobs.remove(at: index)
+            // The launcher holds the same open file: closing this descriptor would not end the watch.
+            if job.parent >= 0 { _ = clinux_epoll_watch(epoll, job.parent, 0, 0) }
+        default: break
+        }
+    }
+
+    private func index(of number: UInt64) -> Int? {
+        var low = 0
+        var high = jobs.count
+        while low < high {
+            let middle = (low + high) / 2
+            if jobs[middle].number < number { low = middle + 1 } else { high = middle }
+        }
+        return low < jobs.count && jobs[low].number == number ? low : nil
+    }
+
+    // MARK: The end of jobs
+
+    /// Ends those jobs whose parent is lost and which the launcher (stopped, say) did not clean up.
+    private mutating func giveUpOnLauncher() {
+        if jobs.contains(where: { $0.parentLostAt != nil }) {
+            let deadline = monotonicTime() - Self.launcherPatience
+            for job in jobs where job.parentLostAt ?? .max <= deadline { ending.append(job) }
+            jobs.removeAll { $0.parentLostAt ?? .max <= deadline }
+        }
+        advanceEnding()
+    }
+
+    /// Each finisher is a whole launcher's program: only so many at a time.
+    private static let mostFinishers = 8
+
+    private mutating func advanceEnding() {
+        var places = Self.mostFinishers
+        for job in ending where job.hasFinisher { places -= 1 }
+        ending.removeAll { job in
+            if job.wantsFinisher {
+                guard places > 0 else { return false }
+                places -= 1
+            }
+            return job.end()
+        }
+    }
+
+    private mutating func endAllJobs() {
+        // All at once, before anything is waited for.
+        for job in jobs { job.kill() }
+        if ending.isEmpty, jobs.count == 1 { jobs[0].becomeFinisher() }
+        ending += jobs
+        jobs = []
+        var pause: Int64 = 20_000
+        while true {
+            advanceEnding()
+            guard let next = ending.first else { return }
+            next.wait(pause)
+            if pause < 100_000_000 { pause *= 2 }
+            if pause > 10_000_000 {
+                // Somebody may have moved into a cgroup since.
+                for job in ending { job.kill() }
+            }
+        }
+    }
+}
+
+/// Nanoseconds on CLOCK_MONOTONIC.
+func monotonicTime() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+}

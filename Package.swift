@@ -14,7 +14,7 @@ let strict: [SwiftSetting] =
 let package = Package(
     name: "cgrun",
     products: [
-        .library(name: "CgroupSandbox", targets: ["CgroupSandbox", "Cgroups", "LinuxSystem"]),
+        .library(name: "CgroupSandbox", targets: ["CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem"]),
         .library(name: "SystemdUnits", targets: ["SystemdUnits"]),
         .executable(name: "cgrun", targets: ["cgrun"]),
         .executable(name: "cgrun-guard", targets: ["cgrun-guard"]),
@@ -38,11 +38,21 @@ let package = Package(
                 "CLinux", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
+        // libsystemd's bus functions, found at run time.
+        .target(name: "CSystemd"),
+        // Service managers over D-Bus: transient scopes, and nothing else.
+        .target(
+            name: "SystemdBus",
+            dependencies: [
+                "CSystemd", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
         // Jobs: launch, guard, supervision, diagnosis, report.
         .target(
             name: "CgroupSandbox",
             dependencies: [
-                "CLinux", "LinuxSystem", "Cgroups", .product(name: "SystemPackage", package: "swift-system"),
+                "CLinux", "LinuxSystem", "Cgroups", "SystemdBus",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         // systemd units as values, and what they are made from. Text in, text out.
@@ -51,7 +61,7 @@ let package = Package(
         .executableTarget(
             name: "cgrun",
             dependencies: [
-                "LinuxSystem", "Cgroups", "CgroupSandbox", "SystemdUnits",
+                "LinuxSystem", "Cgroups", "SystemdBus", "CgroupSandbox", "SystemdUnits",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -81,6 +91,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        .testTarget(name: "SystemdBusTests", dependencies: ["SystemdBus"], swiftSettings: strict),
         .testTarget(
             name: "SystemdUnitsTests", dependencies: ["SystemdUnits", "Cgroups", "LinuxSystem"],
             exclude: ["Fixtures"], swiftSettings: strict),

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "clinux.h"
 
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -136,7 +137,8 @@ _Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawn
         write_pid(plan->own_pid);
     if (plan->descriptors)
         place_descriptors(plan, result);
-    if (plan->close_above_stderr && syscall(SYS_close_range, 3U, ~0U, 0) < 0)
+    // At exec rather than now: a held child's gate has to stay open until then.
+    if (plan->close_above_stderr && syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
     if (plan->change_credentials)
         change_credentials(plan, result);
@@ -202,20 +204,15 @@ static long start(const struct clinux_spawn *plan, struct clinux_spawned *result
     return pid;
 }
 
-int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned *result)
+static struct clinux_spawned *share_result(void)
 {
-    // Shared, because the child's memory is not when it changes credentials.
-    struct clinux_spawned *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-                                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
-        return -errno;
-    int pidfd = -1;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    long pid = start(plan, shared, &pidfd);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    void *shared = mmap(NULL, sizeof(struct clinux_spawned), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return shared == MAP_FAILED ? NULL : shared;
+}
 
+static int conclude(struct clinux_spawned *shared, struct clinux_spawned *result, long pid, int pidfd)
+{
     *result = *shared;
     munmap(shared, sizeof *shared);
     result->pid = (pid_t)pid;
@@ -230,4 +227,96 @@ int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned 
         result->pidfd = -1;
     }
     return -result->error;
+}
+
+int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned *result)
+{
+    // Shared, because the child's memory is not when it changes credentials.
+    struct clinux_spawned *shared = share_result();
+    if (!shared)
+        return -errno;
+    int pidfd = -1;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    long pid = start(plan, shared, &pidfd);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return conclude(shared, result, pid, pidfd);
+}
+
+// MARK: Held before exec
+
+_Noreturn static void held_child(const struct clinux_spawn *plan, struct clinux_spawned *result,
+                                 const int gate[2])
+{
+    char released;
+    // With the launcher's end open here, a lost launcher would not end this wait.
+    close(gate[0]);
+    if (read(gate[1], &released, 1) != 1)
+        _exit(127);
+    child(plan, result);
+}
+
+int clinux_hold_program(const struct clinux_spawn *plan, struct clinux_held *held)
+{
+    int gate[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) < 0)
+        return -errno;
+    struct clinux_spawned *shared = share_result();
+    if (!shared) {
+        int error = errno;
+        close(gate[0]);
+        close(gate[1]);
+        return -error;
+    }
+    // A copy of the memory, not a share of it: the launcher goes on meanwhile, and in a cgroup with
+    // a tight limit the kernel may choose this child to be killed, with all that share its memory.
+    int pidfd = -1;
+    unsigned long flags = CLONE_PIDFD;
+    struct clone_args arguments = {
+        .flags = flags | CLONE_CLEAR_SIGHAND,
+        .pidfd = (uint64_t)(uintptr_t)&pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    long pid = raw_syscall(SYS_clone3, (long)&arguments, sizeof arguments, 0);
+    if (pid == 0)
+        held_child(plan, shared, gate);
+    if (pid == -ENOSYS) {
+        pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)&pidfd);
+        if (pid == 0) {
+            reset_handlers();
+            held_child(plan, shared, gate);
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    close(gate[1]);
+    *held = (struct clinux_held) { .pid = (pid_t)pid, .pidfd = pidfd, .gate = gate[0], .shared = shared };
+    if (pid > 0)
+        return 0;
+    close(gate[0]);
+    munmap(shared, sizeof *shared);
+    return (int)pid;
+}
+
+int clinux_release_program(struct clinux_held *held, struct clinux_spawned *result)
+{
+    char byte = 1;
+    // Closed by exec, or by the child's end: either way there is nothing more to read.
+    if (send(held->gate, &byte, 1, MSG_NOSIGNAL) == 1)
+        while (read(held->gate, &byte, 1) < 0 && errno == EINTR)
+            ;
+    close(held->gate);
+    return conclude(held->shared, result, held->pid, held->pidfd);
+}
+
+void clinux_discard_program(struct clinux_held *held)
+{
+    struct clinux_wait_status ignored;
+    close(held->gate);
+    clinux_wait(held->pidfd, WEXITED, &ignored);
+    close(held->pidfd);
+    munmap(held->shared, sizeof *held->shared);
 }

@@ -3,6 +3,7 @@
 
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -194,6 +195,8 @@ int clinux_epoll_wait(int epoll, struct clinux_ready *ready, unsigned count, int
         ready[i] = (struct clinux_ready){ .token = events[i].data.u64, .events = events[i].events };
     return n;
 }
+
+void clinux_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 void clinux_raise_descriptor_limit(void)
 {

@@ -25,6 +25,8 @@ struct Diagnosis: Equatable, Sendable {
         var limitedAncestor: String?
         var failsOnOOM = false
         var hasUnkillable = false
+        /// All that was in the job's scope was killed with the command, and not by cgrun.
+        var unitWasStopped = false
     }
 
     init(_ facts: Facts) {
@@ -87,6 +89,9 @@ struct Diagnosis: Equatable, Sendable {
         case .signaled(.kill, _) where oomInTree:
             cause = oomCause(facts)
             confidence = facts.statistics.memoryEventsLocal?["oom_group_kill"] ?? 0 > 0 ? .certain : .likely
+        case .signaled(.kill, _) where facts.unitWasStopped:
+            cause = .unitStopped
+            confidence = .likely
         case .signaled(let signal, _) where facts.signals.forwarded.contains(signal):
             cause = .signalForwarded
         case .signaled(.abort, _) where refusedForks(facts) > 0:

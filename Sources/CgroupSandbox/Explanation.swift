@@ -39,6 +39,9 @@ extension Report {
         case .guardLost:
             return "\(command) was killed because its guard was lost and could not be replaced. "
                 + "Find out what kills cgrun-guard."
+        case .unitStopped:
+            return "\(command) was killed with its unit, \(containment.unit ?? "its scope"), which cgrun did not stop: "
+                + "systemctl stop, the end of a session, or the loss of its manager."
         case .cancelled: return "\(command) was cancelled."
         case .setupError, .execError: return error
         case .unknown: return "\(command) ended, and nothing tells why."

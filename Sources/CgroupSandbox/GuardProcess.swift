@@ -45,36 +45,22 @@ struct GuardProcess: ~Copyable {
     static func start(
         _ program: GuardProgram, launcher: borrowing ProcessDescriptor, jobs: [(number: UInt64, ward: Ward)]
     ) throws(LaunchError) -> GuardProcess {
-        do throws(any Error) {
-            let ends = try SocketPair()
-            try send(.watch, guard_message(), [launcher.descriptor.rawValue], to: ends.near.rawValue)
+        let watched = launcher.descriptor.rawValue
+        let helper = try program.start(as: "cgrun-guard") { socket throws(SystemError) in
+            try send(.watch, guard_message(), [watched], to: socket)
             // Well below what a socket's queue takes.
-            for (number, ward) in jobs.prefix(mostQueued) { try tell(number, ward, to: ends.near.rawValue) }
-            let null = try Descriptor(opening: "/dev/null", O_RDWR)
-            var guardProgram = Program(
-                candidates: program.candidates, arguments: ["cgrun-guard"], environment: ThisProcess.environment)
-            // Nothing that this process inherited: a pipe must end with the job, not with the guard.
-            guardProgram.descriptors = [null.rawValue, null.rawValue, null.rawValue, ends.far.rawValue]
-            guardProgram.startsSession = true
-            guardProgram.signalMask = .all
-            guardProgram.workingDirectory = "/"
-            let spawned = try guardProgram.start()
-            let started = GuardProcess(process: spawned.takeProcess(), control: ends.keepNear())
+            for (number, ward) in jobs.prefix(mostQueued) { try tell(number, ward, to: socket) }
+        }
+        let started = GuardProcess(process: helper.process, control: helper.control)
+        do {
             for (number, ward) in jobs.dropFirst(mostQueued) {
                 try started.announce(number, ward)
                 if ward.isArmed { try started.arm(number, ward, killFile: ward.openKillFile()) }
             }
-            return started
-        } catch let error as SpawnError {
-            let tried = program.candidates.map(\.description).joined(separator: " and ")
-            throw LaunchError(
-                .setup, "cannot start the guard (tried \(tried)): \(error.system.errno)",
-                remedy: "install cgrun-guard beside cgrun, or set CGRUN_GUARD to its path")
-        } catch let error as SystemError {
-            throw LaunchError(error)
         } catch {
-            throw LaunchError(.setup, "\(error)")
+            throw LaunchError(error)
         }
+        return started
     }
 
     private static var mostQueued: Int { 32 }
@@ -140,8 +126,8 @@ struct GuardProcess: ~Copyable {
             to: socket)
     }
 
-    private enum Kind {
-        case watch, job, arm, done
+    enum Kind {
+        case watch, job, arm, done, hold
 
         var rawValue: UInt8 {
             switch self {
@@ -149,11 +135,12 @@ struct GuardProcess: ~Copyable {
             case .job: UInt8(GUARD_JOB.rawValue)
             case .arm: UInt8(GUARD_ARM.rawValue)
             case .done: UInt8(GUARD_DONE.rawValue)
+            case .hold: UInt8(GUARD_HOLD.rawValue)
             }
         }
     }
 
-    private static func send(
+    static func send(
         _ kind: Kind, _ message: guard_message, job: UInt64 = 0, _ descriptors: [CInt],
         to socket: CInt
     ) throws(SystemError) {

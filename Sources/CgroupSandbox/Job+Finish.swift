@@ -40,14 +40,31 @@ extension Job {
         facts.stop = state.stop?.reason
         facts.signals = state.signals
         facts.failsOnOOM = spec.failsOnOOM
+        facts.unitWasStopped = unitWasStopped
         report.conclude(facts, outcome, cgroup, detail)
         outcome.remove(cgroup)
         return report
     }
 
+    /// Whether the command was killed with all that was in its scope.
+    private var unitWasStopped: Bool {
+        guard state.stop == nil, case .signaled(.kill, _) = state.status else { return false }
+        switch scope {
+        // The manager kills one process after the other.
+        case .some(let scope): return scope.wasEmptied(within: .milliseconds(20))
+        case .none: return false
+        }
+    }
+
     /// Lets go of a tree that is gone. One that is not stays under its guard, which waits for it and cleans up.
     private consuming func release(_ report: inout Report) {
-        if report.unkillable.isEmpty { guardian.dismiss() }
+        guard report.unkillable.isEmpty else {
+            scope.take()?.abandon()
+            return
+        }
+        // The guard's scope last: without it the manager would stop the job's.
+        scope.take()?.release()
+        guardian.dismiss()
     }
 }
 

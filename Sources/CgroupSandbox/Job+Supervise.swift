@@ -146,6 +146,10 @@ extension Job {
 
     /// Starts another guard in place of one that was killed; without one the job must not live on.
     private mutating func replaceGuard() {
-        do { try guardian.replace() } catch { stop(.guardLost) }
+        // In a scope, the manager stops the job for it: a guard is replaced only where nobody else guards.
+        guard scope == nil, (try? guardian.replace()) != nil else {
+            stop(.guardLost)
+            return
+        }
     }
 }

@@ -14,6 +14,8 @@ public struct Job: ~Copyable {
     let number: UInt64
     let parent: ParentWatch?
     let joinedLate: Bool
+    /// The scope that the job's cgroup is in, where systemd made one for it.
+    var scope: JobScope?
     /// What dead launchers had left beside this job, and was removed before it started.
     public let swept: [Sweep.Leftover]
     var state = State()
@@ -48,97 +50,5 @@ public struct Job: ~Copyable {
         _ prepared: consuming PreparedJob, parent: ParentWatch? = nil, recovery: LossRecovery? = nil
     ) throws(LaunchError) -> Job {
         try prepared.launch(parent: parent, recovery: recovery)
-    }
-}
-
-/// A job whose place in the hierarchies is known, but of which nothing exists yet.
-public struct PreparedJob: ~Copyable {
-    public let id: String
-    public let spec: JobSpec
-    /// What `launch` will make and write, in order.
-    public let site: CgroupSite
-    /// The report as it stands before the start.
-    public let report: Report
-    private let guardProgram: GuardProgram
-
-    /// - Throws: when the machine or the caller's rights cannot hold such a job, as far as that can be told.
-    public init(_ spec: JobSpec) throws(LaunchError) {
-        let (manager, reason) = try spec.manager.resolved()
-        let (id, name) = JobName.make()
-        let site: CgroupSite
-        do {
-            site = try CgroupSite(
-                CgroupLayout.current(), parentPath: spec.cgroupParent, name: name, limits: spec.limits)
-        } catch { throw LaunchError(error) }
-        guardProgram = try GuardProgram()
-        report = Report(
-            id: id, spec: spec, cgroup: site.path, hierarchy: site.layout.mode,
-            manager: manager, managerReason: reason)
-        self.id = id
-        self.spec = spec
-        self.site = site
-    }
-
-    consuming func launch(parent: ParentWatch?, recovery: LossRecovery?) throws(LaunchError) -> Job {
-        if parent?.isLostAlready == true {
-            throw LaunchError(.parentLost, "the process that started this one is gone already")
-        }
-        // What a dead launcher left may hold the memory or the port that this job needs.
-        let swept = Sweep.siblings(of: site)
-
-        let guardian = try JobGuard(guardProgram)
-        // The guard starts while the cgroups are made; it knows their names, so a loss leaves none of them.
-        let number = try guardian.register(
-            GuardProcess.Ward(
-                name: site.name, tags: site.tags, parents: site.parents, parent: parent, recovery: recovery))
-        let cgroup: JobCgroup
-        do { cgroup = try site.create() } catch {
-            guardian.dismiss()
-            throw LaunchError(error)
-        }
-        let spawned: SpawnedProcess
-        do throws(LaunchError) {
-            try guardian.arm(number, cgroup.directories)
-            spawned = try Self.start(spec, id: id, in: cgroup)
-        } catch {
-            try? cgroup.remove()
-            guardian.dismiss()
-            throw error
-        }
-        let joinedLate = spawned.joinedLate
-        return Job(
-            id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
-            parent: parent, joinedLate: joinedLate, swept: swept, report: report)
-    }
-
-    private static func start(
-        _ spec: JobSpec, id: String, in cgroup: borrowing JobCgroup
-    ) throws(LaunchError) -> SpawnedProcess {
-        do {
-            let joins = try cgroup.joinFiles()
-            var job = spec
-            job.setEnvironment(ByteString("CGRUN_JOB_ID=\(id)".utf8)!)
-            var program = Program(
-                candidates: job.candidates, arguments: spec.arguments, environment: job.environment)
-            // Sockets that were handed to this process are for the command.
-            if spec.environmentValue("LISTEN_PID").map(Array.init) == Array("\(ThisProcess.id)".utf8) {
-                program.variableWithOwnPID = "LISTEN_PID"
-            }
-            program.workingDirectory = spec.workingDirectory
-            program.credentials = spec.credentials
-            program.closesAboveStandardError = spec.closesDescriptors
-            program.signalMask = spec.signalMask
-            // Inherited, it would exempt the job from its own memory limit's OOM kill.
-            program.resetsOOMScore = ThisProcess.oomScoreAdjustment == -1000
-            return try program.start(cgroup: cgroup.directory.descriptor.rawValue, joinFiles: joins.rawValues)
-        } catch let error as SpawnError {
-            throw LaunchError(error, command: spec.arguments[0].description)
-        } catch let error as CgroupError {
-            throw LaunchError(error)
-        } catch let error as SystemError {
-            throw LaunchError(error)
-        } catch {
-            throw LaunchError(.setup, "\(error)")
-        }
     }
 }

@@ -29,8 +29,10 @@ public struct JobSpec: Sendable {
     /// Whether the job dies when the process that started this one is gone.
     public var diesWithParent = true
     public var manager = ManagerChoice.auto
-    /// A cgroup as in `/proc/PID/cgroup`, to nest the job's in; `nil` is the caller's own.
+    /// A cgroup as in `/proc/PID/cgroup`, to nest the job's in; `nil` is the caller's own. Not with systemd.
     public var cgroupParent: String?
+    /// How the job's scope is called and placed; only with systemd, which anything here asks for.
+    public var unit = UnitOptions()
     /// Whether an OOM kill anywhere in the tree fails a job whose command exits with 0.
     public var failsOnOOM = false
 
@@ -54,24 +56,5 @@ public struct JobSpec: Sendable {
     func environmentValue(_ name: String) -> ArraySlice<UInt8>? {
         let prefix = Array(name.utf8) + [UInt8(ascii: "=")]
         return environment.first { $0.bytes.starts(with: prefix) }?.bytes.dropFirst(prefix.count)
-    }
-}
-
-/// Who makes the job's cgroup. The only place that chooses is `resolved()`.
-public enum ManagerChoice: String, Sendable, CaseIterable {
-    case auto
-    case systemd
-    case cgroupfs
-
-    /// - Throws: for managers that this version cannot offer, rather than using another one.
-    func resolved() throws(LaunchError) -> (manager: ManagerChoice, reason: String) {
-        switch self {
-        case .cgroupfs: return (.cgroupfs, "asked for")
-        case .auto: return (.cgroupfs, "the only manager of this version")
-        case .systemd:
-            throw LaunchError(
-                .setup, "--cgroup-manager systemd: this version has no systemd manager",
-                remedy: "use --cgroup-manager cgroupfs")
-        }
     }
 }

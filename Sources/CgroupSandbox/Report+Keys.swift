@@ -20,7 +20,8 @@ extension Report {
 
 extension Report.Containment {
     enum CodingKeys: String, CodingKey {
-        case manager, requested, achieved, unit, cgroup, controllers, hierarchy
+        case manager, requested, achieved, layers, unit, cgroup, controllers, hierarchy
+        case systemdVersion = "systemd_version"
         case managerReason = "manager_reason"
         case joinedBeforeExec = "joined_before_exec"
         case guardsReplaced = "guards_replaced"

@@ -1,11 +1,11 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SystemdBus
 
 extension Report {
     /// What is known before a job starts.
     init(
-        id: String, spec: JobSpec, cgroup: String?, hierarchy: CgroupLayout.Mode?, manager: ManagerChoice,
-        managerReason: String
+        id: String, spec: JobSpec, hierarchy: CgroupLayout.Mode?
     ) {
         let limits = spec.limits
         self.init(
@@ -14,8 +14,8 @@ extension Report {
             uid: spec.credentials?.uid ?? ThisProcess.effectiveUserID,
             host: Machine.hostName, bootID: Machine.bootID,
             containment: Containment(
-                manager: manager.rawValue, managerReason: managerReason, requested: "guarded", achieved: "guarded",
-                cgroup: cgroup, controllers: [], hierarchy: hierarchy?.rawValue),
+                manager: spec.manager.rawValue, managerReason: "not started", requested: "guarded", achieved: "guarded",
+                controllers: [], hierarchy: hierarchy?.rawValue),
             startedAt: Timestamp.now.text,
             limits: LimitValues(
                 memoryMaxBytes: limits.memoryMax?.value?.bytes, memoryHighBytes: limits.memoryHigh?.value?.bytes,
@@ -25,13 +25,63 @@ extension Report {
                 cpuTimeoutSeconds: spec.cpuTimeout?.seconds))
         unavailable.append(
             Unavailable(field: "escape_detected", reason: "processes that leave their cgroup are not watched"))
-        unavailable.append(Unavailable(field: "containment.unit", reason: "no systemd unit with this manager"))
+    }
+
+    /// What is known of a directory before there is one.
+    mutating func describe(_ site: borrowing CgroupSite, because reason: String) {
+        containment.manager = ManagerChoice.cgroupfs.rawValue
+        containment.managerReason = reason
+        containment.cgroup = site.path
+        for field in ["containment.unit", "containment.systemd_version"] {
+            unavailable.append(Unavailable(field: field, reason: "no systemd unit with this manager"))
+        }
+        containment.layers =
+            Self.firstLayers + [
+                Layer(name: "sweep", detail: "the next cgrun beside it, or cgrun sweep, kills what both have left")
+            ]
+    }
+
+    private static let firstLayers = [
+        Layer(name: "launcher", detail: "ends the job with the command, at a timeout and when its parent is lost"),
+        Layer(name: "guard", detail: "kills the job when the launcher or its parent is lost"),
+    ]
+
+    /// What is known of a scope before there is one.
+    mutating func describe(_ plan: ScopePlan, because reason: String) {
+        containment.manager = ManagerChoice.systemd.rawValue
+        containment.managerReason = reason
+        containment.unit = plan.name
+        containment.layers =
+            Self.firstLayers + [
+                Layer(
+                    name: "manager",
+                    detail: "systemd's \(plan.scope.rawValue) manager stops the scope when \(plan.guardName) is empty")
+            ]
+        if plan.scope == .user {
+            containment.layers.append(
+                Layer(name: "init", detail: "systemd as PID 1 ends all that a lost user manager leaves"))
+        }
+    }
+
+    /// What the manager has made of it.
+    mutating func describe(_ started: ServiceManager.Started) {
+        containment.systemdVersion = started.version
+        if started.version == nil {
+            unavailable.append(Unavailable(field: "containment.systemd_version", reason: "systemd did not tell"))
+        }
+        for property in started.unknown {
+            unavailable.append(
+                Unavailable(
+                    field: "containment.unit: \(property)",
+                    reason: property == "PIDFDs"
+                        ? "this systemd does not know it; PIDs was used" : "this systemd does not know it"))
+        }
     }
 
     /// The report of a job that did not start.
     public init(notStarted spec: JobSpec, _ error: LaunchError) {
         self.init(
-            id: "", spec: spec, cgroup: nil, hierarchy: nil, manager: spec.manager, managerReason: "not started")
+            id: "", spec: spec, hierarchy: nil)
         containment.achieved = "none"
         endedAt = Timestamp.now.text
         result = .notStarted

@@ -64,6 +64,8 @@ public struct Report: Sendable, Equatable, Codable {
         case parentLost = "parent_lost"
         case launcherLost = "launcher_lost"
         case guardLost = "guard_lost"
+        /// The job's scope was stopped from outside, or went with its manager.
+        case unitStopped = "unit_stopped"
         case pidsLimit = "pids_limit"
         case setupError = "setup_error"
         case execError = "exec_error"
@@ -84,9 +86,14 @@ public struct Report: Sendable, Equatable, Codable {
         public var manager: String
         public var managerReason: String
         public var requested: String
-        /// `guarded`: own cgroup, guard outside of it, sweep at the next run.
+        /// `guarded`: own cgroup, guard outside of it, and what stands behind the guard.
         public var achieved: String
+        /// Who ends the job when those before them in the list are lost.
+        public var layers: [Layer] = []
+        /// The job's scope.
         @Explicit public var unit: String?
+        /// As systemd spells it, such as `257.9-1~deb13u1`.
+        @Explicit public var systemdVersion: String?
         @Explicit public var cgroup: String?
         public var controllers: [String]
         /// `unified` or `hybrid`.
@@ -95,6 +102,12 @@ public struct Report: Sendable, Equatable, Codable {
         public var joinedBeforeExec = false
         /// How often a guard died and was replaced.
         public var guardsReplaced = 0
+    }
+
+    public struct Layer: Sendable, Equatable, Codable {
+        /// `launcher`, `guard`, `manager`, `init`, `sweep`.
+        public var name: String
+        public var detail: String
     }
 
     public struct SignalInfo: Sendable, Equatable, Codable {

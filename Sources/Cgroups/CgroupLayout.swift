@@ -1,4 +1,5 @@
-internal import LinuxSystem
+public import LinuxSystem
+internal import SystemPackage
 
 /// Where the hierarchies are, at the mount points that everybody uses.
 public struct CgroupLayout: Sendable, Equatable {
@@ -67,8 +68,19 @@ public struct CgroupLayout: Sendable, Equatable {
         legacyPaths = legacy
     }
 
+    /// The cgroup v2 that a process is in, from the mount point on.
+    public static func unifiedPath(of pid: ProcessID) throws(SystemError) -> String {
+        let file = "/proc/\(pid)/cgroup"
+        let line = try readTextFile(file).split(separator: "\n").first { $0.hasPrefix("0::") }
+        guard let line else { throw SystemError("read", path: file, errno: .noData) }
+        return String(line.dropFirst(3))
+    }
+
+    /// The job of cgrun's that the caller is in.
+    public var ownJob: String? { ownPath.split(separator: "/").last { JobName.isJob($0) }.map(String.init) }
+
     /// The directory that `path` (from the mount point on, or with it) stands for.
-    func absolute(_ path: String) -> String {
+    public func absolute(_ path: String) -> String {
         if path == mount || path.hasPrefix(mount + "/") { return path }
         let relative = path.hasPrefix("/") ? String(path.dropFirst()) : path
         return relative.isEmpty ? mount : "\(mount)/\(relative)"

@@ -9,13 +9,15 @@ public struct CgroupSite: ~Copyable, Sendable {
     let parent: CgroupDirectory
     let legacyParents: [LegacyParent]
     public let limits: Limits
+    private let parentSharesLimits: Bool
 
     /// - Parameters:
     ///   - parentPath: a cgroup as in `/proc/PID/cgroup`; `nil` for the caller's own.
     ///   - name: from `JobName`.
+    ///   - parentSharesLimits: the parent is there for this job alone, with the same limits.
     /// - Throws: when a parent cannot be opened, or a limit cannot be expressed there.
     public init(
-        _ layout: CgroupLayout, parentPath: String?, name: String, limits: Limits
+        _ layout: CgroupLayout, parentPath: String?, name: String, limits: Limits, parentSharesLimits: Bool = false
     ) throws(CgroupError) {
         let path = layout.absolute(parentPath ?? Self.ownParent(layout.ownPath))
         let legacyParents = layout.mode == .hybrid ? try LegacyParent.open(for: limits, in: layout) : []
@@ -27,6 +29,7 @@ public struct CgroupSite: ~Copyable, Sendable {
         self.layout = layout
         self.name = name
         self.limits = limits
+        self.parentSharesLimits = parentSharesLimits
         self.parent = parent
         self.legacyParents = legacyParents
     }
@@ -50,10 +53,12 @@ public struct CgroupSite: ~Copyable, Sendable {
     // MARK: Planning
 
     /// One step of what `create` does.
-    public struct Step: Sendable, Equatable {
+    public struct Step: Sendable, Equatable, CustomStringConvertible {
         public var path: String
         /// `nil`: the directory is made.
         public var value: String?
+
+        public var description: String { value.map { "write \($0) > \(path)" } ?? "mkdir \(path)" }
     }
 
     /// What `create` will do, in order.
@@ -123,7 +128,8 @@ public struct CgroupSite: ~Copyable, Sendable {
         guard directory.has("cgroup.kill") else {
             throw CgroupError(.kernelTooOld(release: Machine.kernelRelease))
         }
-        return JobCgroup(parent: parent, directory: directory, name: name, legacy: groups)
+        return JobCgroup(
+            parent: parent, directory: directory, name: name, legacy: groups, parentSharesLimits: parentSharesLimits)
     }
 
     private static func apply(_ limits: Limits, to directory: CgroupDirectory) throws(CgroupError) {

@@ -12,12 +12,17 @@ public struct JobCgroup: ~Copyable, Sendable {
     let parent: CgroupDirectory
     public let directory: CgroupDirectory
     let legacy: [LegacyGroup]
+    let parentSharesLimits: Bool
 
-    init(parent: CgroupDirectory, directory: CgroupDirectory, name: String, legacy: [LegacyGroup]) {
+    init(
+        parent: CgroupDirectory, directory: CgroupDirectory, name: String, legacy: [LegacyGroup],
+        parentSharesLimits: Bool
+    ) {
         self.name = name
         self.parent = parent
         self.directory = directory
         self.legacy = legacy
+        self.parentSharesLimits = parentSharesLimits
     }
 
     /// Takes over what a guard held.
@@ -25,8 +30,10 @@ public struct JobCgroup: ~Copyable, Sendable {
     /// - Parameters:
     ///   - tags: what each parent and directory is; the unified hierarchy first.
     ///   - path: of the unified cgroup, for messages.
+    ///   - parentSharesLimits: as for the site.
     public init(
-        adopting name: String, path: String, tags: [UInt8], parents: [CInt], directories: [CInt]
+        adopting name: String, path: String, tags: [UInt8], parents: [CInt], directories: [CInt],
+        parentSharesLimits: Bool
     ) {
         let parentPath = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
         let groups = tags.indices.dropFirst().compactMap { index in
@@ -40,7 +47,8 @@ public struct JobCgroup: ~Copyable, Sendable {
         }
         self.init(
             parent: CgroupDirectory(adopting: parents[0], path: parentPath),
-            directory: CgroupDirectory(adopting: directories[0], path: path), name: name, legacy: groups)
+            directory: CgroupDirectory(adopting: directories[0], path: path), name: name, legacy: groups,
+            parentSharesLimits: parentSharesLimits)
     }
 
     public var path: String { directory.path }

@@ -94,6 +94,10 @@ public struct EventCounts: Sendable, Equatable {
         }
     }
 
+    mutating func add(_ others: EventCounts) {
+        for index in entries.indices { entries[index].count += others[entries[index].key] ?? 0 }
+    }
+
     public subscript(key: String) -> UInt64? { entries.first { $0.key == key }?.count }
 }
 
@@ -113,6 +117,11 @@ extension JobCgroup {
         if legacy.isEmpty {
             result.memoryEvents = counts("memory.events")
             result.memoryEventsLocal = counts("memory.events.local")
+            if parentSharesLimits, let above = (try? parent.read("memory.events.local")).map(EventCounts.init(parsing:))
+            {
+                // What else is in the parent is next to nothing, and yet may meet the limit first.
+                result.memoryEventsLocal?.add(above)
+            }
             result.memoryPeakBytes = number("memory.peak")
             result.pidsRefusedForks = counts("pids.events")?["max"]
             result.pidsPeak = number("pids.peak")

@@ -84,7 +84,7 @@ public enum Sweep {
                 child.killLegacyMembers()
                 try parent.removeChild(name)
             } else {
-                let job = JobCgroup(parent: parent, directory: child, name: name, legacy: [])
+                let job = JobCgroup(parent: parent, directory: child, name: name, legacy: [], parentSharesLimits: false)
                 try job.kill()
                 _ = job.waitUntilEmpty(atMost: .seconds(5))
                 try job.remove()

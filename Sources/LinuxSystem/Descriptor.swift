@@ -62,6 +62,9 @@ public struct Descriptor: ~Copyable, Sendable {
         } while !rest.isEmpty
     }
 
+    /// Where the file was when it was opened, as the kernel knows it.
+    public static func path(of rawValue: CInt) -> String? { readLink("/proc/self/fd/\(rawValue)") }
+
     /// Empties the file.
     public func truncate() { _ = ftruncate(rawValue, 0) }
 
@@ -149,6 +152,20 @@ public func readTextFile(_ path: String) throws(SystemError) -> String {
 
 /// Whether this process has such a descriptor.
 public func isOpen(_ descriptor: CInt) -> Bool { fcntl(descriptor, F_GETFD) >= 0 }
+
+/// What a symbolic link says.
+public func readLink(_ path: String) -> String? {
+    var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+    let size = buffer.withUnsafeMutableBytes {
+        readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+    }
+    return size > 0 ? String(decoding: buffer[..<size], as: UTF8.self) : nil
+}
+
+public func isDirectory(_ path: String) -> Bool {
+    var facts = stat()
+    return stat(path, &facts) == 0 && Int32(facts.st_mode) & S_IFMT == S_IFDIR
+}
 
 /// Whether this process may execute the file.
 public func isExecutable(_ path: String) -> Bool { access(path, X_OK) == 0 }

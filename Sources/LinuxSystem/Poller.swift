@@ -1,15 +1,17 @@
 internal import CLinux
 internal import Glibc
 
-/// Waits until one of a few descriptors has something to read.
+/// Waits until one of a few descriptors has something to read, or whatever else is asked.
 public struct Poller {
     private var polls: [pollfd] = []
 
     public init() {}
 
-    /// - Parameter descriptor: -1 takes a place, but is never ready.
-    public mutating func add(_ descriptor: CInt) {
-        polls.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
+    /// - Parameters:
+    ///   - descriptor: -1 takes a place, but is never ready.
+    ///   - orWritable: room to write makes it ready, too.
+    public mutating func add(_ descriptor: CInt, orWritable: Bool = false) {
+        polls.append(pollfd(fd: descriptor, events: Int16(POLLIN | (orWritable ? POLLOUT : 0)), revents: 0))
     }
 
     /// Which of the added descriptors are ready, in the order of adding.

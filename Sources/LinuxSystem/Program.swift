@@ -94,6 +94,30 @@ extension Program {
     public func start(
         cgroup: CInt? = nil, joinFiles: [CInt] = []
     ) throws(SpawnError) -> SpawnedProcess {
+        var result = clinux_spawned()
+        let error = withPlan(cgroup, joinFiles) { clinux_spawn_program(&$0, &result) }
+        return try started(result, error)
+    }
+
+    /// Makes the process and lets it wait for `HeldProgram.release`, so that others can place it first.
+    public func hold() throws(SpawnError) -> HeldProgram {
+        var held = clinux_held()
+        let error = withPlan(nil, []) { clinux_hold_program(&$0, &held) }
+        guard error == 0 else {
+            throw SpawnError(stage: .clone, system: SystemError("clone3", errno: Errno(rawValue: -error)))
+        }
+        return HeldProgram(self, held)
+    }
+
+    fileprivate func started(_ result: clinux_spawned, _ error: CInt) throws(SpawnError) -> SpawnedProcess {
+        guard error == 0 else { throw failure(result, Errno(rawValue: -error)) }
+        return SpawnedProcess(
+            process: ProcessDescriptor(owning: result.pidfd, pid: result.pid), joinedLate: result.joined_late)
+    }
+
+    private func withPlan(
+        _ cgroup: CInt?, _ joinFiles: [CInt], _ body: (inout clinux_spawn) -> CInt
+    ) -> CInt {
         let candidates = CStringArray(candidates)
         let argv = CStringArray(arguments)
         let pidVariable = variableWithOwnPID.map { Array($0.utf8) + [UInt8(ascii: "=")] }
@@ -108,53 +132,36 @@ extension Program {
         }
         var shell: [UnsafeMutablePointer<CChar>?] = [nil, nil] + argv.pointers.dropFirst()
         let directory = CStringArray([workingDirectory].compactMap { $0 })
-        let (spawned, error) = withExtendedLifetime((candidates, argv, envp, directory)) {
-            spawn(candidates, argv, envp, ownPID, &shell, directory, cgroup, joinFiles)
-        }
-        guard error != 0 else {
-            return SpawnedProcess(
-                process: ProcessDescriptor(owning: spawned.pidfd, pid: spawned.pid),
-                joinedLate: spawned.joined_late)
-        }
-        throw failure(spawned, Errno(rawValue: -error))
-    }
-
-    private func spawn(
-        _ candidates: CStringArray, _ argv: CStringArray, _ envp: CStringArray,
-        _ ownPID: UnsafeMutablePointer<CChar>?,
-        _ shell: inout [UnsafeMutablePointer<CChar>?], _ directory: CStringArray,
-        _ cgroup: CInt?, _ joinFiles: [CInt]
-    ) -> (clinux_spawned, CInt) {
-        var result = clinux_spawned()
         let groups = credentials?.supplementaryGroups ?? []
-        let error = shell.withUnsafeMutableBufferPointer { shell in
-            joinFiles.withUnsafeBufferPointer { joins in
-                groups.withUnsafeBufferPointer { groups in
-                    (descriptors ?? []).withUnsafeBufferPointer { placed in
-                        candidates.pointers.withUnsafeBufferPointer { paths in
-                            paths.withMemoryRebound(to: UnsafePointer<CChar>?.self) { paths in
-                                var plan = clinux_spawn(
-                                    candidates: paths.baseAddress!, argv: argv.base, envp: envp.base,
-                                    shell_argv: shell.baseAddress!, own_pid: ownPID,
-                                    working_directory: directory.pointers[0].map { UnsafePointer($0) },
-                                    cgroup: cgroup ?? -1,
-                                    join_files: joins.baseAddress, join_count: CUnsignedInt(joins.count),
-                                    descriptors: descriptors == nil ? nil : placed.baseAddress,
-                                    descriptor_count: CUnsignedInt(placed.count),
-                                    close_above_stderr: closesAboveStandardError,
-                                    new_session: startsSession, reset_oom_score: resetsOOMScore,
-                                    change_credentials: credentials != nil,
-                                    uid: credentials?.uid ?? 0, gid: credentials?.gid ?? 0,
-                                    groups: groups.baseAddress, group_count: CUnsignedInt(groups.count),
-                                    mask: signalMask.raw)
-                                return clinux_spawn_program(&plan, &result)
+        return withExtendedLifetime((candidates, argv, envp, directory)) {
+            shell.withUnsafeMutableBufferPointer { shell in
+                joinFiles.withUnsafeBufferPointer { joins in
+                    groups.withUnsafeBufferPointer { groups in
+                        (descriptors ?? []).withUnsafeBufferPointer { placed in
+                            candidates.pointers.withUnsafeBufferPointer { paths in
+                                paths.withMemoryRebound(to: UnsafePointer<CChar>?.self) { paths in
+                                    var plan = clinux_spawn(
+                                        candidates: paths.baseAddress!, argv: argv.base, envp: envp.base,
+                                        shell_argv: shell.baseAddress!, own_pid: ownPID,
+                                        working_directory: directory.pointers[0].map { UnsafePointer($0) },
+                                        cgroup: cgroup ?? -1,
+                                        join_files: joins.baseAddress, join_count: CUnsignedInt(joins.count),
+                                        descriptors: descriptors == nil ? nil : placed.baseAddress,
+                                        descriptor_count: CUnsignedInt(placed.count),
+                                        close_above_stderr: closesAboveStandardError,
+                                        new_session: startsSession, reset_oom_score: resetsOOMScore,
+                                        change_credentials: credentials != nil,
+                                        uid: credentials?.uid ?? 0, gid: credentials?.gid ?? 0,
+                                        groups: groups.baseAddress, group_count: CUnsignedInt(groups.count),
+                                        mask: signalMask.raw)
+                                    return body(&plan)
+                                }
                             }
                         }
                     }
                 }
             }
         }
-        return (result, error)
     }
 
     private func failure(_ spawned: clinux_spawned, _ errno: Errno) -> SpawnError {
@@ -174,6 +181,38 @@ extension Program {
         case CLINUX_STAGE_EXEC: return error(.exec, "execve", command)
         default: return error(.clone, "clone3")
         }
+    }
+}
+
+/// A process that has not begun with its program. It ends with its owner, or with this process.
+public struct HeldProgram: ~Copyable {
+    private let program: Program
+    public let pid: ProcessID
+    /// The process's pidfd, which stays this value's.
+    public let pidfd: CInt
+    /// `nil` once the process is no longer this value's to end.
+    private var held: clinux_held?
+
+    fileprivate init(_ program: Program, _ held: clinux_held) {
+        self.program = program
+        self.held = held
+        pid = held.pid
+        pidfd = held.pidfd
+    }
+
+    /// Lets the program begin, and returns once it runs.
+    ///
+    /// - Throws: what failed and where. No process is left then.
+    public consuming func release() throws(SpawnError) -> SpawnedProcess {
+        var result = clinux_spawned()
+        var waiting = held.take()!
+        let error = clinux_release_program(&waiting, &result)
+        return try program.started(result, error)
+    }
+
+    deinit {
+        guard var held else { return }
+        clinux_discard_program(&held)
     }
 }
 

@@ -91,6 +91,18 @@ public struct SignalSet: @unchecked Sendable {
         return set
     }
 
+    /// Blocked signals that have arrived, for the calling thread or its process.
+    public static var pending: SignalSet {
+        var set = SignalSet()
+        sigpending(&set.raw)
+        return set
+    }
+
+    public func contains(_ signal: Signal) -> Bool {
+        var set = raw
+        return sigismember(&set, signal.rawValue) == 1
+    }
+
     /// Blocks these signals in the calling thread, besides those that are blocked already.
     public func block() {
         var set = raw

@@ -26,13 +26,7 @@ public enum ThisProcess {
     public static var leadsSession: Bool { getsid(0) == getpid() }
 
     /// The program that this process runs, free of symbolic links.
-    public static var executablePath: String? {
-        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let size = buffer.withUnsafeMutableBytes {
-            readlink("/proc/self/exe", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
-        }
-        return size > 0 ? String(decoding: buffer[..<size], as: UTF8.self) : nil
-    }
+    public static var executablePath: String? { readLink("/proc/self/exe") }
 
     /// `NAME=value` each, byte for byte.
     public static var environment: [ByteString] {

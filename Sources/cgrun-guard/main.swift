@@ -7,7 +7,7 @@ import CLinux
 
 func guardJobs() -> CInt {
     clinux_raise_descriptor_limit()
-    guard var watch = Watch() else { return 125 }
+    guard var watch = Watch() else { return hold() }
     return watch.run()
 }
 

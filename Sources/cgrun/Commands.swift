@@ -79,6 +79,12 @@ struct SurroundingOptions: ParsableArguments {
 struct CgroupOptions: ParsableArguments {
     @Option(.cgroupManager, .list(ManagerChoice.allCases.map(\.rawValue))) var cgroupManager: String?
     @Option(.cgroupParent, .directory) var cgroupParent: String?
+    @Flag(.user) var user = false
+    @Flag(.system) var system = false
+    @Option(.slice) var slice: String?
+    @Option(.unit) var unit: String?
+    @Option(.description) var description: String?
+    @Option(.property) var property: [String] = []
 }
 
 struct OutputOptions: ParsableArguments {

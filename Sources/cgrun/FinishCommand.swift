@@ -18,10 +18,12 @@ enum FinishCommand {
             let text = try Descriptor(owning: recordDescriptor).readAll(path: "cgrun-record")
             var record = try? JSONDecoder().decode(ReportOutput.Record.self, from: Data(text.utf8))
             let cgroup = JobCgroup(
-                adopting: arguments[4], path: record?.report.containment.cgroup ?? arguments[4], tags: tags,
+                adopting: arguments[4], path: Descriptor.path(of: descriptors[tags.count]) ?? arguments[4], tags: tags,
                 parents: Array(descriptors.prefix(tags.count)),
-                directories: Array(descriptors.dropFirst(tags.count)))
+                directories: Array(descriptors.dropFirst(tags.count)),
+                parentSharesLimits: record?.report.containment.manager == ManagerChoice.systemd.rawValue)
             // An empty record: the launcher had delivered its report, and only the cgroups are left.
+            record?.report.containment.cgroup = cgroup.path
             record?.report.recover(loss, cgroup)
             record?.output.replaceDescriptor(reportDescriptor)
             if let record { try? record.output.write(record.report) }

@@ -42,20 +42,20 @@ struct RunCommand {
     private func run(_ spec: JobSpec, _ output: ReportOutput?, _ signals: SignalForwarder) throws -> CInt {
         let prepared = try PreparedJob(spec)
         if request.isDryRun {
-            printPlan(try prepared.site.steps(), spec)
+            printPlan(try prepared.plan(), spec)
             return 0
         }
         if console.isVerbose {
-            console.note(
-                "cgroup \(prepared.site.path), manager \(prepared.report.containment.manager) "
-                    + "(\(prepared.report.containment.managerReason))")
-            for step in try prepared.site.steps() { console.note(Self.describe(step)) }
+            let containment = prepared.report.containment
+            console.note("manager \(containment.manager) (\(containment.managerReason))")
+            for step in try prepared.plan() { console.note(step) }
         }
         let watch = try spec.diesWithParent ? ParentWatch(parent) : nil
         let recovery = try output?.recovery(for: prepared.report)
         var job = try Job.launch(prepared, parent: watch, recovery: recovery)
         if console.isVerbose {
             for leftover in job.swept { console.note("swept \(leftover.text)") }
+            console.note("cgroup \(job.cgroupPath)")
             console.note("command has pid \(job.pid), guard has pid \(job.guardPID ?? 0)")
         }
         try job.supervise(signals)
@@ -70,8 +70,8 @@ struct RunCommand {
 
     // MARK: --dry-run
 
-    private func printPlan(_ steps: [CgroupSite.Step], _ spec: JobSpec) {
-        var lines = steps.map(Self.describe)
+    private func printPlan(_ steps: [String], _ spec: JobSpec) {
+        var lines = steps
         lines.append(
             "start cgrun-guard\(spec.diesWithParent ? ", watching cgrun and pid \(parent)" : ", watching cgrun")")
         if let directory = spec.workingDirectory { lines.append("chdir \(directory)") }
@@ -89,10 +89,6 @@ struct RunCommand {
                 "after \(limit.seconds)s of CPU time: \(spec.stopSignal), \(spec.grace.seconds)s later cgroup.kill")
         }
         print(lines.joined(separator: "\n"))
-    }
-
-    private static func describe(_ step: CgroupSite.Step) -> String {
-        step.value.map { "write \($0) > \(step.path)" } ?? "mkdir \(step.path)"
     }
 
     private static func quoted(_ word: String) -> String {

@@ -17,6 +17,12 @@ enum RunOption: String, CaseIterable {
     case noDieWithParent = "no-die-with-parent"
     case cgroupManager = "cgroup-manager"
     case cgroupParent = "cgroup-parent"
+    case user
+    case system
+    case slice
+    case unit
+    case description
+    case property
     case report
     case reportFD = "report-fd"
     case setenv
@@ -40,12 +46,15 @@ enum RunOption: String, CaseIterable {
         case .stopSignal: "name"
         case .cgroupManager: "auto|systemd|cgroupfs"
         case .cgroupParent: "path"
+        case .slice, .unit: "name"
+        case .description: "text"
+        case .property: "key=value"
         case .report: "file"
         case .setenv: "k[=v]"
         case .workingDirectory: "dir"
         case .uid: "user"
         case .gid: "group"
-        case .dieWithParent, .noDieWithParent, .closeFDs, .failOnOOM, .quiet, .verbose, .dryRun: nil
+        case .dieWithParent, .noDieWithParent, .closeFDs, .failOnOOM, .user, .system, .quiet, .verbose, .dryRun: nil
         }
     }
 
@@ -53,6 +62,7 @@ enum RunOption: String, CaseIterable {
         switch self {
         case .setenv: "E"
         case .workingDirectory: "C"
+        case .property: "p"
         case .quiet: "q"
         case .verbose: "v"
         default: nil
@@ -77,8 +87,16 @@ enum RunOption: String, CaseIterable {
             "How long the command may take to end after that, before the whole tree is killed (default: 5s)."
         case .dieWithParent: "Kill the job when the process that started cgrun is gone (default)."
         case .noDieWithParent: "Let the job outlive the process that started cgrun."
-        case .cgroupManager: "Who makes the job's cgroup (default: auto)."
+        case .cgroupManager:
+            "Who makes the job's cgroup: systemd, as a transient scope; cgroupfs, as a directory below cgrun's own; auto, systemd where it is booted and reachable (default)."
         case .cgroupParent: "Nest the job's cgroup in this one, as in /proc/PID/cgroup, instead of in cgrun's own."
+        case .user: "Ask the caller's own user manager (default but for root). Like all that follow, only with systemd."
+        case .system: "Ask the system's manager (default for root)."
+        case .slice: "Put the scope into this slice."
+        case .unit: "Call the scope so, instead of cgrun-ID. The name can be used again once the job has ended."
+        case .description: "What systemctl shows the scope as (default: the command)."
+        case .property:
+            "Set another property of the scope, spelt as for systemctl set-property, such as IOWeight=50. May be given more than once."
         case .report: "Write what became of the job to this file, as JSON, in one step."
         case .reportFD: "Write the report to this open descriptor, too."
         case .setenv: "Set an environment variable for the command. May be given more than once."

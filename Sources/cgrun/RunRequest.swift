@@ -1,6 +1,8 @@
 internal import CgroupSandbox
 internal import Cgroups
 internal import LinuxSystem
+internal import SystemdBus
+internal import SystemdUnits
 
 /// A command line that cannot be carried out: one line that names the option, the value and what would be accepted.
 struct UsageError: Error, Equatable, CustomStringConvertible {
@@ -119,6 +121,17 @@ struct RunRequest {
                 throw LimitSyntaxError(accepted: "a cgroup as in /proc/PID/cgroup, such as /my.slice")
             }
             spec.cgroupParent = text
+        case .user: spec.unit.scope = .user
+        case .system: spec.unit.scope = .system
+        case .slice: spec.unit.slice = try Self.unitName(text, .slice).description
+        case .unit: spec.unit.name = try Self.unitName(text, .scope).stem
+        case .description:
+            guard !text.isEmpty, !text.contains("\n") else { throw LimitSyntaxError(accepted: "a line of text") }
+            spec.unit.description = text
+        case .property:
+            do { spec.unit.properties.append(try UnitProperty(assignment: text)) } catch {
+                throw LimitSyntaxError(accepted: error.accepted)
+            }
         case .report:
             guard !text.isEmpty else { throw LimitSyntaxError(accepted: "a file") }
             reportFile = text
@@ -139,6 +152,10 @@ struct RunRequest {
         case .verbose: isVerbose = true
         case .dryRun: isDryRun = true
         }
+    }
+
+    private static func unitName(_ text: String, _ kind: UnitKind) throws(LimitSyntaxError) -> UnitName {
+        do { return try UnitName(text, kind) } catch { throw LimitSyntaxError(accepted: error.accepted) }
     }
 
     private mutating func setEnvironment(_ assignment: ByteString) throws(LimitSyntaxError) {

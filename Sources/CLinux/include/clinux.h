@@ -81,6 +81,8 @@ uint64_t clinux_hard_descriptor_limit(void);
 /// `environ`, which Swift takes for mutable shared state.
 char *_Nullable const *_Nonnull clinux_environment(void);
 int clinux_pidfd_open(pid_t pid);
+/// What ps(1) shows of this thread.
+void clinux_set_name(const char *_Nonnull name);
 int clinux_pidfd_send_signal(int pidfd, int signal);
 
 struct clinux_wait_status {
@@ -160,5 +162,21 @@ struct clinux_spawned {
 /// Returns 0 or -errno, with the details in `result`.
 int clinux_spawn_program(const struct clinux_spawn *_Nonnull plan,
                          struct clinux_spawned *_Nonnull result);
+
+/// A child that waits before the first step of its plan. It ends when its launcher does.
+struct clinux_held {
+    pid_t pid;
+    int pidfd;
+    int gate;
+    struct clinux_spawned *_Nullable shared;
+};
+
+/// Makes a child for `plan` (whose `cgroup` does not count) and lets it wait.
+int clinux_hold_program(const struct clinux_spawn *_Nonnull plan, struct clinux_held *_Nonnull held);
+/// Lets the child go on, and returns once its program runs or has failed, as `clinux_spawn_program`
+/// does. A child that was killed while it waited counts as started: its end is its parent's to see.
+int clinux_release_program(struct clinux_held *_Nonnull held, struct clinux_spawned *_Nonnull result);
+/// Ends and reaps the child instead.
+void clinux_discard_program(struct clinux_held *_Nonnull held);
 
 #endif

@@ -17,6 +17,9 @@
 //
 // GUARD_DONE takes a job off: nothing of it is left.
 //
+// GUARD_HOLD, in place of all these, makes the program a holder: it does nothing,
+// and ends when nobody has the other end of its socket any more.
+//
 // The guard's descriptors are the launcher's to count: one that does not fit is lost in the socket,
 // and the guard ends itself rather than hold less than it was given.
 
@@ -38,6 +41,7 @@ enum guard_message_kind {
     GUARD_JOB = 2,
     GUARD_ARM = 3,
     GUARD_DONE = 4,
+    GUARD_HOLD = 5,
 };
 
 struct guard_message {

@@ -1,0 +1,108 @@
+internal import CLinux
+internal import Cgroups
+internal import Glibc
+internal import LinuxSystem
+internal import SystemdBus
+
+/// The scope of a job, with the process that keeps it from being collected before its statistics are read.
+struct JobScope: ~Copyable {
+    /// With its ending.
+    let name: String
+    /// As in `/proc/PID/cgroup`.
+    let path: String
+    let started: ServiceManager.Started
+    private var holder: HolderProcess
+    private let plan: ScopePlan
+
+    /// Makes the scopes and moves the processes into them.
+    ///
+    /// - Parameters:
+    ///   - command: what becomes the job's first process, waiting.
+    ///   - guardian: the guard, which gets a scope of its own.
+    /// - Throws: why there is no scope. What was made of it goes with its processes.
+    static func start(
+        _ plan: ScopePlan, by manager: borrowing ServiceManager, command: borrowing HeldProgram,
+        guardian: JobGuard, program: GuardProgram, layout: CgroupLayout
+    ) throws(LaunchError) -> JobScope {
+        let holder = try HolderProcess.start(program)
+        let pids = [
+            command.pidfd: command.pid, holder.process.descriptor.rawValue: holder.process.pid,
+            guardian.descriptor: guardian.pid ?? 0,
+        ]
+        let started: ServiceManager.Started
+        do {
+            started = try manager.startScope(
+                plan.jobScope(members: [command.pidfd, holder.process.descriptor.rawValue]),
+                beside: plan.guardScope(guardian: guardian.descriptor)
+            ) { ScopePlan.retreat($0, members: pids) }
+        } catch {
+            throw LaunchError(error, starting: plan.name)
+        }
+        // The manager's word is not enough.
+        let path = try membership(of: command.pid)
+        guard path.hasSuffix("/" + plan.name), try membership(of: holder.process.pid) == path else {
+            throw LaunchError(.setup, "systemd made \(plan.name), but the job's process is in \(path)")
+        }
+        do {
+            let cgroup = try ScopeCgroup(path, in: layout)
+            try cgroup.setAside(holder.process.pid)
+            try cgroup.checkWeight(plan.limits)
+        } catch {
+            throw LaunchError(error)
+        }
+        return JobScope(name: plan.name, path: path, started: started, holder: holder, plan: plan)
+    }
+
+    private static func membership(of pid: ProcessID) throws(LaunchError) -> String {
+        do { return try CgroupLayout.unifiedPath(of: pid) } catch { throw LaunchError(error) }
+    }
+
+    /// What keeps the scope alive, for the guard to keep, too.
+    var hold: SharedDescriptor { holder.control }
+
+    /// Whether the process that keeps the scope was killed, as happens when the unit is stopped.
+    func wasEmptied(within patience: Duration) -> Bool {
+        var poller = Poller()
+        poller.add(holder.process.descriptor.rawValue)
+        return poller.wait(patience)[0]
+    }
+
+    /// Gives the scope back; the manager collects it.
+    ///
+    /// - Parameter manager: whose it is, to wait until the unit's name can be used again.
+    consuming func release() {
+        let (name, plan) = (name, plan)
+        _ = consume self
+        guard let scope = plan.reusedIn, let manager = try? ServiceManager(scope) else { return }
+        try? manager.waitUntilGone(name, until: .now + .seconds(5))
+    }
+
+    /// Leaves the scope to the guard.
+    consuming func abandon() { holder.isLeftToGuard = true }
+}
+
+/// A process that does nothing, and ends once nobody holds its other end.
+struct HolderProcess: ~Copyable {
+    let process: ProcessDescriptor
+    let control: SharedDescriptor
+    var isLeftToGuard = false
+
+    private init(_ helper: consuming Helper) {
+        process = helper.process
+        control = SharedDescriptor(helper.control)
+    }
+
+    static func start(_ program: GuardProgram) throws(LaunchError) -> HolderProcess {
+        let helper = try program.start(as: "cgrun-holder") { socket throws(SystemError) in
+            try GuardProcess.send(.hold, guard_message(), [], to: socket)
+        }
+        return HolderProcess(helper)
+    }
+
+    deinit {
+        guard !isLeftToGuard else { return }
+        // A stopped process would not notice that it is let go.
+        try? process.send(.kill)
+        _ = try? process.waitForEnd()
+    }
+}

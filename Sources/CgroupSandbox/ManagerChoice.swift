@@ -1,0 +1,127 @@
+internal import Cgroups
+internal import LinuxSystem
+internal import SystemdBus
+
+/// Who makes the job's cgroup.
+public enum ManagerChoice: String, Sendable, CaseIterable {
+    /// systemd where the machine was booted with it and it can be reached, else cgroupfs.
+    case auto
+    /// A transient scope for each job.
+    case systemd
+    /// A directory below the caller's own cgroup.
+    case cgroupfs
+}
+
+/// The manager of a job, decided.
+enum Manager: ~Copyable {
+    case systemd(ServiceManager, because: String)
+    case cgroupfs(because: String)
+}
+
+extension JobSpec {
+    /// What stands in for `auto`, but inside a job.
+    private static let managerVariable = "CGRUN_CGROUP_MANAGER"
+
+    /// The only place that decides.
+    ///
+    /// - Throws: where the one that was asked for cannot be had; `auto` takes what there is.
+    func resolveManager(_ layout: CgroupLayout) throws(LaunchError) -> Manager {
+        switch manager {
+        case .cgroupfs:
+            guard !unit.isGiven else {
+                throw LaunchError(
+                    .setup, "--cgroup-manager cgroupfs makes no unit",
+                    remedy: "leave out --user, --system, --slice, --unit, --description and --property")
+            }
+            return .cgroupfs(because: "asked for")
+        case .systemd:
+            return .systemd(try reachSystemd(layout), because: "asked for")
+        case .auto where unit.isGiven:
+            return .systemd(try reachSystemd(layout), because: "an option asks for a unit")
+        case .auto:
+            if cgroupParent != nil { return .cgroupfs(because: "--cgroup-parent names a cgroup") }
+            // A scope of its own would escape the limits of the job around it.
+            if let job = layout.ownJob {
+                return .cgroupfs(because: "inside the job \(job), whose limits hold here, too")
+            }
+            switch ThisProcess.environmentVariable(Self.managerVariable) {
+            case nil, "", "auto": break
+            case "cgroupfs": return .cgroupfs(because: Self.managerVariable)
+            case "systemd": return .systemd(try reachSystemd(layout), because: Self.managerVariable)
+            case .some(let other):
+                throw LaunchError(.setup, "\(Self.managerVariable)=\(other): expected auto, systemd or cgroupfs")
+            }
+            guard ServiceManager.isBooted else { return .cgroupfs(because: "this machine was not booted with systemd") }
+            do { return .systemd(try reachSystemd(layout), because: "systemd is booted and reachable") } catch {
+                return .cgroupfs(because: error.reason)
+            }
+        }
+    }
+
+    private func reachSystemd(_ layout: CgroupLayout) throws(LaunchError) -> ServiceManager {
+        if cgroupParent != nil {
+            throw LaunchError(
+                .setup, "--cgroup-parent names a cgroup, but systemd places its units itself",
+                remedy: "give --slice, or --cgroup-manager cgroupfs")
+        }
+        guard ServiceManager.isBooted else {
+            throw LaunchError(
+                .setup, "this machine was not booted with systemd (no /run/systemd/system)",
+                remedy: "use --cgroup-manager cgroupfs")
+        }
+        guard layout.mode == .unified else {
+            throw LaunchError(
+                .setup, "systemd limits units through cgroup v1 here, which cannot be handed over whole",
+                remedy: "use --cgroup-manager cgroupfs, or boot with systemd.unified_cgroup_hierarchy=1")
+        }
+        do { return try ServiceManager(unit.managerScope) } catch {
+            throw LaunchError(error, connectingTo: unit.managerScope)
+        }
+    }
+}
+
+extension LaunchError {
+    /// Why a manager could not be reached, with what is missing in the places where that is usual.
+    init(_ error: BusError, connectingTo scope: ServiceManager.Scope) {
+        let what = "cannot reach systemd's \(scope.rawValue) manager: \(error)"
+        switch (error.kind, scope) {
+        case (.noLibrary, _):
+            self.init(.setup, what, remedy: "install libsystemd0, or use --cgroup-manager cgroupfs")
+        case (.unreachable, .user):
+            let user = ThisProcess.effectiveUserID
+            let remedy =
+                ThisProcess.environmentVariable("XDG_RUNTIME_DIR") == nil
+                ? "log in properly (sudo, su and cron start no user manager), or run loginctl enable-linger and "
+                    + "set XDG_RUNTIME_DIR=/run/user/\(user)"
+                : "XDG_RUNTIME_DIR must be this user's own, /run/user/\(user)"
+            self.init(.setup, what, remedy: remedy)
+        case (.unreachable, .system):
+            self.init(
+                .setup, what,
+                remedy: ThisProcess.effectiveUserID == 0
+                    ? "a container needs /run/systemd/private of its host, or --cgroup-manager cgroupfs"
+                    : "leave out --system to use your own user manager")
+        default:
+            self.init(.setup, what)
+        }
+    }
+
+    /// Why a manager did not make a scope.
+    init(_ error: BusError, starting unit: String) {
+        let what = "systemd did not make \(unit): \(error)"
+        guard case .refused(let name) = error.kind else {
+            self.init(.setup, what)
+            return
+        }
+        switch name {
+        case "org.freedesktop.systemd1.UnitExists":
+            self.init(.setup, what, remedy: "give another --unit, or stop that one with systemctl stop \(unit)")
+        case "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "org.freedesktop.DBus.Error.AccessDenied":
+            self.init(.setup, what, remedy: "leave out --system to use your own user manager, or run as root")
+        case "org.freedesktop.DBus.Error.PropertyReadOnly", "org.freedesktop.DBus.Error.UnknownProperty":
+            self.init(.setup, what, remedy: "this version of systemd has no such property for scopes")
+        default:
+            self.init(.setup, what)
+        }
+    }
+}

@@ -1,0 +1,137 @@
+internal import Cgroups
+internal import LinuxSystem
+public import SystemdBus
+
+/// How a job's scope is called and placed, where systemd makes it.
+public struct UnitOptions: Sendable, Equatable {
+    /// Whose manager; `nil` is the system's for root and the caller's own for anybody else.
+    public var scope: ServiceManager.Scope?
+    /// The scope's name without `.scope`; `nil` makes one up. It can be used again once the job has ended.
+    public var name: String?
+    /// With its ending; `nil` is where the manager puts scopes.
+    public var slice: String?
+    public var description: String?
+    /// More properties of the scope.
+    public var properties: [UnitProperty] = []
+
+    public init() {}
+
+    /// Whether anything here needs systemd.
+    var isGiven: Bool { self != UnitOptions() }
+
+    var managerScope: ServiceManager.Scope { scope ?? (ThisProcess.effectiveUserID == 0 ? .system : .user) }
+}
+
+/// The scope that a job gets, and the one beside it that holds the guard.
+struct ScopePlan: Sendable {
+    /// With its ending.
+    let name: String
+    let guardName: String
+    let limits: Limits
+    /// Whose manager.
+    let scope: ServiceManager.Scope
+    private let options: UnitOptions
+    private let command: String
+
+    init(_ spec: JobSpec, jobName: String) {
+        let stem = spec.unit.name ?? jobName
+        name = stem + ".scope"
+        guardName = stem + "-guard.scope"
+        limits = spec.limits
+        scope = spec.unit.managerScope
+        options = spec.unit
+        command = spec.arguments.map(\.description).joined(separator: " ")
+    }
+
+    /// Where somebody may want the unit's name again.
+    var reusedIn: ServiceManager.Scope? { options.name == nil ? nil : scope }
+
+    /// What else than processes is in the job's scope, and counts against its tasks: the holder.
+    static let holderTasks = 1
+
+    /// Controllers for the limits, and those that the report reads from.
+    private var controllers: [String] {
+        let needed = limits.settings.map(\.controller)
+        return Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }.map(\.rawValue)
+    }
+
+    /// The job's scope. It goes when the guard's does: the manager is the guard's guard.
+    func jobScope(members: [CInt]) -> ServiceManager.TransientScope {
+        var properties =
+            placement + [
+                UnitProperty("Description", .string(options.description ?? "cgrun " + command.prefix(200))),
+                UnitProperty("PIDFDs", .descriptors(members)),
+                UnitProperty("BindsTo", .strings([guardName])),
+                UnitProperty("After", .strings([guardName])),
+                UnitProperty("DelegateControllers", .strings(controllers)),
+                // A job that has lost launcher and guard has nobody to finish for.
+                UnitProperty("KillSignal", .int32(Signal.kill.rawValue)),
+                UnitProperty("SendSIGKILL", .bool(true)),
+                UnitProperty("TimeoutStopUSec", .uint64(5_000_000)),
+                UnitProperty("CollectMode", .string("inactive-or-failed")),
+                // What an OOM kill means for the others is for cgrun to say, and for memory.oom.group.
+                UnitProperty("OOMPolicy", .string("continue")),
+            ]
+        properties += limitProperties
+        properties.removeAll { property in options.properties.contains { $0.name == property.name } }
+        return ServiceManager.TransientScope(name: name, properties: properties + options.properties)
+    }
+
+    func guardScope(guardian: CInt) -> ServiceManager.TransientScope {
+        ServiceManager.TransientScope(
+            name: guardName,
+            properties: placement + [
+                UnitProperty("Description", .string("cgrun: guard of \(name)")),
+                UnitProperty("PIDFDs", .descriptors([guardian])),
+                UnitProperty("KillSignal", .int32(Signal.kill.rawValue)),
+                UnitProperty("CollectMode", .string("inactive-or-failed")),
+            ])
+    }
+
+    /// One line for each unit.
+    func description(by manager: String) -> [String] {
+        func line(_ unit: ServiceManager.TransientScope) -> String {
+            "start \(unit.name) with " + unit.properties.map(\.description).joined(separator: " ")
+        }
+        return ["ask systemd at \(manager):", line(guardScope(guardian: -1)), line(jobScope(members: []))]
+    }
+
+    private var placement: [UnitProperty] { options.slice.map { [UnitProperty("Slice", .string($0))] } ?? [] }
+
+    /// The limits as the unit shows them. They hold the job in its own cgroup, too, where they are
+    /// read back; only a weight has its meaning here, among the scope's siblings.
+    private var limitProperties: [UnitProperty] {
+        var properties: [UnitProperty] = []
+        func add(_ name: String, _ value: UInt64?) {
+            if let value { properties.append(UnitProperty(name, .uint64(value))) }
+        }
+        add("MemoryMax", limits.memoryMax?.value?.bytes)
+        add("MemoryHigh", limits.memoryHigh?.value?.bytes)
+        add("MemorySwapMax", limits.effectiveSwapMax?.value?.bytes)
+        add("TasksMax", (limits.pidsMax?.value).map { UInt64($0 + Self.holderTasks) })
+        add("CPUQuotaPerSecUSec", (limits.cpuMax?.value).map { UInt64($0.cores * 1e6) })
+        add("CPUWeight", limits.cpuWeight.map { UInt64($0.value) })
+        if let cpuset = limits.cpuset { properties.append(UnitProperty("AllowedCPUs", .bytes(Self.mask(cpuset)))) }
+        return properties
+    }
+
+    /// One bit for each processor, the lowest first.
+    private static func mask(_ set: CPUSet) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: (set.processors.max() ?? 0) / 8 + 1)
+        for processor in set.processors { bytes[processor / 8] |= 1 << (processor % 8) }
+        return bytes
+    }
+
+    /// What to send where this manager does not know a property.
+    static func retreat(_ property: UnitProperty, members: [CInt: ProcessID]) -> [UnitProperty]? {
+        switch (property.name, property.value) {
+        case ("PIDFDs", .descriptors(let pidfds)):
+            // Children that are not reaped yet: their pids mean nobody else.
+            [UnitProperty("PIDs", .pids(pidfds.compactMap { members[$0] }))]
+        case ("OOMPolicy", .string("continue")):
+            // Before 253 a scope has no such policy, and does nothing.
+            []
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,33 @@
+public import LinuxSystem
+
+/// The cgroup of a delegated scope: its manager made it, and the caller arranges its inside.
+public struct ScopeCgroup: ~Copyable {
+    private let directory: CgroupDirectory
+
+    /// - Parameter path: as in `/proc/PID/cgroup`.
+    public init(_ path: String, in layout: CgroupLayout) throws(CgroupError) {
+        do { directory = try CgroupDirectory(opening: layout.absolute(path), .v2) } catch { throw CgroupError(error) }
+    }
+
+    /// Moves a process into a leaf of its own: a cgroup that passes controllers on has no members.
+    public func setAside(_ pid: ProcessID) throws(CgroupError) {
+        do {
+            try directory.makeChild(JobName.leaf)
+            try directory.openChild(JobName.leaf).write(String(pid), to: "cgroup.procs")
+        } catch { throw CgroupError.writing(error, in: directory.path) }
+    }
+
+    /// Reads back what has its meaning here and nowhere below: the weight among the scope's siblings.
+    public func checkWeight(_ limits: Limits) throws(CgroupError) {
+        guard let setting = limits.settings.first(where: { $0.file == "cpu.weight" }) else { return }
+        let got: String
+        do { got = try directory.read(setting.file) } catch {
+            throw CgroupError.setting(error, setting.file, option: setting.option, in: directory.path)
+        }
+        guard got == setting.value else {
+            throw CgroupError(
+                .notApplied(
+                    file: directory.path(of: setting.file), wanted: setting.value, got: got, option: setting.option))
+        }
+    }
+}

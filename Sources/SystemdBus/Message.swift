@@ -1,0 +1,184 @@
+internal import CSystemd
+internal import LinuxSystem
+
+/// A D-Bus message with one owner.
+struct Message: ~Copyable {
+    struct Target {
+        var destination: String
+        var path: String
+        var interface: String
+    }
+
+    private let library: Library
+    let handle: OpaquePointer
+    /// The method, for errors.
+    let member: String
+
+    init(_ library: Library, owning handle: OpaquePointer, member: String) {
+        self.library = library
+        self.handle = handle
+        self.member = member
+    }
+
+    deinit { _ = library.functions.sd_bus_message_unref(handle) }
+
+    private func check(_ result: CInt) throws(BusError) {
+        guard result >= 0 else { throw BusError(.malformed, member, result: result) }
+    }
+
+    // MARK: Writing
+
+    func append(_ text: String) throws(BusError) {
+        try check(
+            text.withCString { library.functions.sd_bus_message_append_basic(handle, .init(UInt8(ascii: "s")), $0) })
+    }
+
+    private func append<Value>(_ type: Unicode.Scalar, _ value: Value) throws(BusError) {
+        try check(
+            withUnsafeBytes(of: value) {
+                library.functions.sd_bus_message_append_basic(
+                    handle, CChar(UInt8(ascii: type)), $0.baseAddress!)
+            })
+    }
+
+    /// Opens a container, fills it and closes it: `a`rray, st`r`uct, `v`ariant.
+    func container(
+        _ type: Unicode.Scalar, of content: String, _ fill: () throws(BusError) -> Void
+    ) throws(BusError) {
+        try check(library.functions.sd_bus_message_open_container(handle, CChar(UInt8(ascii: type)), content))
+        try fill()
+        try check(library.functions.sd_bus_message_close_container(handle))
+    }
+
+    func append(_ properties: [UnitProperty]) throws(BusError) {
+        try container("a", of: "(sv)") { () throws(BusError) in
+            for property in properties {
+                try container("r", of: "sv") { () throws(BusError) in
+                    try append(property.name)
+                    try container("v", of: property.value.signature) { () throws(BusError) in
+                        try append(property.value)
+                    }
+                }
+            }
+        }
+    }
+
+    private func append(_ value: UnitProperty.Value) throws(BusError) {
+        switch value {
+        case .string(let text): try append(text)
+        case .bool(let flag): try append("b", CInt(flag ? 1 : 0))
+        case .int32(let number): try append("i", number)
+        case .uint32(let number): try append("u", number)
+        case .uint64(let number): try append("t", number)
+        case .strings(let texts):
+            try container("a", of: "s") { () throws(BusError) in for text in texts { try append(text) } }
+        case .bytes(let bytes):
+            try check(
+                bytes.withUnsafeBytes {
+                    library.functions.sd_bus_message_append_array(
+                        handle, CChar(UInt8(ascii: "y")), $0.baseAddress, bytes.count)
+                })
+        case .pids(let pids):
+            try container("a", of: "u") { () throws(BusError) in
+                for pid in pids { try append("u", UInt32(bitPattern: pid)) }
+            }
+        case .descriptors(let descriptors):
+            try container("a", of: "h") { () throws(BusError) in for one in descriptors { try append("h", one) } }
+        }
+    }
+
+    // MARK: Reading
+
+    func isReply(to cookie: UInt64) -> Bool {
+        var answered: UInt64 = 0
+        return library.functions.sd_bus_message_get_reply_cookie(handle, &answered) >= 0 && answered == cookie
+    }
+
+    func isSignal(_ interface: String, _ name: String) -> Bool {
+        library.functions.sd_bus_message_is_signal(handle, interface, name) > 0
+    }
+
+    func checkForError() throws(BusError) {
+        guard let error = library.functions.sd_bus_message_get_error(handle), let name = error.pointee.name else {
+            return
+        }
+        throw BusError(
+            .refused(name: String(cString: name)), member,
+            error.pointee.message.map { String(cString: $0) } ?? "no message")
+    }
+
+    func readNumber() throws(BusError) -> UInt32 {
+        var number: UInt32 = 0
+        try check(library.functions.sd_bus_message_read_basic(handle, CChar(UInt8(ascii: "u")), &number))
+        return number
+    }
+
+    /// - Parameter type: `s`tring or `o`bject path.
+    func readText(_ type: Unicode.Scalar = "s") throws(BusError) -> String {
+        var text: UnsafePointer<CChar>?
+        try check(library.functions.sd_bus_message_read_basic(handle, CChar(UInt8(ascii: type)), &text))
+        guard let text else { throw BusError(.malformed, member, "no text in the answer") }
+        return String(cString: text)
+    }
+
+    func enterVariant(of content: String) throws(BusError) {
+        try check(library.functions.sd_bus_message_enter_container(handle, CChar(UInt8(ascii: "v")), content))
+    }
+}
+
+/// A property of a unit, as the manager's bus interface types it.
+public struct UnitProperty: Sendable, Equatable {
+    public enum Value: Sendable, Equatable {
+        case string(String)
+        case bool(Bool)
+        case int32(Int32)
+        case uint32(UInt32)
+        case uint64(UInt64)
+        case strings([String])
+        case bytes([UInt8])
+        case pids([Int32])
+        case descriptors([CInt])
+
+        var signature: String {
+            switch self {
+            case .string: "s"
+            case .bool: "b"
+            case .int32: "i"
+            case .uint32: "u"
+            case .uint64: "t"
+            case .strings: "as"
+            case .bytes: "ay"
+            case .pids: "au"
+            case .descriptors: "ah"
+            }
+        }
+    }
+
+    public var name: String
+    public var value: Value
+
+    public init(_ name: String, _ value: Value) {
+        self.name = name
+        self.value = value
+    }
+}
+
+extension UnitProperty: CustomStringConvertible {
+    public var description: String { "\(name)=\(value)" }
+}
+
+extension UnitProperty.Value: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .string(let text): text.contains(" ") ? "\"\(text)\"" : text
+        case .bool(let flag): flag ? "yes" : "no"
+        case .int32(let number): "\(number)"
+        case .uint32(let number): "\(number)"
+        case .uint64(let number): number == .max ? "infinity" : "\(number)"
+        case .strings(let texts): texts.joined(separator: ",")
+        case .bytes(let bytes): "0x" + bytes.reversed().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        // Who they are is known only once they run.
+        case .pids, .descriptors: "…"
+        }
+    }
+}

@@ -1,0 +1,113 @@
+/// `KEY=VALUE` as `systemctl set-property` takes it, for the keys of a scope that cgrun has no option for.
+public struct PropertySyntaxError: Error, Sendable, Equatable {
+    public var accepted: String
+    public init(accepted: String) { self.accepted = accepted }
+}
+
+extension UnitProperty {
+    /// - Throws: for a key that is not in the table below, or a value that is not spelt as systemd spells it.
+    public init(assignment: String) throws(PropertySyntaxError) {
+        guard let equals = assignment.firstIndex(of: "="), equals != assignment.startIndex else {
+            throw PropertySyntaxError(accepted: "KEY=VALUE, such as OOMPolicy=kill")
+        }
+        let key = String(assignment[..<equals])
+        let text = String(assignment[assignment.index(after: equals)...])
+        if let option = Self.ownOptions[key] {
+            throw PropertySyntaxError(accepted: "\(option) for this, which is read back, too")
+        }
+        if Self.reserved.contains(key) {
+            throw PropertySyntaxError(accepted: "other keys: \(key) is what holds the job")
+        }
+        guard let kind = Self.kinds[key] else {
+            throw PropertySyntaxError(accepted: "one of the keys " + Self.kinds.keys.sorted().joined(separator: " "))
+        }
+        self = try kind.property(key, text)
+    }
+
+    /// What cgrun sets itself, from an option that checks what came of it.
+    private static let ownOptions = [
+        "MemoryMax": "--mem", "MemoryHigh": "--mem-high", "MemorySwapMax": "--swap", "TasksMax": "--pids",
+        "CPUQuota": "--cpu", "CPUWeight": "--cpu-weight", "AllowedCPUs": "--cpuset", "Slice": "--slice",
+        "Description": "--description", "RuntimeMaxSec": "--timeout",
+    ]
+
+    private static let reserved: Set = [
+        "PIDs", "PIDFDs", "BindsTo", "Delegate", "DelegateControllers", "CollectMode", "KillMode", "SendSIGKILL",
+        "Controller", "DelegateSubgroup", "KillSignal", "FinalKillSignal", "TimeoutStopSec",
+    ]
+
+    fileprivate enum Kind {
+        case flag, bytes, weight, span, text, units, choice([String])
+    }
+
+    private static let kinds: [String: Kind] = [
+        "CPUAccounting": .flag, "MemoryAccounting": .flag, "TasksAccounting": .flag, "IOAccounting": .flag,
+        "IPAccounting": .flag, "DefaultDependencies": .flag, "RefuseManualStop": .flag, "SendSIGHUP": .flag,
+        "MemoryMin": .bytes, "MemoryLow": .bytes, "MemoryZSwapMax": .bytes, "MemoryZSwapWriteback": .flag,
+        "IOWeight": .weight, "StartupCPUWeight": .weight, "StartupIOWeight": .weight,
+        "CPUQuotaPeriodSec": .span,
+        "OOMPolicy": .choice(["continue", "stop", "kill"]),
+        "ManagedOOMSwap": .choice(["auto", "kill"]), "ManagedOOMMemoryPressure": .choice(["auto", "kill"]),
+        "ManagedOOMPreference": .choice(["none", "avoid", "omit"]),
+        "DevicePolicy": .choice(["auto", "closed", "strict"]),
+        "Documentation": .units, "After": .units, "Before": .units, "Wants": .units, "Requires": .units,
+        "Requisite": .units, "PartOf": .units, "Conflicts": .units, "SourcePath": .text,
+    ]
+}
+
+extension UnitProperty.Kind {
+    fileprivate func property(_ key: String, _ text: String) throws(PropertySyntaxError) -> UnitProperty {
+        switch self {
+        case .flag: return UnitProperty(key, .bool(try Self.flag(text)))
+        case .bytes: return UnitProperty(key, .uint64(try Self.bytes(text)))
+        case .weight:
+            guard let weight = UInt64(text), (1...10_000).contains(weight) else {
+                throw PropertySyntaxError(accepted: "a weight from 1 to 10000")
+            }
+            return UnitProperty(key, .uint64(weight))
+        case .span:
+            return UnitProperty(String(key.dropLast("Sec".count)) + "USec", .uint64(try Self.microseconds(text)))
+        case .text: return UnitProperty(key, .string(text))
+        case .units:
+            let names = text.split(whereSeparator: \.isWhitespace).map(String.init)
+            guard !names.isEmpty else { throw PropertySyntaxError(accepted: "names separated by blanks") }
+            return UnitProperty(key, .strings(names))
+        case .choice(let words):
+            guard words.contains(text) else {
+                throw PropertySyntaxError(accepted: words.joined(separator: ", "))
+            }
+            return UnitProperty(key, .string(text))
+        }
+    }
+
+    private static func flag(_ text: String) throws(PropertySyntaxError) -> Bool {
+        switch text.lowercased() {
+        case "1", "yes", "y", "true", "t", "on": return true
+        case "0", "no", "n", "false", "f", "off": return false
+        default: throw PropertySyntaxError(accepted: "yes or no")
+        }
+    }
+
+    private static func bytes(_ text: String) throws(PropertySyntaxError) -> UInt64 {
+        if text == "infinity" { return .max }
+        let units: [Character: UInt64] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40]
+        let factor = text.last.flatMap { units[$0] }
+        guard let count = UInt64(factor == nil ? text : String(text.dropLast())),
+            case let (value, overflow) = count.multipliedReportingOverflow(by: factor ?? 1), !overflow
+        else { throw PropertySyntaxError(accepted: "bytes with K, M, G or T, or infinity") }
+        return value
+    }
+
+    private static func microseconds(_ text: String) throws(PropertySyntaxError) -> UInt64 {
+        if text == "infinity" { return .max }
+        let units: [(String, UInt64)] = [
+            ("us", 1), ("ms", 1_000), ("min", 60_000_000), ("s", 1_000_000), ("h", 3_600_000_000),
+            ("d", 86_400_000_000), ("", 1_000_000),
+        ]
+        let (ending, factor) = units.first { text.hasSuffix($0.0) }!
+        guard let count = UInt64(text.dropLast(ending.count)),
+            case let (value, overflow) = count.multipliedReportingOverflow(by: factor), !overflow
+        else { throw PropertySyntaxError(accepted: "a time such as 5s, 500ms, 2min or infinity") }
+        return value
+    }
+}

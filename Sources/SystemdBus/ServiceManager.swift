@@ -1,0 +1,210 @@
+public import LinuxSystem
+
+/// systemd, by its manager interface (org.freedesktop.systemd1.Manager).
+public struct ServiceManager: ~Copyable {
+    public enum Scope: String, Sendable {
+        case system, user
+    }
+
+    public let scope: Scope
+    private let bus: Bus
+
+    private static let destination = "org.freedesktop.systemd1"
+    private static let manager = Message.Target(
+        destination: destination, path: "/org/freedesktop/systemd1", interface: "org.freedesktop.systemd1.Manager")
+    private static let properties = Message.Target(
+        destination: destination, path: "/org/freedesktop/systemd1", interface: "org.freedesktop.DBus.Properties")
+    private static let daemon = Message.Target(
+        destination: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus")
+
+    /// Whether the machine was booted with systemd (sd_booted(3)).
+    public static var isBooted: Bool { isDirectory("/run/systemd/system") }
+
+    /// Connects to the manager's own socket where the caller may, else through the D-Bus daemon.
+    ///
+    /// - Throws: what the first address that was tried said.
+    public init(_ scope: Scope) throws(BusError) {
+        self.scope = scope
+        bus = try Self.connect(try Self.addresses(scope))
+    }
+
+    private static func connect(_ addresses: [Bus.Address]) throws(BusError) -> Bus {
+        var failure = BusError(.unreachable, "connect", "no address to try")
+        for (index, address) in addresses.enumerated() {
+            do { return try Bus.connect(to: address) } catch  where error.kind == .unreachable {
+                // The first says more than its fallback.
+                if index == 0 { failure = error }
+            }
+        }
+        throw failure
+    }
+
+    private static func addresses(_ scope: Scope) throws(BusError) -> [Bus.Address] {
+        switch scope {
+        case .system:
+            let daemon = Bus.Address(socket: "/run/dbus/system_bus_socket", isDaemon: true)
+            guard ThisProcess.effectiveUserID == 0 else { return [daemon] }
+            return [Bus.Address(socket: "/run/systemd/private", isDaemon: false), daemon]
+        case .user:
+            let directory =
+                ThisProcess.environmentVariable("XDG_RUNTIME_DIR") ?? "/run/user/\(ThisProcess.effectiveUserID)"
+            guard isDirectory(directory) else {
+                throw BusError(
+                    .unreachable, "connect", path: directory, "the runtime directory of this user is not there")
+            }
+            return [
+                Bus.Address(socket: directory + "/systemd/private", isDaemon: false),
+                Bus.Address(socket: directory + "/bus", isDaemon: true),
+            ]
+        }
+    }
+
+    /// The socket that answered.
+    public var address: Bus.Address { bus.address }
+
+    // MARK: Scopes
+
+    /// A scope to be made.
+    public struct TransientScope: Sendable, Equatable {
+        /// With its ending.
+        public var name: String
+        public var properties: [UnitProperty]
+
+        public init(name: String, properties: [UnitProperty]) {
+            self.name = name
+            self.properties = properties
+        }
+    }
+
+    /// What came of `startScope`.
+    public struct Started: Sendable {
+        /// As systemd spells it, such as `257.9-1~deb13u1`; `nil` if it would not say.
+        public var version: String?
+        /// Properties that this version does not know, and that were left out or replaced.
+        public var unknown: [String]
+    }
+
+    /// Makes a scope, and an auxiliary one that it depends on, in one transaction, and waits until
+    /// the manager is done.
+    ///
+    /// - Parameter retreat: for a property that this manager does not know: what to send in its
+    ///   place, or `nil` where it must be known.
+    /// - Throws: `.refused` as the manager did; `.jobFailed`. Nothing is left of the scopes then.
+    public func startScope(
+        _ scope: TransientScope, beside auxiliary: TransientScope,
+        retreat: (UnitProperty) -> [UnitProperty]?
+    ) throws(BusError) -> Started {
+        let deadline = BootTime.now + Bus.patience
+        if address.isDaemon { try subscribe(until: deadline) }
+        // Asked along, so that the answer costs no wait of its own.
+        let question = try askVersion()
+        let firstCall = try bus.send(startCall([scope, auxiliary]))
+        let version = try? readVersion(question, until: deadline)
+        var units = [scope, auxiliary]
+        var cookie = firstCall
+        var unknown: [String] = []
+        while true {
+            do {
+                let job = try bus.answer(to: cookie, "StartTransientUnit", until: deadline).readText("o")
+                try waitForJob(job, of: scope.name, until: deadline)
+                return Started(version: version, unknown: unknown)
+            } catch {
+                guard let property = Self.unknownProperty(error, among: units),
+                    let replacement = retreat(property)
+                else { throw error }
+                unknown.append(property.name)
+                for index in units.indices {
+                    units[index].properties = units[index].properties.flatMap {
+                        $0.name == property.name ? retreat($0) ?? replacement : [$0]
+                    }
+                }
+                cookie = try bus.send(startCall(units))
+            }
+        }
+    }
+
+    private func startCall(_ units: [TransientScope]) throws(BusError) -> Message {
+        let call = try bus.newCall(Self.manager, "StartTransientUnit")
+        try call.append(units[0].name)
+        // A name that is taken is an error, whatever the unit of that name is doing.
+        try call.append("fail")
+        try call.append(units[0].properties)
+        try call.container("a", of: "(sa(sv))") { () throws(BusError) in
+            for unit in units.dropFirst() {
+                try call.container("r", of: "sa(sv)") { () throws(BusError) in
+                    try call.append(unit.name)
+                    try call.append(unit.properties)
+                }
+            }
+        }
+        return call
+    }
+
+    /// systemd names the property that it does not know, in an error that it uses for nothing else here.
+    private static func unknownProperty(_ error: BusError, among units: [TransientScope]) -> UnitProperty? {
+        let names = ["PropertyReadOnly", "UnknownProperty"].map { "org.freedesktop.DBus.Error." + $0 }
+        guard case .refused(let name) = error.kind, names.contains(name) else { return nil }
+        let words = error.message.split { !$0.isLetter && !$0.isNumber }.map(String.init)
+        return units.flatMap(\.properties).first { words.contains($0.name) }
+    }
+
+    private func waitForJob(_ job: String, of unit: String, until deadline: BootTime) throws(BusError) {
+        var result: String?
+        _ = try bus.receive("JobRemoved", until: deadline) { message in
+            guard message.isSignal(Self.manager.interface, "JobRemoved"),
+                (try? message.readNumber()) != nil, (try? message.readText("o")) == job
+            else { return false }
+            _ = try? message.readText()
+            result = try? message.readText()
+            return true
+        }
+        guard result == "done" else {
+            throw BusError(.jobFailed, "start", path: unit, "the job's result is \(result ?? "not told")")
+        }
+    }
+
+    /// A daemon passes nothing on, and systemd sends nothing, unless asked to.
+    private func subscribe(until deadline: BootTime) throws(BusError) {
+        let match = try bus.newCall(Self.daemon, "AddMatch")
+        try match.append(
+            "type='signal',sender='\(Self.destination)',interface='\(Self.manager.interface)',member='JobRemoved'")
+        _ = try bus.call(match, until: deadline)
+        _ = try bus.call(bus.newCall(Self.manager, "Subscribe"), until: deadline)
+    }
+
+    // MARK: Questions
+
+    public func version() throws(BusError) -> String {
+        try readVersion(try askVersion(), until: .now + Bus.patience)
+    }
+
+    private func askVersion() throws(BusError) -> UInt64 {
+        let question = try bus.newCall(Self.properties, "Get")
+        try question.append(Self.manager.interface)
+        try question.append("Version")
+        return try bus.send(question)
+    }
+
+    private func readVersion(_ cookie: UInt64, until deadline: BootTime) throws(BusError) -> String {
+        let answer = try bus.answer(to: cookie, "Get", until: deadline)
+        try answer.enterVariant(of: "s")
+        return try answer.readText()
+    }
+
+    /// Waits until no unit of this name is loaded, so that the name can be used again.
+    public func waitUntilGone(_ unit: String, until deadline: BootTime) throws(BusError) {
+        while true {
+            let question = try bus.newCall(Self.manager, "GetUnit")
+            try question.append(unit)
+            do { _ = try bus.call(question, until: deadline) } catch {
+                guard case .refused(let name) = error.kind, name.hasSuffix(".NoSuchUnit") else { throw error }
+                return
+            }
+            var pause = Poller()
+            _ = pause.wait(.milliseconds(1))
+            guard BootTime.now < deadline else {
+                throw BusError(.timedOut, "GetUnit", path: unit, "the unit is still loaded")
+            }
+        }
+    }
+}

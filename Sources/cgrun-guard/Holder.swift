@@ -1,0 +1,18 @@
+import CLinux
+
+/// Keeps a scope from being collected for as long as somebody has the other end of the socket.
+/// All signals that can be are blocked.
+func hold() -> CInt {
+    clinux_set_name("cgrun-holder")
+    var message = guard_message()
+    var received = [CInt](repeating: -1, count: Int(GUARD_MAX_DESCRIPTORS))
+    while true {
+        var count: CUnsignedInt = 0
+        let size = clinux_receive(
+            CInt(GUARD_CONTROL), &message, MemoryLayout<guard_message>.size, &received, &count)
+        if size == 0 { return 0 }
+        if size < 0, size != -Int(EAGAIN) { return 125 }
+        var control = pollfd(fd: CInt(GUARD_CONTROL), events: Int16(POLLIN), revents: 0)
+        _ = clinux_poll(&control, 1, -1)
+    }
+}

@@ -9,7 +9,8 @@ public final class ParentWatch: Sendable {
     let isLostAlready: Bool
 
     /// - Parameter parent: `ThisProcess.parentID` as it was when this process started, so that a
-    ///   parent that died since counts as lost and not as replaced by init.
+    ///   parent that died since counts as lost and not as replaced by init. One that died before is
+    ///   noticed only if whoever adopts orphans is of another session; else it passes for the parent.
     public init(_ parent: ProcessID) throws(SystemError) {
         guard parent > 1 else {
             process = nil

@@ -215,12 +215,26 @@ extension Behaviour {
 
         @Test func parentKilledAtRandomMoments() throws {
             for _ in 0..<rounds / 3 {
-                let shell = try harness.start(["sh", "-c", "\(Programs.cgrun) -- \(Programs.probe) tree 2; :"])
+                // In a session of its own: cgrun could not tell the parent's end from a start by whoever adopts
+                // orphans, if that one were of the same session.
+                let shell = try harness.start(
+                    ["sh", "-c", "\(Programs.cgrun) -- \(Programs.probe) tree 2; :"], newSession: true)
                 pause(.microseconds(Int.random(in: 0...8_000)))
                 shell.send(.kill)
                 _ = try shell.end()
                 try harness.expectNothingLeft()
             }
+        }
+
+        @Test func aParentThatIsGoneAlreadyIsLost() throws {
+            let script = "(while test -e /proc/$$; do sleep 0.01; done; exec \(Programs.cgrun) -- echo ran) &"
+            let shell = try harness.start(["sh", "-c", script], newSession: true)
+            _ = try shell.end()
+            try eventually("a refusal: \(shell.output)\(shell.errors)") {
+                shell.errors.contains(text: "gone already")
+            }
+            #expect(shell.output == "")
+            try harness.expectNothingLeft()
         }
 
         @Test func reportNamesTheLoss() throws {

@@ -76,7 +76,7 @@ final class GuardedJob {
     ///
     /// - Returns: whether there is no more to do.
     func end() -> Bool {
-        if executable >= 0 { startFinisher() }
+        if wantsFinisher { startFinisher() }
         if finisher > 0 {
             var status: CInt = 0
             guard waitpid(finisher, &status, WNOHANG) != 0 else { return false }
@@ -127,13 +127,14 @@ final class GuardedJob {
 
     // MARK: The finisher
 
-    var wantsFinisher: Bool { executable >= 0 }
+    /// Before the job was armed there is nothing to report on, and no cgroup to hand over.
+    var wantsFinisher: Bool { executable >= 0 && !directories.isEmpty }
     var hasFinisher: Bool { finisher > 0 }
 
     /// `cgrun-finish LOSS RECORD REPORT NAME TAGS PARENT… DIRECTORY…`, in place of this process;
     /// returns if that cannot be, or if no report is wanted.
     func becomeFinisher() {
-        guard executable >= 0 else { return }
+        guard wantsFinisher else { return }
         openParents()
         for descriptor in finisherDescriptors { _ = clinux_keep_on_exec(descriptor) }
         withFinisherArguments { _ = clinux_execute(executable, $0) }

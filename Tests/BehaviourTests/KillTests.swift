@@ -47,6 +47,21 @@ extension Behaviour {
             #expect(openDescriptorCount == descriptors)
         }
 
+        /// Before the guard is told of the job, there is no job that its report could be on.
+        @Test func launcherKilledWhileItsCgroupsAreMade() throws {
+            let own = try #require(TestCgroups.own.first)
+            // With limits there is more to make, and more time to be killed in.
+            let limits = [("--mem", "64M"), ("--pids", "64"), ("--cpu", "1")].filter { Capability.has($0.0) }
+            let options = ["--report", harness.path("report")] + limits.flatMap { [$0.0, $0.1] }
+            for _ in 0..<rounds / 3 {
+                let job = try harness.startCgrun(options + ["--", Programs.probe, "tree", "1"])
+                while !job.hasEnded, TestCgroups.jobs(below: own).isEmpty {}
+                job.send(.kill)
+                _ = try job.end()
+                try harness.expectNothingLeft()
+            }
+        }
+
         @Test func guardKilledAtRandomMoments() throws {
             for _ in 0..<rounds / 3 {
                 let job = try harness.startCgrun(["--", Programs.probe, "tree", "2"])

@@ -6,8 +6,10 @@ import LinuxSystem
 public final class Harness {
     public let marker = Marker()
     private let directory: String
+    private let leftovers: Leftovers
 
     public init() throws {
+        leftovers = Leftovers(of: marker)
         directory = "/tmp/cgrun-test-\(marker.text)"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     }
@@ -57,9 +59,7 @@ public final class Harness {
 
     /// Waits a moment for what dies asynchronously, then demands that nothing of this test is left.
     public func expectNothingLeft(within limit: Duration = .seconds(10)) throws {
-        try eventually(within: limit, "left: \(marker.survivors), \(TestCgroups.jobs)") {
-            marker.survivors.isEmpty && TestCgroups.jobs.isEmpty
-        }
+        try leftovers.expectNone(within: limit)
     }
 }
 

@@ -5,9 +5,15 @@ import Glibc
 /// Finds what descends from a test, wherever it fled: by a variable in the environment, and by cgroup.
 public struct Marker: Sendable {
     public static let variable = "CGRUN_TEST_MARKER"
-    public let text = Machine.randomHexadecimal()
+    /// What the markers of this test run, and of no other, begin with.
+    private static let run = Machine.randomHexadecimal()
+    public let text: String
 
-    public init() {}
+    public init() { text = Self.run + Machine.randomHexadecimal() }
+    private init(text: String) { self.text = text }
+
+    /// The marker of all tests of this run.
+    public static let ofAnyTest = Marker(text: run)
 
     public struct Survivor: Sendable, CustomStringConvertible {
         public var pid: ProcessID
@@ -17,14 +23,17 @@ public struct Marker: Sendable {
 
     /// The living processes with this marker; zombies are dead.
     public var survivors: [Survivor] {
+        Self.allProcesses.filter(isAlive).map { Survivor(pid: $0, command: ProcessTable.commandName($0) ?? "?") }
+    }
+
+    /// Whether the process lives and has this marker.
+    func isAlive(_ pid: ProcessID) -> Bool {
         let needle = "\(Self.variable)=\(text)"
-        return Self.allProcesses.compactMap { pid in
-            guard pid != ThisProcess.id, let environment = try? readTextFile("/proc/\(pid)/environ"),
-                environment.split(separator: "\0").contains(Substring(needle)),
-                let state = ProcessTable.state(pid), state != "Z", state != "X"
-            else { return nil }
-            return Survivor(pid: pid, command: ProcessTable.commandName(pid) ?? "?")
-        }
+        guard pid != ThisProcess.id, let environment = try? readTextFile("/proc/\(pid)/environ"),
+            environment.split(separator: "\0").contains(where: { $0.hasPrefix(needle) }),
+            let state = ProcessTable.state(pid)
+        else { return false }
+        return state != "Z" && state != "X"
     }
 
     public var guards: [Survivor] { survivors.filter { $0.command == "cgrun-guard" } }

@@ -147,7 +147,8 @@ extension Behaviour {
         @Test func ignoredSignalsStayIgnored() throws {
             let (plain, job) = try dispositions("trap '' HUP INT USR1 PIPE TERM; exec")
             #expect(job == plain)
-            #expect(job == [1, 2, 10, 13, 15].map { "ignored \($0)" })
+            // Whoever runs the tests may ignore others: Python does, SIGXFSZ.
+            #expect(job.filter([1, 2, 10, 13, 15].map { "ignored \($0)" }.contains).count == 5)
             try harness.expectNothingLeft()
         }
 

@@ -81,13 +81,14 @@ let package = Package(
         .testTarget(
             name: "CgroupSandboxTests",
             dependencies: [
-                "CgroupSandbox", "Cgroups", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
+                "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "cgrun", "CgroupSandbox", "Cgroups", "LinuxSystem",
+                "cgrun", "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -101,7 +102,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
-            name: "TestSupport", dependencies: ["CgroupSandbox", "Cgroups", "LinuxSystem"],
+            name: "TestSupport", dependencies: ["CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem"],
             path: "Tests/TestSupport"),
         // What tests run inside jobs; C, since Swift cannot fork.
         .executableTarget(name: "cgrun-probe", path: "Tests/Fixtures/probe"),

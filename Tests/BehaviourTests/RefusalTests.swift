@@ -48,9 +48,13 @@ extension Behaviour {
                 "there is no cgroup", "/no/such/cgroup")
         }
 
-        @Test func systemdManagerIsNotReplacedInSilence() throws {
-            expectRefusal(
-                try harness.cgrun("--cgroup-manager", "systemd", "--", "echo", "ran"), "--cgroup-manager systemd")
+        @Test(.enabled(if: !Capability.isBooted, "booted with systemd"))
+        func systemdManagerIsNotReplacedInSilence() throws {
+            for options in [["--cgroup-manager", "systemd"], ["--slice", "x"], ["--unit", "x"], ["-p", "IOWeight=5"]] {
+                expectRefusal(
+                    try harness.startCgrun(options + ["--", "echo", "ran"]).end(), "not booted with systemd",
+                    "use --cgroup-manager cgroupfs")
+            }
         }
 
         @Test(.enabled(if: Capability.isRoot, "needs root to remount"))

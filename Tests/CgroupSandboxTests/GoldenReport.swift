@@ -19,9 +19,16 @@ let goldenReport = """
         "guards_replaced" : 0,
         "hierarchy" : "unified",
         "joined_before_exec" : false,
+        "layers" : [
+          {
+            "detail" : "kills the job when the launcher or its parent is lost",
+            "name" : "guard"
+          }
+        ],
         "manager" : "cgroupfs",
-        "manager_reason" : "the only manager of this version",
+        "manager_reason" : "asked for",
         "requested" : "guarded",
+        "systemd_version" : null,
         "unit" : null
       },
       "core_dumped" : true,

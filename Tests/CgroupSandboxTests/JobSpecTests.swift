@@ -111,38 +111,4 @@ import Testing
         #expect(LaunchError(.setup, "reason", remedy: "remedy").message == "reason; remedy")
         #expect(LaunchError(.setup, "reason").message == "reason")
     }
-
-    @Test func managersThatAreNotThereAreRefused() {
-        #expect(throws: LaunchError.self) { try ManagerChoice.systemd.resolved() }
-        #expect((try? ManagerChoice.auto.resolved().manager) == .cgroupfs)
-        #expect((try? ManagerChoice.cgroupfs.resolved().reason) == "asked for")
-    }
-}
-
-@Suite struct SignalNameTests {
-    static let names: [(String, CInt)] = [
-        ("TERM", 15), ("SIGTERM", 15), ("term", 15), ("sigterm", 15), ("15", 15), ("INT", 2), ("KILL", 9), ("9", 9),
-        ("USR1", 10), ("HUP", 1), ("RTMIN", 34), ("SIGRTMIN", 34), ("RTMIN+2", 36), ("rtmin+30", 64), ("64", 64),
-        ("STKFLT", 16), ("WINCH", 28),
-    ]
-
-    @Test(arguments: names) func reads(_ text: String, _ number: CInt) {
-        #expect(Signal(name: text)?.rawValue == number)
-    }
-
-    @Test(arguments: [
-        "", "0", "-1", "65", "32", "33", "FOO", "SIG", "TERM ", " TERM", "SIGSIGTERM", "RTMIN+31", "+15", "RTMIN++2",
-        "RTMIN-1", "RTMIN+",
-        "RTMIN+x", "1e1", "１５", "99999999999",
-    ])
-    func refuses(_ text: String) {
-        #expect(Signal(name: text) == nil)
-    }
-
-    @Test func readsBackWhatItPrints() {
-        for number in Array(CInt(1)...31) + Array(34...64) {
-            let signal = Signal(rawValue: number)
-            #expect(Signal(name: signal.description) == signal)
-        }
-    }
 }

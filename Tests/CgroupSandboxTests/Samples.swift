@@ -9,8 +9,10 @@ func sampleReport(_ change: (inout Report) -> Void = { _ in }) -> Report {
         jobID: "0123456789abcdef", argv: ["/usr/bin/python3", "-c", "pass"], cwd: "/srv/app", uid: 1000,
         host: "builder", bootID: "7e2b9b0e-0000-4000-8000-000000000000",
         containment: Report.Containment(
-            manager: "cgroupfs", managerReason: "the only manager of this version", requested: "guarded",
-            achieved: "guarded", unit: nil, cgroup: "/sys/fs/cgroup/x/cgrun-0123456789abcdef",
+            manager: "cgroupfs", managerReason: "asked for", requested: "guarded",
+            achieved: "guarded",
+            layers: [Report.Layer(name: "guard", detail: "kills the job when the launcher or its parent is lost")],
+            unit: nil, cgroup: "/sys/fs/cgroup/x/cgrun-0123456789abcdef",
             controllers: ["memory", "pids"], hierarchy: "unified"),
         startedAt: "2026-01-02T03:04:05.678Z", endedAt: "2026-01-02T03:04:07.178Z", wallSeconds: 1.5,
         limits: Report.LimitValues(

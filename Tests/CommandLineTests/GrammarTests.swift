@@ -46,7 +46,7 @@ import Testing
             #expect(argument.kind == (option.valueName == nil ? "flag" : "option"), "--\(long)")
             #expect(names.filter { $0.kind == "short" }.map(\.name) == (option.short.map { [String($0)] } ?? []))
             #expect(names.count == (option.short == nil ? 1 : 2), "--\(long)")
-            #expect(argument.isRepeating == (option == .setenv), "--\(long)")
+            #expect(argument.isRepeating == [.setenv, .property].contains(option), "--\(long)")
             #expect(argument.isOptional, "--\(long)")
             #expect(argument.abstract == option.help, "--\(long)")
             if let valueName = option.valueName { #expect(argument.valueName == valueName) }

@@ -1,6 +1,7 @@
 import CgroupSandbox
 import Cgroups
 import LinuxSystem
+import SystemdBus
 import Testing
 
 @testable import cgrun
@@ -37,6 +38,10 @@ func refusal(_ words: [String]) -> String? {
         (.killAfter, "0", { $0.spec.grace == .zero }),
         (.cgroupManager, "cgroupfs", { $0.spec.manager == .cgroupfs }),
         (.cgroupParent, "/a/b", { $0.spec.cgroupParent == "/a/b" }),
+        (.slice, "batch", { $0.spec.unit.slice == "batch.slice" }),
+        (.unit, "nightly.scope", { $0.spec.unit.name == "nightly" }),
+        (.description, "a b", { $0.spec.unit.description == "a b" }),
+        (.property, "OOMPolicy=kill", { $0.spec.unit.properties == [UnitProperty("OOMPolicy", .string("kill"))] }),
         (.report, "r=1.json", { $0.reportFile == "r=1.json" }),
         (.reportFD, "2", { $0.reportDescriptor == 2 }),
         (.setenv, "A=b=c", { $0.spec.environment.last == "A=b=c" }),
@@ -48,7 +53,8 @@ func refusal(_ words: [String]) -> String? {
     static let flags: [(RunOption, @Sendable (RunRequest) -> Bool)] = [
         (.noDieWithParent, { !$0.spec.diesWithParent }), (.closeFDs, { $0.spec.closesDescriptors }),
         (.failOnOOM, { $0.spec.failsOnOOM }), (.quiet, { $0.isQuiet }), (.verbose, { $0.isVerbose }),
-        (.dryRun, { $0.isDryRun }),
+        (.dryRun, { $0.isDryRun }), (.user, { $0.spec.unit.scope == .user }),
+        (.system, { $0.spec.unit.scope == .system }),
     ]
 
     @Test func everyOptionIsTried() {
@@ -154,6 +160,8 @@ func refusal(_ words: [String]) -> String? {
         ("cpuset", "3-1", "processor numbers and ranges"), ("timeout", "5", "a number with ms, s, m, h or d"),
         ("cpu-time", "0s", "more than 0"), ("kill-after", "soon", "a number with ms"),
         ("stop-signal", "FOO", "a signal such as TERM"), ("cgroup-manager", "docker", "auto, systemd or cgroupfs"),
+        ("slice", "a--b", "a slice's name"), ("unit", "a b", "letters, digits"), ("unit", "x.service", "letters, digits"),
+        ("description", "", "a line of text"), ("property", "MemoryMax=1G", "--mem"), ("property", "x", "KEY=VALUE"),
         ("cgroup-parent", "../x", "a cgroup as in /proc/PID/cgroup"), ("cgroup-parent", "", "a cgroup"),
         ("report", "", "a file"), ("report-fd", "x", "an open descriptor"), ("report-fd", "-1", "an open descriptor"),
         ("report-fd", "+1", "an open descriptor"), ("report-fd", "1000000", "an open descriptor"),

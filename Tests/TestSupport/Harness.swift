@@ -1,6 +1,7 @@
 public import CgroupSandbox
 import FoundationEssentials
 import LinuxSystem
+import SystemdBus
 
 /// One test's use of cgrun: everything it starts carries the test's marker, and nothing may be left of it.
 public final class Harness {
@@ -83,6 +84,13 @@ public enum Capability {
         let status = (try? readTextFile("/proc/self/status")) ?? ""
         let mask = status.split(separator: "\n").first { $0.hasPrefix("CapEff:") }?.split(separator: "\t").last
         return mask.flatMap { UInt64($0, radix: 16) }.map { $0 & (1 << 24) != 0 } ?? false
+    }
+
+    /// Whether systemd is PID 1 here.
+    public static var isBooted: Bool { ServiceManager.isBooted }
+    /// Whether jobs get a scope of systemd's, as `Tests/run` has it for this run.
+    public static var usesSystemd: Bool {
+        isBooted && ThisProcess.environmentVariable("CGRUN_CGROUP_MANAGER") != "cgroupfs"
     }
 
     public static var isRoot: Bool { ThisProcess.effectiveUserID == 0 }

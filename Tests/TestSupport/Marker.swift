@@ -65,8 +65,13 @@ public enum TestCgroups {
         return [trimmed] + layout.legacyPaths.map { "/sys/fs/cgroup/\($0.controller.rawValue)\($0.path)" }
     }
 
+    /// Where systemd's managers put scopes; on the machines that tests boot, nobody else does.
+    private static var slices: [String] {
+        Capability.isBooted ? ["/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/user.slice"] : []
+    }
+
     /// cgrun's cgroups that exist at the moment.
-    public static var jobs: [String] { own.flatMap { jobs(below: $0) } }
+    public static var jobs: [String] { Set((own + slices).flatMap { jobs(below: $0) }).sorted() }
 
     public static func jobs(below path: String) -> [String] {
         Marker.entries(of: path).flatMap { name -> [String] in

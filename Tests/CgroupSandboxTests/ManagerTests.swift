@@ -1,0 +1,103 @@
+import LinuxSystem
+import SystemdBus
+import Testing
+
+@testable import CgroupSandbox
+@testable import Cgroups
+
+struct ManagerTests {
+    private let layout = CgroupLayout(.unified, "/sys/fs/cgroup", parsing: "0::/system.slice/x.service")!
+
+    private func choice(_ layout: CgroupLayout, _ change: (inout JobSpec) -> Void) throws(LaunchError) -> String {
+        var spec = JobSpec(["true"])
+        change(&spec)
+        switch try spec.resolveManager(layout) {
+        case .cgroupfs(let reason): return reason
+        case .systemd(_, let reason): return "systemd: " + reason
+        }
+    }
+
+    @Test func whatIsAskedForIsTaken() throws {
+        #expect(try choice(layout) { $0.manager = .cgroupfs } == "asked for")
+        #expect(try choice(layout) { $0.cgroupParent = "/x" }.contains("--cgroup-parent"))
+    }
+
+    @Test func aJobInAJobStaysInside() throws {
+        let inside = CgroupLayout(.unified, "/sys/fs/cgroup", parsing: "0::/a/cgrun-0123456789abcdef/cgrun-leaf")!
+        #expect(try choice(inside) { _ in }.contains("inside the job cgrun-0123456789abcdef"))
+    }
+
+    @Test func unitsNeedSystemd() {
+        let error = #expect(throws: LaunchError.self) {
+            try choice(layout) {
+                $0.manager = .cgroupfs
+                $0.unit.slice = "x.slice"
+            }
+        }
+        #expect(error?.message.contains("makes no unit") == true)
+        #expect(throws: LaunchError.self) {
+            try choice(layout) {
+                $0.manager = .systemd
+                $0.cgroupParent = "/x"
+            }
+        }
+    }
+
+    // MARK: The scope
+
+    private func properties(_ change: (inout JobSpec) -> Void) -> [String: UnitProperty.Value] {
+        var spec = JobSpec(["sleep", "1"])
+        change(&spec)
+        let scope = ScopePlan(spec, jobName: "cgrun-1").jobScope(members: [7, 8])
+        return Dictionary(scope.properties.map { ($0.name, $0.value) }, uniquingKeysWith: { _, _ in .bool(false) })
+    }
+
+    @Test func limitsAreShownByTheUnit() throws {
+        let shown = properties {
+            $0.limits.memoryMax = .value(ByteCount(1 << 20))
+            $0.limits.pidsMax = .value(5)
+            $0.limits.cpuMax = (try? CPUBandwidth(parsing: "1.5")).map { .value($0) }
+            $0.limits.cpuWeight = try? CPUWeight(parsing: "50")
+            $0.limits.cpuset = try? CPUSet(parsing: "0,9")
+        }
+        #expect(shown["MemoryMax"] == .uint64(1 << 20))
+        #expect(shown["MemorySwapMax"] == .uint64(0))
+        #expect(shown["TasksMax"] == .uint64(6), "one for the holder")
+        #expect(shown["CPUQuotaPerSecUSec"] == .uint64(1_500_000))
+        #expect(shown["CPUWeight"] == .uint64(50))
+        #expect(shown["AllowedCPUs"] == .bytes([0b1, 0b10]))
+        #expect(shown["DelegateControllers"] == .strings(["cpuset", "cpu", "memory", "pids"]))
+    }
+
+    @Test func theScopeIsBoundToItsGuard() {
+        let shown = properties { _ in }
+        #expect(shown["BindsTo"] == .strings(["cgrun-1-guard.scope"]))
+        #expect(shown["After"] == .strings(["cgrun-1-guard.scope"]))
+        #expect(shown["PIDFDs"] == .descriptors([7, 8]))
+        #expect(shown["KillSignal"] == .int32(9))
+        #expect(shown["CollectMode"] == .string("inactive-or-failed"))
+        #expect(shown["Slice"] == nil)
+    }
+
+    @Test func namesAndPropertiesOfTheCallerWin() throws {
+        var spec = JobSpec(["true"])
+        spec.unit.name = "nightly"
+        spec.unit.slice = "batch.slice"
+        spec.unit.properties = [UnitProperty("OOMPolicy", .string("kill"))]
+        let plan = ScopePlan(spec, jobName: "cgrun-1")
+        #expect(plan.name == "nightly.scope")
+        #expect(plan.guardName == "nightly-guard.scope")
+        let scope = plan.jobScope(members: [])
+        #expect(scope.properties.filter { $0.name == "OOMPolicy" }.map(\.value) == [.string("kill")])
+        #expect(scope.properties.contains(UnitProperty("Slice", .string("batch.slice"))))
+        #expect(plan.guardScope(guardian: 3).properties.contains(UnitProperty("Slice", .string("batch.slice"))))
+    }
+
+    @Test func whatOldVersionsDoNotKnow() {
+        let pids = ScopePlan.retreat(UnitProperty("PIDFDs", .descriptors([7, 8])), members: [7: 70, 8: 80])
+        #expect(pids == [UnitProperty("PIDs", .pids([70, 80]))])
+        #expect(ScopePlan.retreat(UnitProperty("OOMPolicy", .string("continue")), members: [:]) == [])
+        #expect(ScopePlan.retreat(UnitProperty("OOMPolicy", .string("kill")), members: [:]) == nil, "asked for")
+        #expect(ScopePlan.retreat(UnitProperty("MemoryMax", .uint64(1)), members: [:]) == nil)
+    }
+}

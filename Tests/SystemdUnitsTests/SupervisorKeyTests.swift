@@ -236,6 +236,13 @@ struct SupervisorKeyTests {
         #expect(try convert("[program:p]\ncommand=/bin/x\n").logrotate == nil)
     }
 
+    @Test("the number of open files that everybody has is not asked for", arguments: [(1024, false), (1025, true)])
+    func openFiles(count: Int, isLimited: Bool) throws {
+        let conversion = try convert("[supervisord]\nminfds=\(count)\n[program:p]\ncommand=/bin/x\n")
+        #expect(try conversion.unit("p.service").contains("LimitNOFILE=") == isLimited)
+        #expect(conversion.findings.first { $0.key == "minfds" }?.grade == (isLimited ? .approximate : .exact))
+    }
+
     @Test("grades in a table")
     func table() throws {
         let table = Finding.table(

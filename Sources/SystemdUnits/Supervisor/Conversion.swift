@@ -247,6 +247,7 @@ public struct SupervisorConversion: Sendable {
                 case "umask" where isDaemon: (.exact, "UMask=", "")
                 case "directory" where isDaemon: (.exact, "WorkingDirectory=", "")
                 case "umask", "directory": (.dropped, "", "takes no effect with nodaemon=true in supervisor, either")
+                case "minfds" where reader.defaults.openFiles == nil: (.exact, "systemd's own LimitNOFILE=", "")
                 case "minfds": (.approximate, "LimitNOFILE=", "the limit itself, where supervisor raises a lower one")
                 case "minprocs": (.dropped, "", "systemd's own TasksMax= bounds processes")
                 case "childlogdir": (.dropped, "", "AUTO logs go to the journal")

@@ -108,7 +108,8 @@ struct SupervisorReader {
             defaults.umask = try reader.mode("umask")
             defaults.directory = try reader.text("directory")
         }
-        defaults.openFiles = reader.raw("minfds") == nil ? nil : try reader.integer("minfds", default: 1024)
+        let openFiles = try reader.integer("minfds", default: SupervisorDefaults.usualOpenFiles)
+        defaults.openFiles = openFiles > SupervisorDefaults.usualOpenFiles ? openFiles : nil
     }
 
     static func directory(of path: String) -> String {

@@ -189,7 +189,7 @@ struct ServiceConverter {
         report("directory", .exact, "WorkingDirectory=\(service.workingDirectory ?? "/")")
         service.umask = process.umask ?? reader.defaults.umask
         report("umask", .exact, "UMask=")
-        service.openFiles = reader.defaults.openFiles.flatMap { $0 > 1024 ? $0 : nil }
+        service.openFiles = reader.defaults.openFiles
         let own = [
             ("SUPERVISOR_ENABLED", "1"), ("SUPERVISOR_PROCESS_NAME", process.name),
             ("SUPERVISOR_GROUP_NAME", process.group),

@@ -151,5 +151,9 @@ struct SupervisorDefaults {
     var user: String?
     var umask: UInt16?
     var directory: String?
+    /// `nil` for what a service has without being asked.
     var openFiles: Int?
+
+    /// Both supervisor's default and systemd's.
+    static let usualOpenFiles = 1024
 }

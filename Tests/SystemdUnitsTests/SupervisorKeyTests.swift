@@ -236,6 +236,17 @@ struct SupervisorKeyTests {
         #expect(try convert("[program:p]\ncommand=/bin/x\n").logrotate == nil)
     }
 
+    @Test(
+        "names of logs mean themselves to logrotate",
+        arguments: [
+            ("/l/a{b}.log", #""/l/a?b?.log" {"#), ("/l/[a]*?\\.log", #""/l/\[a\]\*\?\\.log" {"#),
+            ("/l/a\"b'.log", #""/l/a\"b'.log" {"#),
+        ])
+    func logNames(path: String, line: String) throws {
+        let text = try convert("[program:p]\ncommand=/bin/x\nstdout_logfile=\(path)\n").logrotate ?? ""
+        #expect(text.split(separator: "\n").contains(Substring(line)), "\(text)")
+    }
+
     @Test("the number of open files that everybody has is not asked for", arguments: [(1024, false), (1025, true)])
     func openFiles(count: Int, isLimited: Bool) throws {
         let conversion = try convert("[supervisord]\nminfds=\(count)\n[program:p]\ncommand=/bin/x\n")

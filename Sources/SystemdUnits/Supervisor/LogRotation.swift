@@ -33,10 +33,14 @@ struct LogRotation {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// logrotate reads names as shell patterns between quotes.
+    /// logrotate reads names as shell patterns between quotes. Braces delimit the block even there, so
+    /// that the pattern for any one character has to stand for each.
     private static func quoted(_ path: String) -> String {
         let special = path.contains { #" "'\*?[]{}#"#.contains($0) }
         guard special else { return path }
-        return "\"" + path.flatMap { #""\*?[]"#.contains($0) ? "\\\($0)" : String($0) } + "\""
+        let pattern = path.flatMap { character in
+            "{}".contains(character) ? "?" : #""\*?[]"#.contains(character) ? "\\\(character)" : String(character)
+        }
+        return "\"" + pattern + "\""
     }
 }

@@ -5,26 +5,22 @@ import re
 import subprocess
 import sys
 
+import applications
 import support
 
 PACKAGE = "supervisor==4.3.0"
+# Set by systemd for a user; compared where the configuration sets them.
+OF_USERS = {b"HOME", b"LOGNAME", b"USER", b"SHELL"}
 # systemd's own additions, what Python and this test put in for supervisord, and the address of a server that is gone.
-NOT_COMPARED = {b"LANG", b"HOME", b"LOGNAME", b"USER", b"SHELL", b"INVOCATION_ID", b"JOURNAL_STREAM", b"SYSTEMD_EXEC_PID",
+NOT_COMPARED = {b"LANG", b"INVOCATION_ID", b"JOURNAL_STREAM", b"SYSTEMD_EXEC_PID",
                 b"MEMORY_PRESSURE_WATCH", b"MEMORY_PRESSURE_WRITE", b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES",
-                b"LISTEN_PIDFDID", b"PYTHONHOME", b"LD_LIBRARY_PATH", b"LC_CTYPE", b"ODD", b"HOME_OF_TEST",
+                b"LISTEN_PIDFDID", b"PYTHONHOME", b"LD_LIBRARY_PATH", b"LC_CTYPE", b"ODD", b"HOME_OF_TEST", b"MAYAN_INSTALL_DIR",
                 b"SUPERVISOR_SERVER_URL"}
 
 
 def package():
     """supervisor from its package registry, once."""
-    cache = os.environ.get("CGRUN_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cgrun")
-    target = os.path.join(cache, PACKAGE)
-    if not os.path.isdir(target):
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", target + ".part", PACKAGE,
-                        "setuptools<81"], check=True, stderr=subprocess.DEVNULL)
-        os.rename(target + ".part", target)
-    return target
+    return support.cached(PACKAGE, lambda place: applications.pip("install", "--target", place, PACKAGE, "setuptools<81"))
 
 
 def sample(directory):
@@ -42,8 +38,7 @@ def sample(directory):
 
 
 SCRIPT = support.PREPARE + """
-path=$(systemctl show-environment | sed -n 's/^PATH=//p')
-surroundings=(PATH="$path" ODD='od d%' HOME_OF_TEST=/h)
+PATH=$(systemctl show-environment | sed -n 's/^PATH=//p')
 records=/tmp/record
 # Not by PYTHONPATH: a configuration may set its own.
 start='import sys; sys.path.insert(0, "/opt/supervisor"); from supervisor.supervisord import main; main()'
@@ -58,15 +53,11 @@ settle() { # COUNT — until that many processes have been recorded, or for 15 s
 }
 fresh() { rm -rf $records; mkdir -m 777 $records; }
 for fixture in /fixtures/*.conf /made/*.conf; do
-  name=$(basename "$fixture" .conf)
-  mkdir -p "/etc/conf/$name" "/run/converted/$name" "/out/$name"
-  conf=/etc/conf/$name/main.conf
-  # As distributions do it: programs in files that the main one includes.
-  if grep -q '^\\[supervisord\\]' "$fixture"; then cp "$fixture" "$conf"; else
-    cp "$fixture" "/etc/conf/$name/app.ini"
-    printf '[supervisord]\\n[include]\\nfiles = *.ini\\n' > "$conf"
-  fi
+  lay_out "$fixture"
+  mkdir -p "/run/converted/$name" "/out/$name"
   prepare "$fixture" /tools/record
+  # supervisord may become a user.
+  chmod 777 "/out/$name"
   fresh
   env -i "${surroundings[@]}" cgrun unit from-supervisor "$conf" --json > "/out/$name/conversion.json" || continue
   env -i "${surroundings[@]}" cgrun unit from-supervisor "$conf" --output "/run/converted/$name" 2> "/out/$name/table" || continue
@@ -74,11 +65,11 @@ for fixture in /fixtures/*.conf /made/*.conf; do
   python=$(echo /opt/python/bin/python3.[0-9]*[0-9])
   (
     cd / && exec env -i "${surroundings[@]}" LANG=C.UTF-8 PYTHONHOME=/opt/python LD_LIBRARY_PATH=/opt/python/lib \\
-      "$python" -c "$start" -c "$conf" -j /run/supervisord.pid -l /out/$name/supervisord.log
+      "$python" -c "$start" -c "$conf" -j /tmp/supervisord.pid -l /out/$name/supervisord.log
   ) > /out/$name/supervisord.out 2>&1 &
   settle "$(ls /run/converted/$name/*.service | wc -l)"
-  [ ! -e /run/supervisord.pid ] || kill "$(cat /run/supervisord.pid)"
-  for ((try = 0; try < 100; try++)); do [ -e /run/supervisord.pid ] || break; sleep 0.1; done
+  [ ! -e /tmp/supervisord.pid ] || kill "$(cat /tmp/supervisord.pid)"
+  for ((try = 0; try < 100; try++)); do [ -e /tmp/supervisord.pid ] || break; sleep 0.1; done
   wait
   cp -r $records "/out/$name/under-supervisor"
   fresh
@@ -115,6 +106,11 @@ def processes(directory):
 
 def difference(expected, found):
     lines = []
+    for name, (arguments, environment, facts) in found.items():
+        if name in expected:
+            set_there = {entry.partition(b"=")[0] for entry in expected[name][1]}
+            kept = [entry for entry in environment if entry.partition(b"=")[0] not in OF_USERS - set_there]
+            found[name] = (arguments, kept, facts)
     for name in sorted(set(expected) | set(found)):
         if name not in found or name not in expected:
             lines.append(f"{name}: only under {'supervisor' if name in expected else 'systemd'}")
@@ -131,6 +127,7 @@ def run(suites):
         support.build_recorder(place)
         os.mkdir(f"{place}/made")
         sample(f"{place}/made")
+        applications.put(f"{place}/made")
         python = sys.base_prefix
         for suite in suites:
             out = f"{place}/out-{suite}"
@@ -157,6 +154,6 @@ def run(suites):
                         document = json.load(file)
                     silent = [entry for entry in document["conversions"] if entry["grade"] != "exact" and not entry["note"]]
                     yield f"{suite}: {name}: every difference has its note", not silent, str(silent[:5])
-            yield f"{suite}: all configurations were run", status == 0 and len(names) >= 8, output[-1500:]
+            yield f"{suite}: all configurations were run", status == 0 and len(names) >= 14, output[-1500:]
     finally:
         support.remove(place)

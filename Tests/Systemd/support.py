@@ -29,6 +29,24 @@ def rootfs(suite):
                           text=True).stdout.strip()
 
 
+def cached(name, make):
+    """A directory in the cache of the rigs; where it is missing, `make(path)` fills it."""
+    cache = os.environ.get("CGRUN_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cgrun")
+    target = os.path.join(cache, name)
+    if not os.path.isdir(target):
+        os.makedirs(cache, exist_ok=True)
+        part = tempfile.mkdtemp(prefix=name + ".", suffix=".part", dir=cache)
+        try:
+            make(part)
+            os.chmod(part, 0o755)
+            if not os.path.isdir(target):
+                os.rename(part, target)
+        finally:
+            remove(part)
+    return target
+
+
 def workplace():
     """A directory that every user in the guest can enter."""
     path = tempfile.mkdtemp(prefix="cgrun-units-")
@@ -154,19 +172,33 @@ def cgrun_binds():
     return binds
 
 
-# Makes a guest fit for a fixture: its comments say which programs, directories and users it takes.
+# Makes a guest fit for a configuration: its comments say which programs, directories, users and variables it takes.
 PREPARE = """
-prepare() { # FIXTURE PROGRAM
-  local word rest name
+prepare() { # FILE PROGRAM
+  local word rest name owner
   while read -r word rest; do
+    owner=
     for name in $rest; do
       case $word in
         ';@user') id "$name" > /dev/null 2>&1 || useradd --create-home "$name" ;;
-        ';@mkdir') mkdir -p "$name" && chmod 777 "$name" ;;
+        ';@mkdir') mkdir -p "$name" ;;
+        ';@own') if [ -z "$owner" ]; then owner=$name; else mkdir -p "$name" && chown "$owner" "$name"; fi ;;
         ';@install') mkdir -p "${name%/*}" && { [ -e "$name" ] || cp "$2" "$name"; } ;;
       esac
     done
   done < "$1"
   sed -n 's/^directory *= *//p' "$1" | while read -r name; do mkdir -p "$name"; done
+}
+lay_out() { # FILE — as name, conf and surroundings: what supervisord would be given
+  name=$(basename "$1" .conf)
+  conf=/etc/conf/$name/main.conf
+  surroundings=(PATH="$PATH" ODD='od d%' HOME_OF_TEST=/h $(sed -n 's/^;@environment //p' "$1"))
+  mkdir -p "/etc/conf/$name"
+  # As distributions do it: programs in files that the main one includes.
+  if grep -q '^\\[supervisord\\]' "$1"; then cp "$1" "$conf"; else
+    cp "$1" "/etc/conf/$name/app.ini"
+    printf '[supervisord]\\n[include]\\nfiles = *.ini\\n' > "$conf"
+  fi
+  [ ! -d "${1%.conf}.d" ] || cp "${1%.conf}.d"/* "/etc/conf/$name/"
 }
 """

@@ -46,7 +46,6 @@ for fixture in /fixtures/*.conf; do
   ODD=x HOME_OF_TEST=/h cgrun unit from-supervisor "$fixture" --output /run/systemd/system --prefix "$prefix" 2> /run/said ||
     echo "REFUSED $fixture: $(cat /run/said)"
 done
-if command -v logrotate > /dev/null; then logrotate --debug /run/systemd/system/*.logrotate; fi
 rm -f /run/systemd/system/*.logrotate
 for path in $(sed -n 's/^ExecStart=[:@]*\\(\\/[^ ]*\\).*/\\1/p' /run/systemd/system/*.service); do
   [ -e "$path" ] || { mkdir -p "${path%/*}"; cp /bin/true "$path"; }

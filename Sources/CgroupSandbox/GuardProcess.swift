@@ -82,6 +82,11 @@ struct GuardProcess: ~Copyable {
         try patiently { socket throws(SystemError) in try Self.arm(number, ward, killFile, to: socket) }
     }
 
+    /// Tells that a manager is being asked for a scope to move the guard into.
+    func awaitScope() throws(SystemError) {
+        try patiently { socket throws(SystemError) in try Self.send(.scope, guard_message(), [], to: socket) }
+    }
+
     /// Takes a job off of which nothing is left.
     func forget(_ number: UInt64) throws(SystemError) {
         try patiently { socket throws(SystemError) in try Self.send(.done, guard_message(), job: number, [], to: socket)
@@ -127,7 +132,7 @@ struct GuardProcess: ~Copyable {
     }
 
     enum Kind {
-        case watch, job, arm, done, hold
+        case watch, job, arm, done, scope, hold
 
         var rawValue: UInt8 {
             switch self {
@@ -135,6 +140,7 @@ struct GuardProcess: ~Copyable {
             case .job: UInt8(GUARD_JOB.rawValue)
             case .arm: UInt8(GUARD_ARM.rawValue)
             case .done: UInt8(GUARD_DONE.rawValue)
+            case .scope: UInt8(GUARD_SCOPE.rawValue)
             case .hold: UInt8(GUARD_HOLD.rawValue)
             }
         }

@@ -92,6 +92,13 @@ final class JobGuard: Sendable {
         do { return try ward.openKillFile() } catch { throw LaunchError(error) }
     }
 
+    /// Tells the guard, which runs, that a manager is being asked to move it.
+    func awaitScope() throws(LaunchError) {
+        try state.withLock { state throws(LaunchError) in
+            try tell(&state) { process throws(SystemError) in try process.awaitScope() }
+        }
+    }
+
     /// Takes a job off of which nothing is left. A guard that is gone needs not be told.
     func forget(_ number: UInt64) {
         state.withLock { state in

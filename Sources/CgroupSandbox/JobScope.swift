@@ -25,6 +25,7 @@ struct JobScope: ~Copyable {
         guardian: JobGuard, program: GuardProgram, layout: CgroupLayout
     ) throws(LaunchError) -> JobScope {
         let holder = try HolderProcess.start(program)
+        try guardian.awaitScope()
         let pids = [
             command.pidfd: command.pid, holder.process.descriptor.rawValue: holder.process.pid,
             guardian.descriptor: guardian.pid ?? 0,

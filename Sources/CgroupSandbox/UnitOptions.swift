@@ -85,6 +85,7 @@ struct ScopePlan: Sendable {
                 UnitProperty("PIDFDs", .descriptors([guardian])),
                 UnitProperty("KillSignal", .int32(Signal.kill.rawValue)),
                 UnitProperty("CollectMode", .string("inactive-or-failed")),
+                UnitProperty("StopWhenUnneeded", .bool(true)),
             ])
     }
 

@@ -4,15 +4,34 @@ import CLinux
 /// All signals that can be are blocked.
 func hold() -> CInt {
     clinux_set_name("cgrun-holder")
+    let scope = AwaitedScope()
     var message = guard_message()
     var received = [CInt](repeating: -1, count: Int(GUARD_MAX_DESCRIPTORS))
     while true {
         var count: CUnsignedInt = 0
         let size = clinux_receive(
             CInt(GUARD_CONTROL), &message, MemoryLayout<guard_message>.size, &received, &count)
-        if size == 0 { return 0 }
-        if size < 0, size != -Int(EAGAIN) { return 125 }
+        if size <= 0, size != -Int(EAGAIN) {
+            scope.wait()
+            return 0
+        }
         var control = pollfd(fd: CInt(GUARD_CONTROL), events: Int16(POLLIN), revents: 0)
         _ = clinux_poll(&control, 1, -1)
+    }
+}
+
+/// A scope that a manager has been asked to move this process into.
+struct AwaitedScope {
+    private let before = clinux_own_cgroup()
+
+    /// The manager acts within milliseconds; where it does not, empty units stay, and nothing in them.
+    private static let milliseconds = 5_000
+
+    /// Waits until this process is in it.
+    func wait() {
+        for _ in 0..<Self.milliseconds {
+            if clinux_own_cgroup() != before { return }
+            usleep(1_000)
+        }
     }
 }

@@ -9,6 +9,7 @@ struct Watch {
     private let epoll: CInt
     private var hasMessages = true
     private var launcher: CInt = -1
+    private var scope: AwaitedScope?
     private var isLauncherLost = false
     private var isBroken = false
 
@@ -34,6 +35,7 @@ struct Watch {
         while !isBroken {
             if isLauncherLost {
                 endAllJobs()
+                scope?.wait()
                 return 0
             }
             waitForEvents()
@@ -105,6 +107,7 @@ struct Watch {
             if job.parent >= 0 { _ = clinux_epoll_watch(epoll, job.parent, EPOLLIN.rawValue, job.number) }
         case GUARD_ARM:
             if let index = index(of: message.job) { jobs[index].arm(received) }
+        case GUARD_SCOPE: scope = AwaitedScope()
         case GUARD_DONE:
             ending.removeAll { $0.number == message.job }
             guard let index = index(of: message.job) else { return }

@@ -50,7 +50,9 @@ extension Behaviour {
 
         @Test(.enabled(if: !Capability.isBooted, "booted with systemd"))
         func systemdManagerIsNotReplacedInSilence() throws {
-            for options in [["--cgroup-manager", "systemd"], ["--slice", "x"], ["--unit", "x"], ["-p", "IOWeight=5"]] {
+            for options in [
+                ["--cgroup-manager", "systemd"], ["--slice", "x"], ["--unit", "x"], ["-p", "IOWeight=5"],
+            ] {
                 expectRefusal(
                     try harness.startCgrun(options + ["--", "echo", "ran"]).end(), "not booted with systemd",
                     "use --cgroup-manager cgroupfs")

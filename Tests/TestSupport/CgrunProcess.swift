@@ -63,7 +63,9 @@ public final class TestProcess {
         let null = try Descriptor(opening: "/dev/null", O_RDWR)
         var spec = Program(
             candidates: Self.candidates(arguments[0]), arguments: arguments.map { ByteString($0.utf8)! },
-            environment: ThisProcess.environment.filter { !$0.description.hasPrefix("CGRUN_") })
+            environment: ThisProcess.environment.filter {
+                !$0.description.hasPrefix("CGRUN_") || $0.description.hasPrefix("CGRUN_CGROUP_MANAGER=")
+            })
         for (name, value) in environment.merging([Marker.variable: marker], uniquingKeysWith: { a, _ in a }) {
             spec.environment.append(ByteString("\(name)=\(value)".utf8)!)
         }

@@ -81,6 +81,8 @@ uint64_t clinux_hard_descriptor_limit(void);
 /// `environ`, which Swift takes for mutable shared state.
 char *_Nullable const *_Nonnull clinux_environment(void);
 int clinux_pidfd_open(pid_t pid);
+/// Tells this process's cgroups from others: a hash of /proc/self/cgroup.
+uint64_t clinux_own_cgroup(void);
 /// What ps(1) shows of this thread.
 void clinux_set_name(const char *_Nonnull name);
 int clinux_pidfd_send_signal(int pidfd, int signal);

@@ -17,6 +17,9 @@
 //
 // GUARD_DONE takes a job off: nothing of it is left.
 //
+// GUARD_SCOPE says that a manager is asked to move the guard into a scope of its own. A scope
+// whose processes were dead before they came never gets empty, and stays: the guard waits for it.
+//
 // GUARD_HOLD, in place of all these, makes the program a holder: it does nothing,
 // and ends when nobody has the other end of its socket any more.
 //
@@ -41,7 +44,8 @@ enum guard_message_kind {
     GUARD_JOB = 2,
     GUARD_ARM = 3,
     GUARD_DONE = 4,
-    GUARD_HOLD = 5,
+    GUARD_SCOPE = 5,
+    GUARD_HOLD = 6,
 };
 
 struct guard_message {

@@ -62,9 +62,11 @@ extension Job {
             scope.take()?.abandon()
             return
         }
-        // The guard's scope last: without it the manager would stop the job's.
-        scope.take()?.release()
-        guardian.dismiss()
+        if let scope = scope.take() {
+            scope.release(guardian)
+        } else {
+            guardian.dismiss()
+        }
     }
 }
 

@@ -39,6 +39,11 @@ struct JobScope: ~Copyable {
         } catch {
             throw LaunchError(error, starting: plan.name)
         }
+        guard !holder.process.hasEnded else {
+            throw LaunchError(
+                .setup, "the guard's program left at once; \(program.candidates[0]) may be no guard",
+                remedy: "set CGRUN_GUARD to the path of cgrun-guard")
+        }
         // The manager's word is not enough.
         let path = try membership(of: command.pid)
         guard path.hasSuffix("/" + plan.name), try membership(of: holder.process.pid) == path else {
@@ -68,14 +73,16 @@ struct JobScope: ~Copyable {
         return poller.wait(patience)[0]
     }
 
-    /// Gives the scope back; the manager collects it.
-    ///
-    /// - Parameter manager: whose it is, to wait until the unit's name can be used again.
-    consuming func release() {
-        let (name, plan) = (name, plan)
+    /// Gives both scopes back; the manager collects them. Where their name is the caller's, it can be
+    /// used again when this returns.
+    consuming func release(_ guardian: JobGuard) {
+        let plan = plan
+        // The guard's last: without it, the manager would stop the job's.
         _ = consume self
+        guardian.dismiss()
         guard let scope = plan.reusedIn, let manager = try? ServiceManager(scope) else { return }
-        try? manager.waitUntilGone(name, until: .now + .seconds(5))
+        let deadline = BootTime.now + .seconds(5)
+        for name in [plan.name, plan.guardName] { try? manager.waitUntilGone(name, until: deadline) }
     }
 
     /// Leaves the scope to the guard.

@@ -1,5 +1,6 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SystemdBus
 
 /// What this machine can enforce for this caller.
 public struct Preflight: Sendable {
@@ -20,7 +21,7 @@ public struct Preflight: Sendable {
     public var findings: [Finding] = []
 
     /// Whether a job can be contained at all, limits aside.
-    public var canContain: Bool { findings.prefix { !$0.subject.hasPrefix("--") }.allSatisfy(\.isAvailable) }
+    public var canContain: Bool { findings.filter { !$0.subject.hasPrefix("--") }.allSatisfy(\.isAvailable) }
 
     /// Tries everything with cgroups of its own, which are removed again.
     public init(cgroupParent: String? = nil) {
@@ -36,23 +37,48 @@ public struct Preflight: Sendable {
                     + (layout.legacyPaths.isEmpty
                         ? "" : ", v1 " + layout.legacyPaths.map(\.controller.rawValue).sorted().joined(separator: " ")))
         )
+        // Limits are tried where jobs would be.
+        let scope = addSystemd(layout, isWanted: cgroupParent == nil)
+        var parent = cgroupParent
+        if let path = scope?.path { parent = path }
         findings.append(
-            probe("job cgroup", Limits(), layout, cgroupParent) { site in
+            probe("job cgroup", Limits(), layout, parent) { site in
                 "\(site.path.prefix { $0 != "-" })-…, killed by cgroup.kill (Linux \(Machine.kernelRelease))"
             })
         addGuard()
         for (option, limits) in Self.samples {
             findings.append(
-                probe(option, limits, layout, cgroupParent) { site in
+                probe(option, limits, layout, parent) { site in
                     let steps = (try? site.steps()) ?? []
                     return steps.compactMap { $0.value == nil ? nil : $0.path.split(separator: "/").last }
                         .filter { $0 != "cgroup.subtree_control" }.joined(separator: ", ")
                 })
         }
-        findings.append(
-            Finding(
-                subject: "--cgroup-manager systemd", isAvailable: false, detail: "this version has no systemd manager",
-                remedy: "use cgroupfs"))
+    }
+
+    /// - Returns: a scope to try limits in, where jobs get one.
+    private mutating func addSystemd(_ layout: CgroupLayout, isWanted: Bool) -> ProbeScope? {
+        var spec = JobSpec(["true"])
+        spec.manager = .systemd
+        let subject = "--cgroup-manager systemd"
+        do throws(LaunchError) {
+            let scope = try ProbeScope(spec, layout)
+            spec.manager = .auto
+            var isChosen = false
+            if isWanted, case .systemd = try spec.resolveManager(layout) { isChosen = true }
+            findings.append(
+                Finding(
+                    subject: subject, isAvailable: true,
+                    detail:
+                        "systemd \(scope.version ?? "of unknown version"), \(spec.unit.managerScope.rawValue) manager"
+                        + (isChosen ? ", which auto takes" : "")))
+            if isChosen { return scope }
+            return nil
+        } catch {
+            findings.append(
+                Finding(subject: subject, isAvailable: false, detail: error.reason, remedy: error.remedy))
+            return nil
+        }
     }
 
     /// A value for each limit that every machine can take.
@@ -99,4 +125,34 @@ public struct Preflight: Sendable {
                 subject: "guard", isAvailable: found != nil, detail: found?.description ?? "cgrun-guard was not found",
                 remedy: found == nil ? "install cgrun-guard beside cgrun, or set CGRUN_GUARD to its path" : nil))
     }
+}
+
+/// A scope without a job, to see what one could have. It goes with its owner.
+private struct ProbeScope: ~Copyable {
+    private let guardian: JobGuard
+    private let process: HeldProgram
+    private let scope: JobScope
+
+    var path: String { scope.path }
+    var version: String? { scope.started.version }
+
+    init(_ spec: JobSpec, _ layout: CgroupLayout) throws(LaunchError) {
+        let program = try GuardProgram()
+        guard case .systemd(let manager, _) = try spec.resolveManager(layout) else {
+            throw LaunchError(.setup, "systemd is not the manager")
+        }
+        let guardian = try JobGuard(program)
+        try guardian.start()
+        let process: HeldProgram
+        do {
+            process = try Program(candidates: ["/bin/true"], arguments: spec.arguments, environment: []).hold()
+        } catch { throw LaunchError(error, command: "true") }
+        let plan = ScopePlan(spec, jobName: JobName.make().cgroup, controllers: Controller.allCases)
+        scope = try JobScope.start(
+            plan, by: manager, command: process, guardian: guardian, program: program, layout: layout)
+        self.guardian = guardian
+        self.process = process
+    }
+
+    deinit { guardian.dismiss() }
 }

@@ -32,12 +32,17 @@ struct ScopePlan: Sendable {
     let scope: ServiceManager.Scope
     private let options: UnitOptions
     private let command: String
+    private let controllers: [Controller]
 
-    init(_ spec: JobSpec, jobName: String) {
+    /// - Parameter controllers: what to hand over; `nil` is what the limits need, and what the report reads from.
+    init(_ spec: JobSpec, jobName: String, controllers: [Controller]? = nil) {
         let stem = spec.unit.name ?? jobName
         name = stem + ".scope"
         guardName = stem + "-guard.scope"
         limits = spec.limits
+        let needed = spec.limits.settings.map(\.controller)
+        self.controllers =
+            controllers ?? Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }
         scope = spec.unit.managerScope
         options = spec.unit
         command = spec.arguments.map(\.description).joined(separator: " ")
@@ -49,12 +54,6 @@ struct ScopePlan: Sendable {
     /// What else than processes is in the job's scope, and counts against its tasks: the holder.
     static let holderTasks = 1
 
-    /// Controllers for the limits, and those that the report reads from.
-    private var controllers: [String] {
-        let needed = limits.settings.map(\.controller)
-        return Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }.map(\.rawValue)
-    }
-
     /// The job's scope. It goes when the guard's does: the manager is the guard's guard.
     func jobScope(members: [CInt]) -> ServiceManager.TransientScope {
         var properties =
@@ -63,7 +62,7 @@ struct ScopePlan: Sendable {
                 UnitProperty("PIDFDs", .descriptors(members)),
                 UnitProperty("BindsTo", .strings([guardName])),
                 UnitProperty("After", .strings([guardName])),
-                UnitProperty("DelegateControllers", .strings(controllers)),
+                UnitProperty("DelegateControllers", .strings(controllers.map(\.rawValue))),
                 // A job that has lost launcher and guard has nobody to finish for.
                 UnitProperty("KillSignal", .int32(Signal.kill.rawValue)),
                 UnitProperty("SendSIGKILL", .bool(true)),

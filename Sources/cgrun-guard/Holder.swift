@@ -25,7 +25,7 @@ struct AwaitedScope {
     private let before = clinux_own_cgroup()
 
     /// The manager acts within milliseconds; where it does not, empty units stay, and nothing in them.
-    private static let milliseconds = 5_000
+    private static let milliseconds = 1_000
 
     /// Waits until this process is in it.
     func wait() {

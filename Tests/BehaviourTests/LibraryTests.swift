@@ -28,9 +28,10 @@ extension Behaviour {
             let before = openDescriptorCount
             let report = try run(spec(["sh", "-c", "exit 3"]))
             #expect(report.exitCode == 3)
-            #expect(!report.containment.joinedBeforeExec, "clone3 places the command in its cgroup")
+            // In a scope, only its manager may place the command, which waits for it.
+            #expect(report.containment.joinedBeforeExec == Capability.usesSystemd)
             #expect(report.cause == .nonzeroExit)
-            #expect(TestCgroups.jobs.isEmpty)
+            try Leftovers(of: marker).expectNone()
             #expect(openDescriptorCount == before)
         }
 
@@ -64,7 +65,7 @@ extension Behaviour {
                     #expect(error.kind == kind)
                 }
             }
-            #expect(TestCgroups.jobs.isEmpty)
+            try Leftovers(of: marker).expectNone()
             #expect(openDescriptorCount == before)
         }
     }

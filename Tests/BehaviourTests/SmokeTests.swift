@@ -14,7 +14,7 @@ extension Behaviour {
             #expect(outcome.exitCode == 0)
             #expect(outcome.output == "planted 3\n")
             #expect(harness.marker.survivors.isEmpty)
-            #expect(TestCgroups.jobs.isEmpty)
+            try harness.expectNothingLeft(within: Capability.usesSystemd ? .seconds(10) : .zero)
         }
     }
 }

@@ -67,6 +67,7 @@ public final class TestProcess {
                 !$0.description.hasPrefix("CGRUN_") || $0.description.hasPrefix("CGRUN_CGROUP_MANAGER=")
             })
         for (name, value) in environment.merging([Marker.variable: marker], uniquingKeysWith: { a, _ in a }) {
+            spec.environment.removeAll { $0.description.hasPrefix(name + "=") }
             spec.environment.append(ByteString("\(name)=\(value)".utf8)!)
         }
         spec.descriptors = [

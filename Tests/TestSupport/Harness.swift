@@ -1,5 +1,6 @@
 public import CgroupSandbox
 import FoundationEssentials
+import Glibc
 import LinuxSystem
 import SystemdBus
 
@@ -92,6 +93,12 @@ public enum Capability {
     public static var usesSystemd: Bool {
         isBooted && ThisProcess.environmentVariable("CGRUN_CGROUP_MANAGER") != "cgroupfs"
     }
+
+    /// Whether cgroups can be made without a manager.
+    public static var mayMakeCgroups: Bool { TestCgroups.own.first.map { access($0, W_OK) == 0 } ?? false }
+
+    /// How many processes stand by a job: its guard, and in a scope the holder.
+    public static var helperCount: Int { usesSystemd ? 2 : 1 }
 
     public static var isRoot: Bool { ThisProcess.effectiveUserID == 0 }
 }

@@ -17,7 +17,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -226,6 +228,20 @@ static int without_clone3(char **argv)
     return 100;
 }
 
+// A manager that hangs: takes connections, and says nothing.
+static int listen_without_a_word(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 8) < 0)
+        return 1;
+    puts("listening");
+    fflush(stdout);
+    sleep_for_ever();
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
@@ -275,6 +291,8 @@ int main(int argc, char **argv)
         return burn(number(first), second ? number(second) : 1);
     if (!strcmp(verb, "without-clone3") && first)
         return without_clone3(argv + 2);
+    if (!strcmp(verb, "listen") && first)
+        return listen_without_a_word(first);
     if (!strcmp(verb, "group")) { // pid, process group, session, terminal's foreground group
         printf("%d %d %d %d\n", getpid(), getpgrp(), getsid(0), tcgetpgrp(0));
         return 0;

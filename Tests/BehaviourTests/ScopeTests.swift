@@ -1,0 +1,283 @@
+import CgroupSandbox
+import LinuxSystem
+import TestSupport
+import Testing
+
+private let rounds = ThisProcess.environmentVariable("CGRUN_TEST_ROUNDS").flatMap { Int($0) } ?? 200
+
+extension Behaviour {
+    /// What only systemd's manager does: scopes, and PID 1 as the last guard.
+    @Suite(.enabled(if: Capability.usesSystemd, "not booted with systemd, or not asked to use it"))
+    struct Scope {
+        let harness: Harness
+
+        init() throws { harness = try Harness() }
+
+        private func startTree(_ options: String...) throws -> TestProcess {
+            let job = try harness.startCgrun(options + ["--", Programs.probe, "tree", "3"])
+            try job.waitForOutput("planted")
+            return job
+        }
+
+        /// `systemctl`, for the manager that jobs are with.
+        @discardableResult
+        private func systemctl(_ arguments: String...) throws -> Outcome {
+            try harness.start(["systemctl"] + (Capability.isRoot ? [] : ["--user"]) + arguments).end()
+        }
+
+        private func expectNoUnit() throws {
+            var listed = ""
+            try eventually("no unit left, but: \(listed)") {
+                listed = try systemctl("list-units", "--all", "--plain", "--no-legend", "cgrun*").output
+                return listed.isEmpty
+            }
+            let failed = try systemctl("list-units", "--failed", "--plain", "--no-legend").output
+            #expect(!failed.contains(text: "cgrun"), "\(failed)")
+        }
+
+        // MARK: Losses
+
+        @Test func launcherAndGuardKilledAtOnce() throws {
+            for _ in 0..<rounds {
+                let job = try harness.startCgrun(["--", Programs.probe, "tree", "2"])
+                pause(.microseconds(Int.random(in: 0...20_000)))
+                let guardian = harness.marker.guards.first.flatMap { try? ProcessDescriptor(pid: $0.pid) }
+                // Both are stopped first where there is time, so that neither can act on the other's end.
+                if Bool.random() {
+                    job.send(.stop)
+                    try? guardian?.send(.stop)
+                }
+                if Bool.random() {
+                    job.send(.kill)
+                    try? guardian?.send(.kill)
+                } else {
+                    try? guardian?.send(.kill)
+                    job.send(.kill)
+                }
+                _ = try job.end()
+                try harness.expectNothingLeft()
+            }
+            try expectNoUnit()
+        }
+
+        @Test func guardKilledEndsTheJob() throws {
+            for round in 0..<10 {
+                let file = harness.path("report-\(round)")
+                let job = try startTree("--report", file)
+                let guardian = try #require(harness.marker.guards.first)
+                try ProcessDescriptor(pid: guardian.pid).send(.kill)
+                #expect(try job.end().exitCode == 137)
+                try harness.expectNothingLeft()
+                let cause = try harness.report(file).cause
+                #expect(cause == .guardLost || cause == .unitStopped)
+            }
+            try expectNoUnit()
+        }
+
+        @Test func everyHelperKilledInTurn() throws {
+            for name in ["cgrun-holder", "cgrun-guard", "cgrun"] {
+                let job = try startTree("--kill-after", "0")
+                let victim = try #require(harness.marker.survivors.first { $0.command == name })
+                try ProcessDescriptor(pid: victim.pid).send(.kill)
+                if name == "cgrun-holder" { job.send(.terminate) }
+                _ = try job.end()
+                try harness.expectNothingLeft()
+            }
+            try expectNoUnit()
+        }
+
+        // MARK: Ends from outside
+
+        @Test func stoppedUnitEndsTheJobAtOnce() throws {
+            let file = harness.path("report")
+            let job = try startTree("--report", file, "--unit", "stopped-\(harness.marker.text)")
+            let start = BootTime.now
+            try systemctl("stop", "stopped-\(harness.marker.text).scope")
+            let outcome = try job.end()
+            #expect(outcome.exitCode == 137)
+            #expect(BootTime.now - start < .seconds(4), "no stop timeout is waited for")
+            #expect(outcome.errors.contains(text: "was killed with its unit"), "\(outcome.errors)")
+            let report = try harness.report(file)
+            #expect(report.cause == .unitStopped)
+            #expect(report.containment.unit == "stopped-\(harness.marker.text).scope")
+            try harness.expectNothingLeft()
+            try expectNoUnit()
+        }
+
+        @Test func stoppedGuardUnitEndsTheJob() throws {
+            let job = try startTree("--unit", "g-\(harness.marker.text)")
+            try systemctl("stop", "g-\(harness.marker.text)-guard.scope")
+            #expect(try job.end().exitCode == 137)
+            try harness.expectNothingLeft()
+        }
+
+        /// A service that is stopped, or killed, takes the jobs along that it had started.
+        @Test(arguments: [["stop"], ["kill", "-s", "KILL"]])
+        func jobsGoWithTheServiceThatStartedThem(_ verb: [String]) throws {
+            let unit = "caller-\(harness.marker.text).service"
+            let user = Capability.isRoot ? [] : ["--user"]
+            let run = try harness.start(
+                ["systemd-run", "--quiet", "--unit", unit] + user
+                    + ["--setenv", "\(Marker.variable)=\(harness.marker.text)", "--", Programs.cgrun]
+                    + ["--kill-after", "100ms", "--", Programs.probe, "tree", "3"]
+            ).end()
+            #expect(run.exitCode == 0, "\(run.errors)")
+            try eventually("the tree") { harness.marker.survivors.count { $0.command == "probe-daemon" } == 3 }
+            _ = try harness.start(["systemctl"] + user + verb + [unit]).end()
+            try harness.expectNothingLeft()
+            _ = try harness.start(["systemctl"] + user + ["reset-failed", unit]).end()
+            try expectNoUnit()
+        }
+
+        @Test func reloadAndReexecutionDisturbNothing() throws {
+            let job = try startTree()
+            try systemctl("daemon-reload")
+            try systemctl("daemon-reexec")
+            pause(.milliseconds(300))
+            #expect(harness.marker.survivors.count == 1 + Capability.helperCount + 4)
+            #expect(try harness.cgrun("true").exitCode == 0)
+            job.send(.kill)
+            _ = try job.end()
+            try harness.expectNothingLeft()
+            // And as the last guard.
+            let lost = try startTree()
+            try systemctl("daemon-reexec")
+            try lostWithGuard(lost)
+            try harness.expectNothingLeft()
+            try expectNoUnit()
+        }
+
+        private func lostWithGuard(_ job: TestProcess) throws {
+            let guardian = try ProcessDescriptor(pid: try #require(harness.marker.guards.first).pid)
+            job.send(.stop)
+            try guardian.send(.kill)
+            job.send(.kill)
+            _ = try job.end()
+        }
+
+        // MARK: Units
+
+        @Test func aNameCanBeUsedAgainAndAgain() throws {
+            let unit = "again-\(harness.marker.text)"
+            for _ in 0..<20 { #expect(try harness.cgrun("--unit", unit, "true").exitCode == 0) }
+            let first = try startTree("--unit", unit)
+            let second = try harness.cgrun("--unit", unit, "--", "echo", "ran")
+            #expect(second.exitCode == 125)
+            #expect(second.output.isEmpty)
+            #expect(second.errors.contains(text: "UnitExists") && second.errors.contains(text: "another --unit"))
+            #expect(harness.marker.survivors.count == 1 + Capability.helperCount + 4, "the first is not touched")
+            first.send(.kill)
+            _ = try first.end()
+            try harness.expectNothingLeft()
+            try expectNoUnit()
+        }
+
+        @Test func unitIsAsAskedFor() throws {
+            let unit = "asked-\(harness.marker.text)"
+            let job = try startTree(
+                "--unit", unit, "--slice", "asked", "--description", "What it is for", "-p", "Documentation=man:true(1)"
+            )
+            let shown = try systemctl(
+                "show", unit + ".scope", "-p", "Slice", "-p", "Description", "-p", "Documentation", "-p", "BindsTo")
+            for line in [
+                "Slice=asked.slice", "Description=What it is for", "Documentation=\"man:true(1)\"",
+                "BindsTo=\(unit)-guard.scope",
+            ] {
+                #expect(shown.lines.contains(line), "\(shown.output)")
+            }
+            job.send(.kill)
+            _ = try job.end()
+            try harness.expectNothingLeft()
+        }
+
+        @Test(arguments: [["-p", "Slice=x.slice"], ["-p", "OOMPolicy=never"], ["--slice", "a b"]])
+        func badValuesLeaveNothing(_ options: [String]) throws {
+            let outcome = try harness.startCgrun(options + ["--", "echo", "ran"]).end()
+            #expect(outcome.exitCode == 125)
+            #expect(outcome.output.isEmpty)
+            try harness.expectNothingLeft()
+        }
+
+        @Test func theReportNamesTheUnitAndItsManager() throws {
+            let report = try harness.reported("true").report
+            #expect(report.containment.systemdVersion?.first?.isNumber == true)
+            #expect(report.containment.layers.map(\.name).contains("manager"))
+            #expect(report.containment.cgroup?.contains(text: "/cgrun-\(report.jobID).scope/cgrun-") == true)
+            let version = Int(report.containment.systemdVersion?.prefix { $0.isNumber } ?? "") ?? 0
+            let unknown = report.unavailable.filter { $0.field.hasPrefix("containment.unit: ") }.map(\.field)
+            #expect(unknown.contains("containment.unit: PIDFDs") == (version < 255))
+            #expect(version < 253 || !unknown.contains("containment.unit: OOMPolicy"))
+        }
+
+        @Test func aThousandDeathsLeaveTheirStatistics() throws {
+            // Whoever reads them has to be faster than systemd, or to have seen to it that the scope stays.
+            for _ in 0..<rounds / 2 {
+                let report = try harness.reported("sh", "-c", "i=0; while [ $i -lt 500 ]; do i=$((i+1)); done").report
+                #expect(report.cpu.usageSeconds ?? 0 > 0)
+            }
+        }
+
+        // MARK: Many
+
+        @Test func hundredsOfJobsLeaveNoUnit() throws {
+            let before = openDescriptorCount
+            for _ in 0..<min(500, rounds * 3) { #expect(try harness.cgrun("true").exitCode == 0) }
+            #expect(openDescriptorCount == before)
+            try harness.expectNothingLeft()
+            try expectNoUnit()
+        }
+
+        @Test func aHundredJobsAtATime() throws {
+            let jobs = try (0..<min(100, rounds)).map { _ in try harness.startCgrun(["--", "sleep", "0.5"]) }
+            for job in jobs { #expect(try job.end(within: .seconds(60)).exitCode == 0) }
+            try harness.expectNothingLeft()
+            try expectNoUnit()
+        }
+
+        // MARK: A pool
+
+        /// A job is a pool: what is started in it needs no manager, and stays within its limits.
+        @Test func jobsInAJobAskNobody() throws {
+            let inner = "\(Programs.cgrun) --report-fd 1 true; \(Programs.cgrun) -- cat /proc/self/cgroup"
+            let outcome = try harness.start(
+                ["env", "-u", "CGRUN_CGROUP_MANAGER", Programs.cgrun, "--", "sh", "-c", inner]
+            ).end()
+            #expect(outcome.output.contains(text: "\"manager\" : \"cgroupfs\""), "\(outcome)")
+            #expect(outcome.output.contains(text: ".scope/cgrun-"))
+            let script = "for i in 1 2 3 4 5; do \(Programs.cgrun) -- \(Programs.probe) plant 2 & done; wait"
+            #expect(try harness.cgrun("--", "sh", "-c", script).lines.count == 5)
+            try harness.expectNothingLeft()
+            try expectNoUnit()
+        }
+
+        // MARK: No bus
+
+        @Test func unreachableManagers() throws {
+            let nowhere = try harness.start(
+                [Programs.cgrun, "--user", "--", "echo", "ran"], environment: ["XDG_RUNTIME_DIR": "/nonexistent"]
+            ).end()
+            #expect(nowhere.exitCode == 125)
+            #expect(nowhere.output.isEmpty)
+            #expect(nowhere.errors.contains(text: "/run/user/"), "\(nowhere.errors)")
+            // One that listens and never answers.
+            let directory = harness.path("run")
+            let listener = try harness.start([
+                "sh", "-c",
+                "mkdir -p \(directory)/systemd && exec \(Programs.probe) listen \(directory)/systemd/private",
+            ])
+            try listener.waitForOutput("listening")
+            let silent = try harness.start(
+                [Programs.cgrun, "--user", "--", "echo", "ran"], environment: ["XDG_RUNTIME_DIR": directory])
+            pause(.milliseconds(500))
+            #expect(!silent.hasEnded)
+            // Whoever does not want to wait for 30 seconds, need not.
+            silent.send(.interrupt)
+            let outcome = try silent.end(within: .seconds(5))
+            #expect(outcome.exitCode == 125)
+            #expect(outcome.errors.contains(text: "interrupted"), "\(outcome.errors)")
+            listener.send(.kill)
+            _ = try listener.end()
+            try harness.expectNothingLeft()
+        }
+    }
+}

@@ -98,7 +98,11 @@ let package = Package(
             exclude: ["Fixtures"], swiftSettings: strict),
         // The built programs on a real kernel: on the host, in the virtual machine, under systemd.
         .testTarget(
-            name: "BehaviourTests", dependencies: ["TestSupport", "CgroupSandbox", "Cgroups", "LinuxSystem"],
+            name: "BehaviourTests",
+            dependencies: [
+                "TestSupport", "CgroupSandbox", "Cgroups", "LinuxSystem",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict
         ),
         .target(
@@ -106,6 +110,10 @@ let package = Package(
             path: "Tests/TestSupport"),
         // What tests run inside jobs; C, since Swift cannot fork.
         .executableTarget(name: "cgrun-probe", path: "Tests/Fixtures/probe"),
+        // A program that runs jobs by the library, to be killed, counted and timed.
+        .executableTarget(
+            name: "cgrun-host", dependencies: ["CgroupSandbox", "Cgroups", "LinuxSystem"],
+            path: "Tests/Fixtures/host", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

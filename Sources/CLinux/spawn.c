@@ -69,7 +69,7 @@ static void place_descriptors(const struct clinux_spawn *plan, struct clinux_spa
     for (unsigned i = 0; i < count; i++)
         if (dup2(high[i], (int)i) < 0)
             fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
-    if (syscall(SYS_close_range, count, ~0U, 0) < 0)
+    if (syscall(SYS_close_range, count, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
 }
 
@@ -211,10 +211,9 @@ static struct clinux_spawned *share_result(void)
     return shared == MAP_FAILED ? NULL : shared;
 }
 
-static int conclude(struct clinux_spawned *shared, struct clinux_spawned *result, long pid, int pidfd)
+static void conclude(const struct clinux_spawned *shared, struct clinux_spawned *result, long pid, int pidfd)
 {
     *result = *shared;
-    munmap(shared, sizeof *shared);
     result->pid = (pid_t)pid;
     result->pidfd = pidfd;
     if (pid < 0) {
@@ -226,13 +225,12 @@ static int conclude(struct clinux_spawned *shared, struct clinux_spawned *result
         close(pidfd);
         result->pidfd = -1;
     }
-    return -result->error;
 }
 
 int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
-    // Shared, because the child's memory is not when it changes credentials.
-    struct clinux_spawned *shared = share_result();
+    // Shared where the child's memory is not: when it changes credentials.
+    struct clinux_spawned own = { 0 }, *shared = plan->change_credentials ? share_result() : &own;
     if (!shared)
         return -errno;
     int pidfd = -1;
@@ -241,7 +239,10 @@ int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned 
     pthread_sigmask(SIG_SETMASK, &all, &before);
     long pid = start(plan, shared, &pidfd);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return conclude(shared, result, pid, pidfd);
+    conclude(shared, result, pid, pidfd);
+    if (shared != &own)
+        munmap(shared, sizeof *shared);
+    return -result->error;
 }
 
 // MARK: Held before exec
@@ -309,7 +310,9 @@ int clinux_release_program(struct clinux_held *held, struct clinux_spawned *resu
         while (read(held->gate, &byte, 1) < 0 && errno == EINTR)
             ;
     close(held->gate);
-    return conclude(held->shared, result, held->pid, held->pidfd);
+    conclude(held->shared, result, held->pid, held->pidfd);
+    munmap(held->shared, sizeof *held->shared);
+    return -result->error;
 }
 
 void clinux_discard_program(struct clinux_held *held)

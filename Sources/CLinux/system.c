@@ -3,6 +3,7 @@
 
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -68,6 +69,16 @@ int clinux_memfd(const char *name)
     return (int)or_errno(memfd_create(name, MFD_CLOEXEC));
 }
 
+int clinux_pipe(int ends[2])
+{
+    return (int)or_errno(pipe2(ends, O_CLOEXEC));
+}
+
+int clinux_set_nonblocking(int descriptor)
+{
+    return (int)or_errno(fcntl(descriptor, F_SETFL, O_NONBLOCK));
+}
+
 int clinux_socketpair(int ends[2])
 {
     return (int)or_errno(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
@@ -125,6 +136,32 @@ int clinux_pidfd_send_signal(int pidfd, int signal)
     return (int)or_errno(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
 }
 
+// A host that ignores SIGCHLD, or waits for any child, leaves nothing to wait for; but the pidfd
+// remembers (PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15).
+static int status_after_reaping(int pidfd, struct clinux_wait_status *result)
+{
+    struct {
+        uint64_t mask, cgroup;
+        uint32_t ids[11];
+        int32_t exit_code;
+    } info;
+    for (int attempt = 0; attempt < 100; attempt++) {
+        memset(&info, 0, sizeof info);
+        info.mask = 1 << 3;
+        if (ioctl(pidfd, _IOWR(0xFF, 11, info), &info) < 0)
+            return -ECHILD;
+        if (info.mask & 1 << 3) {
+            int status = info.exit_code;
+            result->code = WIFEXITED(status) ? CLD_EXITED : WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED;
+            result->status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
+            return 0;
+        }
+        // It has ended, but is not quite gone.
+        clinux_poll(NULL, 0, 1000000);
+    }
+    return -ECHILD;
+}
+
 int clinux_wait(int pidfd, int options, struct clinux_wait_status *result)
 {
     siginfo_t info;
@@ -132,7 +169,7 @@ int clinux_wait(int pidfd, int options, struct clinux_wait_status *result)
     int r;
     do r = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, options); while (r < 0 && errno == EINTR);
     if (r < 0)
-        return -errno;
+        return errno == ECHILD && options & WEXITED ? status_after_reaping(pidfd, result) : -errno;
     result->code = info.si_pid ? info.si_code : 0;
     result->status = info.si_status;
     return 0;

@@ -76,6 +76,7 @@ struct Diagnosis: Equatable, Sendable {
             cause = .timeoutCPU
             launcherExitCode = 124
         case .caller: cause = .signalForwarded
+        case .cancelled: cause = .cancelled
         case .parentLost: cause = .parentLost
         case .launcherLost: cause = .launcherLost
         case .guardLost: cause = .guardLost

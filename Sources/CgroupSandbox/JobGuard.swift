@@ -2,11 +2,20 @@ internal import Cgroups
 internal import LinuxSystem
 internal import Synchronization
 
+/// Who waits for the end of guards, in order to have them replaced.
+protocol GuardObserver: AnyObject, Sendable {
+    /// A guard runs: this descriptor is readable once it has ended.
+    func guardDidStart(_ descriptor: CInt)
+    /// The descriptor is about to be closed.
+    func guardWillClose(_ descriptor: CInt)
+}
+
 /// The guard of a process's jobs, however many: one process, started with the first of them and
 /// replaced when it dies.
 final class JobGuard: Sendable {
     private let program: GuardProgram
     private let launcher: ProcessDescriptor
+    private let observer: (any GuardObserver)?
     private let state = Mutex(State())
 
     private struct State: ~Copyable {
@@ -18,8 +27,9 @@ final class JobGuard: Sendable {
     }
 
     /// No guard runs yet.
-    init(_ program: GuardProgram) throws(LaunchError) {
+    init(_ program: GuardProgram, observer: (any GuardObserver)? = nil) throws(LaunchError) {
         self.program = program
+        self.observer = observer
         do { launcher = try ProcessDescriptor(pid: ThisProcess.id) } catch { throw LaunchError(error) }
     }
 
@@ -89,7 +99,7 @@ final class JobGuard: Sendable {
     }
 
     private static func openKillFile(of ward: GuardProcess.Ward) throws(LaunchError) -> Descriptor {
-        do { return try ward.openKillFile() } catch { throw LaunchError(error) }
+        do { return try ward.openKillFile() } catch { throw LaunchError(.openingKillFile(error)) }
     }
 
     /// Tells the guard, which runs, that a manager is being asked to move it.
@@ -99,8 +109,8 @@ final class JobGuard: Sendable {
         }
     }
 
-    /// Takes a job off of which nothing is left. A guard that is gone needs not be told.
-    func forget(_ number: UInt64) {
+    /// A guard that is gone needs not be told.
+    private func forget(_ number: UInt64) {
         state.withLock { state in
             guard Self.remove(number, &state) else { return }
             switch state.process {
@@ -114,14 +124,30 @@ final class JobGuard: Sendable {
     ///
     /// - Throws: when there is none to be had. Then no job must live on.
     func replace() throws(LaunchError) {
-        try state.withLock { state throws(LaunchError) in try replace(&state) }
+        try state.withLock { state throws(LaunchError) in
+            // Another thread, which had something to tell it, may have been faster.
+            let hasEnded: Bool
+            switch state.process {
+            case .some(let process): hasEnded = process.process.hasEnded
+            case .none: hasEnded = true
+            }
+            if hasEnded { try replace(&state) }
+        }
+    }
+
+    /// Lets go of a job of which nothing is left, and with `ownsGuard` of the guard.
+    func release(_ number: UInt64, ownsGuard: Bool) {
+        if ownsGuard { dismiss() } else { forget(number) }
     }
 
     /// Ends the guard without letting it act, once nothing is left for it.
     func dismiss() {
         state.withLock { state in
             state.wards = [:]
-            state.process.take()?.dismiss()
+            if let process = state.process.take() {
+                observer?.guardWillClose(process.process.descriptor.rawValue)
+                process.dismiss()
+            }
         }
     }
 
@@ -137,7 +163,9 @@ final class JobGuard: Sendable {
 
     private func start(_ state: inout State) throws(LaunchError) {
         let jobs = state.wards.sorted { $0.key < $1.key }.map { (number: $0.key, ward: $0.value) }
-        state.process = try GuardProcess.start(program, launcher: launcher, jobs: jobs)
+        let process = try GuardProcess.start(program, launcher: launcher, jobs: jobs)
+        observer?.guardDidStart(process.process.descriptor.rawValue)
+        state.process = consume process
     }
 
     /// Tells the guard, or the one that takes its place and is told of all jobs.
@@ -154,6 +182,7 @@ final class JobGuard: Sendable {
 
     private func replace(_ state: inout State) throws(LaunchError) {
         guard let lost = state.process.take() else { return try start(&state) }
+        observer?.guardWillClose(lost.process.descriptor.rawValue)
         // Stuck or stopped, it gets no further; ended, it takes no notice.
         try? lost.process.send(.kill)
         if case .exited = lost.end() {

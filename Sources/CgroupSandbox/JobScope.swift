@@ -75,11 +75,12 @@ struct JobScope: ~Copyable {
 
     /// Gives both scopes back; the manager collects them. Where their name is the caller's, it can be
     /// used again when this returns.
-    consuming func release(_ guardian: JobGuard) {
+    ///
+    /// - Parameter dismissGuard: done once the job's scope is let go; the manager would stop it otherwise.
+    consuming func release(_ dismissGuard: () -> Void) {
         let plan = plan
-        // The guard's last: without it, the manager would stop the job's.
         _ = consume self
-        guardian.dismiss()
+        dismissGuard()
         guard let scope = plan.reusedIn, let manager = try? ServiceManager(scope) else { return }
         let deadline = BootTime.now + .seconds(5)
         for name in [plan.name, plan.guardName] { try? manager.waitUntilGone(name, until: deadline) }

@@ -53,6 +53,12 @@ public struct JobSpec: Sendable {
         environment.removeAll { $0.bytes.starts(with: prefix) }
     }
 
+    /// - Throws: when there is no command.
+    func check() throws(LaunchError) {
+        guard arguments.isEmpty else { return }
+        throw LaunchError(.invalid, "there is no command to run", remedy: "give at least its name")
+    }
+
     func environmentValue(_ name: String) -> ArraySlice<UInt8>? {
         let prefix = Array(name.utf8) + [UInt8(ascii: "=")]
         return environment.first { $0.bytes.starts(with: prefix) }?.bytes.dropFirst(prefix.count)

@@ -11,6 +11,10 @@ public struct LaunchError: Error, Sendable, Equatable {
         case notFound
         /// The command was found, but could not be executed.
         case notExecutable
+        /// What was asked for makes no sense: an empty command, a NUL byte in an argument.
+        case invalid
+        /// The task was cancelled before the job could start.
+        case cancelled
         /// The process that started this one was gone before the job could start.
         case parentLost
     }
@@ -61,7 +65,7 @@ public struct LaunchError: Error, Sendable, Equatable {
 
     public var exitCode: CInt {
         switch kind {
-        case .setup, .parentLost: 125
+        case .setup, .invalid, .cancelled, .parentLost: 125
         case .notExecutable: 126
         case .notFound: 127
         }
@@ -69,7 +73,8 @@ public struct LaunchError: Error, Sendable, Equatable {
 
     var cause: Report.Cause {
         switch kind {
-        case .setup: .setupError
+        case .setup, .invalid: .setupError
+        case .cancelled: .cancelled
         case .parentLost: .parentLost
         case .notFound, .notExecutable: .execError
         }

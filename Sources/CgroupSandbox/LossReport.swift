@@ -12,12 +12,13 @@ extension Report {
     /// Finishes a job in place of its launcher: kills what is left, reads the statistics and completes
     /// the report that the launcher had begun. The cgroups stay, for `outlast`.
     public mutating func recover(_ loss: Loss, _ cgroup: borrowing JobCgroup) {
-        let end = TreeEnd.bring(about: cgroup, of: jobID, commandEnded: false)
+        let end = TreeEnd.bring(about: cgroup, commandEnded: false)
         containment.controllers = cgroup.controllers
         endedAt = Timestamp.now.text
         describe(Stop(reason: loss == .launcher ? .launcherLost : .parentLost, escalated: true))
         var facts = Diagnosis.Facts()
         facts.stop = loss == .launcher ? .launcherLost : .parentLost
+        facts.statistics = cgroup.statistics(.everything)
         conclude(facts, end, cgroup, .everything)
         termination.cgroupKill = true
         launcherExitCode = nil

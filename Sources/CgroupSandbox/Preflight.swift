@@ -105,7 +105,8 @@ public struct Preflight: Sendable {
         detail: (borrowing CgroupSite) -> String
     ) -> Finding {
         do {
-            let site = try CgroupSite(layout, parentPath: parent, name: JobName.make().cgroup, limits: limits)
+            let place = try CgroupPlace(layout, parentPath: parent, limits: limits)
+            let site = try CgroupSite(place, name: JobName.make().cgroup, limits: limits)
             try site.probe()
             return Finding(subject: subject, isAvailable: true, detail: detail(site))
         } catch {

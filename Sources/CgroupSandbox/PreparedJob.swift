@@ -10,7 +10,6 @@ public struct PreparedJob: ~Copyable {
     public let report: Report
     /// What the job's cgroup will be called.
     private let name: String
-    private let guardProgram: GuardProgram
     private let layout: CgroupLayout
     private let place: Place
 
@@ -26,16 +25,45 @@ public struct PreparedJob: ~Copyable {
         let plan: ScopePlan
     }
 
+    /// What a job gets from the program that launches it.
+    struct Surroundings {
+        /// The process whose loss ends the job; `nil` for none.
+        var parent: ParentWatch?
+        /// What the guard executes after a loss.
+        var recovery: LossRecovery?
+        /// A guard for this job among others; `nil` starts one for it alone.
+        var guardian: JobGuard?
+        /// Standard input, output and error, with no other descriptors; `nil`: the caller's, and all others.
+        var streams: [CInt]?
+        /// Whether leftovers beside the job are looked for.
+        var sweeps = true
+    }
+
+    /// A directory in a place that is open already.
+    init(_ spec: JobSpec, in place: CgroupPlace, because reason: String) throws(LaunchError) {
+        try spec.check()
+        let (id, name) = JobName.make()
+        let site: CgroupSite
+        do { site = try CgroupSite(place, name: name, limits: spec.limits) } catch { throw LaunchError(error) }
+        var report = Report(id: id, spec: spec, hierarchy: place.layout.mode)
+        report.describe(site, because: reason)
+        self.place = .directory(site)
+        self.layout = place.layout
+        self.name = name
+        self.report = report
+        self.id = id
+        self.spec = spec
+    }
+
     /// - Throws: when the machine or the caller's rights cannot hold such a job, as far as that can be told.
     public init(_ spec: JobSpec) throws(LaunchError) {
+        try spec.check()
         let (id, name) = JobName.make()
         let layout: CgroupLayout
         do { layout = try CgroupLayout.current() } catch { throw LaunchError(error) }
         var report = Report(id: id, spec: spec, hierarchy: layout.mode)
-        let guardProgram = try GuardProgram()
         let place = try Self.place(spec, layout, name, &report)
         self.place = place
-        self.guardProgram = guardProgram
         self.layout = layout
         self.name = name
         self.report = report
@@ -61,9 +89,9 @@ public struct PreparedJob: ~Copyable {
     private static func site(
         _ parent: String?, _ layout: CgroupLayout, _ name: String, _ limits: Limits
     ) throws(LaunchError) -> CgroupSite {
-        do { return try CgroupSite(layout, parentPath: parent, name: name, limits: limits) } catch {
-            throw LaunchError(error)
-        }
+        do {
+            return try CgroupSite(CgroupPlace(layout, parentPath: parent, limits: limits), name: name, limits: limits)
+        } catch { throw LaunchError(error) }
     }
 
     /// What `launch` will make and write, in order, for people.
@@ -78,16 +106,18 @@ public struct PreparedJob: ~Copyable {
         }
     }
 
-    consuming func launch(parent: ParentWatch?, recovery: LossRecovery?) throws(LaunchError) -> Job {
-        if parent?.isLostAlready == true {
+    consuming func launch(_ surroundings: Surroundings) throws(LaunchError) -> LaunchedJob {
+        if surroundings.parent?.isLostAlready == true {
             throw LaunchError(.parentLost, "the process that started this one is gone already")
         }
+        let program = try GuardProgram()
+        let guardian = if let shared = surroundings.guardian { shared } else { try JobGuard(program) }
         let start = Start(
-            id: id, name: name, spec: spec, report: report, guardProgram: guardProgram, layout: layout,
-            parent: parent, recovery: recovery)
+            id: id, name: name, spec: spec, report: report, layout: layout, surroundings: surroundings,
+            guardian: guardian)
         switch consume place {
         case .directory(let site): return try start.inDirectory(site)
-        case .scope(let scope): return try start.inScope(scope.plan, scope.manager)
+        case .scope(let scope): return try start.inScope(scope.plan, scope.manager, program)
         }
     }
 }
@@ -98,39 +128,46 @@ private struct Start {
     let name: String
     let spec: JobSpec
     var report: Report
-    let guardProgram: GuardProgram
     let layout: CgroupLayout
-    let parent: ParentWatch?
-    let recovery: LossRecovery?
+    let surroundings: PreparedJob.Surroundings
+    let guardian: JobGuard
 
-    func inDirectory(_ site: consuming CgroupSite) throws(LaunchError) -> Job {
+    private var ownsGuard: Bool { surroundings.guardian == nil }
+
+    func inDirectory(_ site: consuming CgroupSite) throws(LaunchError) -> LaunchedJob {
         // What a dead launcher left may hold the memory or the port that this job needs.
-        let swept = Sweep.siblings(of: site)
+        let swept = surroundings.sweeps ? Sweep.siblings(of: site) : []
 
-        let guardian = try JobGuard(guardProgram)
         // The guard starts while the cgroups are made; it knows their names, so a loss leaves none of them.
         let number = try guardian.register(ward(site))
-        let cgroup = try Self.create(site, guardian)
-        let spawned: SpawnedProcess
         do throws(LaunchError) {
-            try guardian.arm(number, cgroup.directories)
-            spawned = try start(in: cgroup)
+            let cgroup = try Self.create(site)
+            let spawned: SpawnedProcess
+            do throws(LaunchError) {
+                try guardian.arm(number, cgroup.directories)
+                spawned = try start(in: cgroup)
+            } catch {
+                try? cgroup.remove()
+                throw error
+            }
+            let joinedLate = spawned.joinedLate
+            return LaunchedJob(
+                id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
+                ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: joinedLate, scope: nil, swept: swept,
+                report: report)
         } catch {
-            try? cgroup.remove()
-            guardian.dismiss()
+            guardian.release(number, ownsGuard: ownsGuard)
             throw error
         }
-        let joinedLate = spawned.joinedLate
-        return Job(
-            id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
-            parent: parent, joinedLate: joinedLate, scope: nil, swept: swept, report: report)
     }
 
     /// The command's process is there from the beginning, because only a manager may move a user's
     /// processes from one unit to another; what it waits for is to be in its cgroup.
-    func inScope(_ plan: ScopePlan, _ manager: consuming ServiceManager) throws(LaunchError) -> Job {
-        let guardian = try JobGuard(guardProgram)
+    func inScope(
+        _ plan: ScopePlan, _ manager: consuming ServiceManager, _ guardProgram: GuardProgram
+    ) throws(LaunchError) -> LaunchedJob {
         try guardian.start()
+        var number: UInt64 = 0
         do throws(LaunchError) {
             let held: HeldProgram
             do { held = try program.hold() } catch { throw LaunchError(error, command: commandName) }
@@ -141,39 +178,41 @@ private struct Start {
             let site: CgroupSite
             do {
                 site = try CgroupSite(
-                    layout, parentPath: scope.path, name: name, limits: spec.limits, parentSharesLimits: true)
+                    CgroupPlace(layout, parentPath: scope.path, limits: spec.limits), name: name, limits: spec.limits,
+                    parentSharesLimits: true)
             } catch { throw LaunchError(error) }
             report.containment.cgroup = site.path
-            let number = try guardian.register(ward(site, hold: scope.hold))
-            let cgroup = try Self.create(site, guardian)
+            number = try guardian.register(ward(site, hold: scope.hold))
+            let cgroup = try Self.create(site)
             let spawned: SpawnedProcess
+            let startedAt: BootTime
             do throws(LaunchError) {
                 try guardian.arm(number, cgroup.directories)
+                startedAt = .now
                 try enter(cgroup, held.pid)
                 do { spawned = try held.release() } catch { throw LaunchError(error, command: commandName) }
             } catch {
                 try? cgroup.remove()
                 throw error
             }
-            return Job(
+            return LaunchedJob(
                 id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
-                parent: parent, joinedLate: true, scope: scope, swept: [], report: report)
+                ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: true, scope: scope, swept: [],
+                state: LaunchedJob.State(startedAt: startedAt), report: report)
         } catch {
-            guardian.dismiss()
+            guardian.release(number, ownsGuard: ownsGuard)
             throw error
         }
     }
 
     private func ward(_ site: borrowing CgroupSite, hold: SharedDescriptor? = nil) -> GuardProcess.Ward {
         GuardProcess.Ward(
-            name: site.name, tags: site.tags, parents: site.parents, parent: parent, recovery: recovery, hold: hold)
+            name: site.name, tags: site.tags, parents: site.parents, parent: surroundings.parent,
+            recovery: surroundings.recovery, hold: hold)
     }
 
-    private static func create(_ site: borrowing CgroupSite, _ guardian: JobGuard) throws(LaunchError) -> JobCgroup {
-        do { return try site.create() } catch {
-            guardian.dismiss()
-            throw LaunchError(error)
-        }
+    private static func create(_ site: borrowing CgroupSite) throws(LaunchError) -> JobCgroup {
+        do { return try site.create() } catch { throw LaunchError(error) }
     }
 
     private func enter(_ cgroup: borrowing JobCgroup, _ pid: ProcessID) throws(LaunchError) {
@@ -201,6 +240,7 @@ private struct Start {
         }
         program.workingDirectory = spec.workingDirectory
         program.credentials = spec.credentials
+        program.descriptors = surroundings.streams
         program.closesAboveStandardError = spec.closesDescriptors
         program.signalMask = spec.signalMask
         // Inherited, it would exempt the job from its own memory limit's OOM kill.

@@ -111,7 +111,6 @@ extension Report {
         _ facts: Diagnosis.Facts, _ end: TreeEnd, _ cgroup: borrowing JobCgroup, _ detail: JobCgroup.Detail
     ) {
         var facts = facts
-        facts.statistics = cgroup.statistics(detail)
         facts.memoryLimit = limits.memoryMaxBytes.map(ByteCount.init)
         facts.hasUnkillable = !end.unkillable.isEmpty
         if facts.statistics.oomKills > 0 { facts.limitedAncestor = cgroup.limitedAncestor }

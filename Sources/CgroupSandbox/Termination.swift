@@ -7,6 +7,8 @@ enum StopReason: Equatable, Sendable {
     case timeoutCPU
     /// A SIGTERM to cgrun, or `stop()` by a program.
     case caller
+    /// The task that waited for the job was cancelled.
+    case cancelled
     case parentLost
     case launcherLost
     case guardLost
@@ -16,6 +18,7 @@ enum StopReason: Equatable, Sendable {
         case .timeoutWall: "timeout"
         case .timeoutCPU: "cpu_timeout"
         case .caller: "caller"
+        case .cancelled: "cancelled"
         case .parentLost: "parent_lost"
         case .launcherLost: "launcher_lost"
         case .guardLost: "guard_lost"
@@ -25,7 +28,7 @@ enum StopReason: Equatable, Sendable {
     /// Whether the command is asked first. Without its launcher's caller there is nobody to wait for it.
     var isGraceful: Bool {
         switch self {
-        case .timeoutWall, .timeoutCPU, .caller: true
+        case .timeoutWall, .timeoutCPU, .caller, .cancelled: true
         case .parentLost, .launcherLost, .guardLost: false
         }
     }

@@ -120,18 +120,21 @@ public final class CgroupDirectory: Sendable {
         // give the sweep time to finish, which on a busy machine may be a while.
         for attempt in 0..<100 {
             do { try makeChild(name) } catch  where error.errno == .fileExists {}
-            if let child = try? openChild(name), try child.descriptor.tryLock(), try isChild(child, named: name) {
-                return child
+            do {
+                let child = try openChild(name)
+                // One that was removed has no files any more.
+                if try child.descriptor.tryLock(), child.has("cgroup.procs") { return child }
+            } catch {
+                if error.errno != .noSuchFileOrDirectory {
+                    // For want of a descriptor, say: what cannot be looked after must not stay.
+                    try? removeChild(name)
+                    throw error
+                }
             }
             var pause = Poller()
             _ = pause.wait(.milliseconds(attempt))
         }
         throw SystemError("flock", path: path(of: name), errno: .resourceTemporarilyUnavailable)
-    }
-
-    private func isChild(_ child: CgroupDirectory, named name: String) throws(SystemError) -> Bool {
-        guard let now = try? openChild(name) else { return false }
-        return try now.descriptor.identity() == child.descriptor.identity()
     }
 
     // MARK: Members

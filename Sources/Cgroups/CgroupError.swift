@@ -27,6 +27,13 @@ public struct CgroupError: Error, Sendable, Equatable {
     public var kind: Kind
 
     init(_ kind: Kind) { self.kind = kind }
+
+    /// The error of opening a job's `cgroup.kill`.
+    public static func openingKillFile(_ error: SystemError) -> CgroupError {
+        CgroupError(
+            error.errno == .noSuchFileOrDirectory ? .kernelTooOld(release: Machine.kernelRelease) : .system(error))
+    }
+
     init(_ error: SystemError) { kind = .system(error) }
 
     /// What is in the way, in one line.

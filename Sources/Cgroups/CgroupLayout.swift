@@ -36,11 +36,15 @@ public struct CgroupLayout: Sendable, Equatable {
         } else {
             throw CgroupError(.noCgroup2)
         }
-        let text: String
-        do { text = try readTextFile("/proc/self/cgroup") } catch { throw CgroupError(error) }
+        let text = try membership()
         guard var layout = CgroupLayout(mode, mount, parsing: text) else { throw CgroupError(.noCgroup2) }
         if mode == .unified { layout.legacyPaths = [] }
         return layout
+    }
+
+    /// In which cgroups this process is, as the kernel words it.
+    public static func membership() throws(CgroupError) -> String {
+        do { return try readTextFile("/proc/self/cgroup") } catch { throw CgroupError(error) }
     }
 
     /// - Parameter membership: the content of `/proc/self/cgroup`.

@@ -12,33 +12,19 @@ public struct CgroupSite: ~Copyable, Sendable {
     private let parentSharesLimits: Bool
 
     /// - Parameters:
-    ///   - parentPath: a cgroup as in `/proc/PID/cgroup`; `nil` for the caller's own.
     ///   - name: from `JobName`.
     ///   - parentSharesLimits: the parent is there for this job alone, with the same limits.
-    /// - Throws: when a parent cannot be opened, or a limit cannot be expressed there.
+    /// - Throws: when a limit cannot be expressed there.
     public init(
-        _ layout: CgroupLayout, parentPath: String?, name: String, limits: Limits, parentSharesLimits: Bool = false
+        _ place: CgroupPlace, name: String, limits: Limits, parentSharesLimits: Bool = false
     ) throws(CgroupError) {
-        let path = layout.absolute(parentPath ?? Self.ownParent(layout.ownPath))
-        let legacyParents = layout.mode == .hybrid ? try LegacyParent.open(for: limits, in: layout) : []
-        let parent: CgroupDirectory
-        do { parent = try CgroupDirectory(opening: path, .v2) } catch {
-            throw error.errno == .noSuchFileOrDirectory || error.errno == .notSupported
-                ? CgroupError(.parentNotFound(path: path)) : CgroupError(error)
-        }
-        self.layout = layout
+        for parent in place.legacyParents { try parent.check(limits) }
+        self.layout = place.layout
         self.name = name
         self.limits = limits
         self.parentSharesLimits = parentSharesLimits
-        self.parent = parent
-        self.legacyParents = legacyParents
-    }
-
-    /// Out of the leaf that an earlier cgrun moved this process to.
-    private static func ownParent(_ own: String) -> String {
-        let suffix = "/" + JobName.leaf
-        guard own.hasSuffix(suffix) else { return own }
-        return own.count == suffix.count ? "/" : String(own.dropLast(suffix.count))
+        self.parent = place.parent
+        self.legacyParents = place.legacyParents
     }
 
     public var path: String { parent.path(of: name) }
@@ -113,6 +99,10 @@ public struct CgroupSite: ~Copyable, Sendable {
             return
         }
         let cgroup = try create()
+        guard cgroup.directory.has("cgroup.kill") else {
+            try? cgroup.remove()
+            throw CgroupError(.kernelTooOld(release: Machine.kernelRelease))
+        }
         do { try cgroup.remove() } catch { throw CgroupError(error) }
     }
 
@@ -125,14 +115,14 @@ public struct CgroupSite: ~Copyable, Sendable {
     private func job(
         _ directory: CgroupDirectory, _ groups: [LegacyGroup]
     ) throws(CgroupError) -> JobCgroup {
-        guard directory.has("cgroup.kill") else {
-            throw CgroupError(.kernelTooOld(release: Machine.kernelRelease))
-        }
+        // Beside v1, no v2 controller that a job could use is left.
+        let controllers: [String]? = layout.mode == .hybrid ? [] : nil
         return JobCgroup(
-            parent: parent, directory: directory, name: name, legacy: groups, parentSharesLimits: parentSharesLimits)
+            parent: parent, directory: directory, name: name, legacy: groups, parentSharesLimits: parentSharesLimits,
+            modernControllers: controllers)
     }
 
-    private static func apply(_ limits: Limits, to directory: CgroupDirectory) throws(CgroupError) {
+    static func apply(_ limits: Limits, to directory: CgroupDirectory) throws(CgroupError) {
         for setting in limits.settings {
             // Without swap there is nothing to pin, and kernels without swap accounting have no file for it.
             if setting.file == "memory.swap.max", !directory.has(setting.file) {

@@ -13,11 +13,17 @@ public struct JobCgroup: ~Copyable, Sendable {
     public let directory: CgroupDirectory
     let legacy: [LegacyGroup]
     let parentSharesLimits: Bool
+    /// The v2 controllers that account for this cgroup.
+    let modernControllers: [String]
 
+    /// - Parameter modernControllers: `nil` to look them up.
     init(
         parent: CgroupDirectory, directory: CgroupDirectory, name: String, legacy: [LegacyGroup],
-        parentSharesLimits: Bool
+        parentSharesLimits: Bool, modernControllers: [String]? = nil
     ) {
+        self.modernControllers =
+            modernControllers
+            ?? ((try? directory.read("cgroup.controllers")) ?? "").split(separator: " ").map(String.init)
         self.name = name
         self.parent = parent
         self.directory = directory
@@ -54,10 +60,7 @@ public struct JobCgroup: ~Copyable, Sendable {
     public var path: String { directory.path }
 
     /// The controllers that limit or account this job.
-    public var controllers: [String] {
-        if !legacy.isEmpty { return legacy.map(\.controller.rawValue) }
-        return ((try? directory.read("cgroup.controllers")) ?? "").split(separator: " ").map(String.init)
-    }
+    public var controllers: [String] { legacy.isEmpty ? modernControllers : legacy.map(\.controller.rawValue) }
 
     // MARK: For launching and for the guard
 
@@ -121,6 +124,36 @@ public struct JobCgroup: ~Copyable, Sendable {
 
     /// The processes in the tree, as far as this pid namespace shows them.
     public var members: [ProcessID] { directory.allProcesses().filter { $0 > 0 } }
+
+    // MARK: While it runs
+
+    /// Stops every process in the tree, new ones included, or lets them go on (`cgroup.freeze`, Linux 5.2).
+    /// Returns before they stand still. A kill reaches frozen processes as well.
+    public func setFrozen(_ isFrozen: Bool) throws(SystemError) {
+        try directory.write(isFrozen ? "1" : "0", to: "cgroup.freeze")
+    }
+
+    /// Whether every process in the tree stands still.
+    public var isFrozen: Bool {
+        (try? directory.read("cgroup.events"))?.split(separator: "\n").contains("frozen 1") == true
+    }
+
+    /// Changes the limits that are given, and reads each back; others stay as they are.
+    ///
+    /// - Throws: why one cannot be enforced; those before it are changed then. On hybrid machines a
+    ///   job has groups only for the controllers that it was started with.
+    public func update(_ limits: Limits, mode: CgroupLayout.Mode) throws(CgroupError) {
+        guard mode == .hybrid else {
+            try Delegation.enableControllers(for: limits, in: parent)
+            return try CgroupSite.apply(limits, to: directory)
+        }
+        for setting in limits.settings where !legacy.contains(where: { $0.controller.modern == setting.controller }) {
+            throw CgroupError(
+                .legacyUnsupported(
+                    option: setting.option, reason: "the job was started without a limit of this kind, not even max"))
+        }
+        for group in legacy { try group.update(limits) }
+    }
 
     /// Removes the cgroups, leaf first, the locked one last. Ones that are gone are no error.
     ///

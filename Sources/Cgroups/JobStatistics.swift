@@ -3,6 +3,10 @@ internal import SystemPackage
 
 /// What a job used and what happened to it, from its cgroup's files. `nil`: not available.
 public struct JobStatistics: Sendable, Equatable {
+    /// `memory.current` at the moment of reading, page cache included. Only with `.current`.
+    public var memoryBytes: UInt64?
+    /// `pids.current` at the moment of reading. Only with `.current`.
+    public var pids: UInt64?
     /// `memory.peak` (5.19), page cache included.
     public var memoryPeakBytes: UInt64?
     /// `memory.swap.peak` (6.5).
@@ -55,13 +59,17 @@ public struct JobStatistics: Sendable, Equatable {
     }
 
     static func pressure(_ text: String) -> Pressure? {
-        var totals: [String: UInt64] = [:]
-        for line in text.split(separator: "\n") {
-            let fields = line.split(separator: " ")
-            guard let kind = fields.first, let total = fields.last, total.hasPrefix("total=") else { continue }
-            totals[String(kind)] = UInt64(total.dropFirst(6))
+        var some: UInt64?
+        var full: UInt64?
+        // By bytes: taking text apart by characters is a good part of what a short job costs.
+        for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+            guard let equals = line.lastIndex(of: UInt8(ascii: "=")),
+                line[..<equals].ends(with: "total".utf8), let total = UInt64(line[line.index(after: equals)...])
+            else { continue }
+            if line.starts(with: "some ".utf8) { some = total }
+            if line.starts(with: "full ".utf8) { full = total }
         }
-        return totals["some"].map { Pressure(someMicroseconds: $0, fullMicroseconds: totals["full"]) }
+        return some.map { Pressure(someMicroseconds: $0, fullMicroseconds: full) }
     }
 
     // MARK: What a death can be told from
@@ -86,11 +94,11 @@ public struct EventCounts: Sendable, Equatable {
     }
 
     init(parsing text: String) {
-        for line in text.split(separator: "\n") {
-            guard let blank = line.firstIndex(of: " "), let count = UInt64(line[line.index(after: blank)...]) else {
-                continue
-            }
-            entries.append(Entry(key: String(line[..<blank]), count: count))
+        for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+            guard let blank = line.firstIndex(of: UInt8(ascii: " ")),
+                let count = UInt64(line[line.index(after: blank)...])
+            else { continue }
+            entries.append(Entry(key: String(Substring(line[..<blank])), count: count))
         }
     }
 
@@ -106,6 +114,8 @@ extension JobCgroup {
         /// Only what tells why a job died.
         case death
         case everything
+        /// Everything, and what is in use at the moment.
+        case current
     }
 
     /// Reads the files of the cgroup. Final only once the tree is empty, and gone with the cgroup.
@@ -114,7 +124,10 @@ extension JobCgroup {
         func number(_ file: String) -> UInt64? { (try? directory.read(file)).flatMap { UInt64($0) } }
         func counts(_ file: String) -> EventCounts? { (try? directory.read(file)).map(EventCounts.init(parsing:)) }
 
-        if legacy.isEmpty {
+        // Without its controller a file is not there; asking for it costs as much as reading another.
+        let hasMemory = modernControllers.contains("memory")
+        let hasPIDs = modernControllers.contains("pids")
+        if hasMemory {
             result.memoryEvents = counts("memory.events")
             result.memoryEventsLocal = counts("memory.events.local")
             if parentSharesLimits, let above = (try? parent.read("memory.events.local")).map(EventCounts.init(parsing:))
@@ -123,17 +136,25 @@ extension JobCgroup {
                 result.memoryEventsLocal?.add(above)
             }
             result.memoryPeakBytes = number("memory.peak")
+        }
+        if hasPIDs {
             result.pidsRefusedForks = counts("pids.events")?["max"]
             result.pidsPeak = number("pids.peak")
         }
-        if detail == .everything {
+        if detail == .current {
+            if hasMemory { result.memoryBytes = number("memory.current") }
+            if hasPIDs { result.pids = number("pids.current") }
+        }
+        if detail != .death {
             let cpu = counts("cpu.stat")
             result.cpuUsageMicroseconds = cpu?["usage_usec"]
             result.cpuUserMicroseconds = cpu?["user_usec"]
             result.cpuSystemMicroseconds = cpu?["system_usec"]
             result.cpuThrottledMicroseconds = cpu?["throttled_usec"]
-            result.swapPeakBytes = number("memory.swap.peak")
-            result.io = (try? directory.read("io.stat")).map(JobStatistics.deviceIO)
+            if hasMemory { result.swapPeakBytes = number("memory.swap.peak") }
+            if modernControllers.contains("io") {
+                result.io = (try? directory.read("io.stat")).map(JobStatistics.deviceIO)
+            }
             func pressure(_ file: String) -> JobStatistics.Pressure? {
                 (try? directory.read(file)).flatMap(JobStatistics.pressure)
             }
@@ -163,4 +184,23 @@ extension JobCgroup {
         else { return nil }
         return .microseconds(Int64(clamping: used))
     }
+}
+
+extension UInt64 {
+    /// Decimal digits and nothing else.
+    fileprivate init?(_ digits: Substring.UTF8View) {
+        self = 0
+        guard !digits.isEmpty else { return nil }
+        for digit in digits {
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { return nil }
+            let (product, isTooLarge) = multipliedReportingOverflow(by: 10)
+            let (sum, isStillTooLarge) = product.addingReportingOverflow(UInt64(digit - UInt8(ascii: "0")))
+            guard !isTooLarge, !isStillTooLarge else { return nil }
+            self = sum
+        }
+    }
+}
+
+extension Substring.UTF8View {
+    fileprivate func ends(with suffix: String.UTF8View) -> Bool { self.suffix(suffix.count).elementsEqual(suffix) }
 }

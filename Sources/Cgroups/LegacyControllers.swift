@@ -42,7 +42,7 @@ struct LegacyParent: Sendable {
     let directory: CgroupDirectory
     private let option: String
 
-    private init(_ controller: LegacyController, _ directory: CgroupDirectory, option: String) {
+    fileprivate init(_ controller: LegacyController, _ directory: CgroupDirectory, option: String) {
         self.controller = controller
         self.directory = directory
         self.option = option
@@ -54,7 +54,6 @@ struct LegacyParent: Sendable {
         for controller in LegacyController.allCases {
             guard let first = limits.settings.first(where: { $0.controller == controller.modern }) else { continue }
             parents.append(try open(controller, in: layout, option: first.option))
-            _ = try parents.last?.settings(for: limits)
         }
         return parents
     }
@@ -74,13 +73,16 @@ struct LegacyParent: Sendable {
         }
     }
 
+    /// - Throws: when one of the limits cannot be expressed here.
+    func check(_ limits: Limits) throws(CgroupError) { _ = try settings(for: limits) }
+
     /// The parents that exist, whatever the limits: where leftovers may be.
     static func all(in layout: CgroupLayout) -> [LegacyParent] {
         LegacyController.allCases.compactMap { try? open($0, in: layout, option: "") }
     }
 
     /// The v1 spelling of what concerns this controller, in the order of writing.
-    private func settings(for limits: Limits) throws(CgroupError) -> [LegacySetting] {
+    fileprivate func settings(for limits: Limits) throws(CgroupError) -> [LegacySetting] {
         switch controller {
         case .memory: try memorySettings(limits)
         case .pids:
@@ -209,6 +211,18 @@ struct LegacyGroup: Sendable {
         }
     }
 
+    /// Changes limits that were set before, or `max`.
+    func update(_ limits: Limits) throws(CgroupError) {
+        let settings = try LegacyParent(controller, parent, option: "").settings(for: limits)
+        do throws(CgroupError) {
+            for setting in settings { try apply(setting) }
+        } catch {
+            // Memory alone may never exceed memory and swap together: raised, they go the other way round.
+            guard controller == .memory, case .rejected = error.kind else { throw error }
+            for setting in settings.reversed() { try apply(setting) }
+        }
+    }
+
     /// `tasks` rather than `cgroup.procs`: a single thread that moves itself needs no lock over all forks.
     func openTasks() throws(CgroupError) -> SharedDescriptor {
         do { return SharedDescriptor(try directory.open("tasks", O_WRONLY)) } catch { throw CgroupError(error) }
@@ -225,12 +239,14 @@ struct LegacyGroup: Sendable {
         }
         switch controller {
         case .memory:
+            statistics.memoryBytes = number("memory.usage_in_bytes")
             statistics.memoryPeakBytes = number("memory.max_usage_in_bytes")
             // v1 counts kills in the group alone. (Its failcnt stays at 0 on recent kernels.)
             let kills = counts("memory.oom_control")["oom_kill"] ?? 0
             statistics.memoryEvents = EventCounts([("oom_kill", kills)])
             statistics.memoryEventsLocal = statistics.memoryEvents
         case .pids:
+            statistics.pids = number("pids.current")
             statistics.pidsPeak = number("pids.peak")
             statistics.pidsRefusedForks = counts("pids.events")["max"]
         case .cpu:

@@ -218,7 +218,9 @@ extension Duration {
     }
 
     public var seconds: Double {
-        Double(components.seconds) + Double(components.attoseconds) / 1e18
+        // The seconds of a larger one have no place in 64 bits.
+        let parts = min(max(self, .seconds(Int64.min)), .seconds(Int64.max)).components
+        return Double(parts.seconds) + Double(parts.attoseconds) / 1e18
     }
 }
 

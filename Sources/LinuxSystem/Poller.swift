@@ -24,8 +24,8 @@ public struct Poller {
 
 extension Duration {
     public var nanoseconds: Int64 {
-        let parts = components
-        return min(parts.seconds, 1 << 32) * 1_000_000_000 + parts.attoseconds / 1_000_000_000
+        let parts = min(max(self, .seconds(-(1 << 32))), .seconds(1 << 32)).components
+        return parts.seconds * 1_000_000_000 + parts.attoseconds / 1_000_000_000
     }
 }
 
@@ -40,12 +40,18 @@ public struct BootTime: Comparable, Sendable {
     }
 
     public static func < (a: BootTime, b: BootTime) -> Bool { a.sinceBoot < b.sinceBoot }
-    public static func + (a: BootTime, b: Duration) -> BootTime { BootTime(sinceBoot: a.sinceBoot + b) }
+    /// Stays within some ten thousand years, whatever is added.
+    public static func + (a: BootTime, b: Duration) -> BootTime {
+        BootTime(sinceBoot: a.sinceBoot + min(max(b, .zero - forEver), forEver))
+    }
+
+    private static var forEver: Duration { .seconds(1 << 40) }
+
     public static func - (a: BootTime, b: BootTime) -> Duration { a.sinceBoot - b.sinceBoot }
 }
 
 /// A timerfd on CLOCK_BOOTTIME: readable from its deadline on.
-public struct DeadlineTimer: ~Copyable {
+public struct DeadlineTimer: ~Copyable, Sendable {
     public let descriptor: Descriptor
 
     public init() throws(SystemError) {

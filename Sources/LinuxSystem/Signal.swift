@@ -103,6 +103,12 @@ public struct SignalSet: @unchecked Sendable {
         return sigismember(&set, signal.rawValue) == 1
     }
 
+    /// Blocks exactly these signals in the calling thread.
+    public func replaceMask() {
+        var set = raw
+        pthread_sigmask(SIG_SETMASK, &set, nil)
+    }
+
     /// Blocks these signals in the calling thread, besides those that are blocked already.
     public func block() {
         var set = raw

@@ -74,9 +74,8 @@ public enum Machine {
         }
     }
 
-    public static var bootID: String? {
-        (try? readTextFile("/proc/sys/kernel/random/boot_id")).map { String($0.dropLast()) }
-    }
+    /// Of this boot, and so read only once.
+    public static let bootID = (try? readTextFile("/proc/sys/kernel/random/boot_id")).map { String($0.dropLast()) }
 
     /// RAM in bytes, without swap.
     public static var memoryBytes: UInt64 {

@@ -8,6 +8,8 @@ struct Watch {
     private var ending: [GuardedJob] = []
     private let epoll: CInt
     private var hasMessages = true
+    /// Until when messages are left to gather; `nil`: the next one wakes this process.
+    private var quietUntil: Int64?
     private var launcher: CInt = -1
     private var scope: AwaitedScope?
     private var isLauncherLost = false
@@ -17,6 +19,11 @@ struct Watch {
     private static let controlToken = UInt64.max
     private static let launcherToken = UInt64.max - 1
 
+    /// A launcher of many short jobs must not wake this process for each: what is queued counts as
+    /// said, since it is read before anything is done.
+    private static let quietTime: Int64 = 10_000_000
+    private static let controlEvents = EPOLLIN.rawValue | EPOLLONESHOT.rawValue
+
     /// How long a living launcher may take to end a job whose parent is lost, in nanoseconds.
     private static let launcherPatience: Int64 = 10_000_000_000
 
@@ -25,7 +32,7 @@ struct Watch {
         epoll = clinux_epoll()
         receiveMessages()
         guard epoll >= 0, launcher >= 0 else { return nil }
-        _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), EPOLLIN.rawValue, Self.controlToken)
+        _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), Self.controlEvents, Self.controlToken)
     }
 
     // MARK: Waiting
@@ -49,11 +56,20 @@ struct Watch {
         let count = clinux_epoll_wait(epoll, &ready, CUnsignedInt(ready.count), timeout)
         // What the launcher sent just before it died counts, and so does what it sent
         // for a job that is lost.
-        if count > 0 { receiveMessages() }
+        let isQuietOver = quietUntil.map { $0 <= monotonicTime() } ?? false
+        if count > 0 || isQuietOver { receiveMessages() }
+        if isQuietOver {
+            quietUntil = nil
+            if hasMessages {
+                _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), Self.controlEvents, Self.controlToken)
+            }
+        }
         for event in ready.prefix(max(0, Int(count))) {
             if event.token == Self.launcherToken {
                 isLauncherLost = true
-            } else if event.token != Self.controlToken, let index = index(of: event.token) {
+            } else if event.token == Self.controlToken {
+                quietUntil = monotonicTime() + Self.quietTime
+            } else if let index = index(of: event.token) {
                 jobs[index].loseParent()
                 _ = clinux_epoll_watch(epoll, jobs[index].parent, 0, 0)
             }
@@ -62,7 +78,7 @@ struct Watch {
 
     private var timeout: Int64 {
         if !ending.isEmpty { return 10_000_000 }
-        var next: Int64 = -1
+        var next: Int64 = quietUntil.map { max(0, $0 - monotonicTime()) } ?? -1
         for job in jobs {
             guard let lost = job.parentLostAt else { continue }
             let left = max(0, lost + Self.launcherPatience - monotonicTime())

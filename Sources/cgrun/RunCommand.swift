@@ -52,7 +52,7 @@ struct RunCommand {
         }
         let watch = try spec.diesWithParent ? ParentWatch(parent) : nil
         let recovery = try output?.recovery(for: prepared.report)
-        var job = try Job.launch(prepared, parent: watch, recovery: recovery)
+        var job = try LaunchedJob.launch(prepared, parent: watch, recovery: recovery)
         if console.isVerbose {
             for leftover in job.swept { console.note("swept \(leftover.text)") }
             console.note("cgroup \(job.cgroupPath)")

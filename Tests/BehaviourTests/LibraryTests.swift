@@ -19,7 +19,7 @@ extension Behaviour {
         }
 
         private func run(_ spec: JobSpec) throws -> Report {
-            var job = try Job.launch(PreparedJob(spec))
+            var job = try LaunchedJob.launch(PreparedJob(spec))
             try job.supervise()
             return job.finish { _ in }
         }
@@ -36,7 +36,7 @@ extension Behaviour {
         }
 
         @Test func stopsAJob() throws {
-            var job = try Job.launch(PreparedJob(spec(["sleep", "60"])))
+            var job = try LaunchedJob.launch(PreparedJob(spec(["sleep", "60"])))
             #expect(job.cgroupPath.contains(text: job.id))
             job.requestStop()
             try job.supervise()

@@ -6,6 +6,7 @@ import Glibc
 public enum Programs {
     public static let cgrun = path("CGRUN", "cgrun")
     public static let probe = path("CGRUN_PROBE", "cgrun-probe")
+    public static let host = path("CGRUN_HOST", "cgrun-host")
     public static let guardian = cgrun.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/cgrun-guard"
 
     private static func path(_ variable: String, _ name: String) -> String {

@@ -50,6 +50,8 @@ int clinux_set_close_on_exec(int descriptor);
 int clinux_keep_on_exec(int descriptor);
 int clinux_duplicate(int descriptor);
 int clinux_memfd(const char *_Nonnull name);
+int clinux_pipe(int ends[_Nonnull 2]);
+int clinux_set_nonblocking(int descriptor);
 int clinux_socketpair(int ends[_Nonnull 2]);
 /// Sends one datagram with up to GUARD_MAX_DESCRIPTORS descriptors; never raises SIGPIPE.
 int clinux_send(int socket, const void *_Nonnull data, size_t size,
@@ -59,7 +61,7 @@ ssize_t clinux_receive(int socket, void *_Nonnull data, size_t size,
                        int *_Nonnull descriptors, unsigned *_Nonnull count);
 
 /// ppoll(2) without a mask; `timeout` in nanoseconds, -1 for none.
-int clinux_poll(struct pollfd *_Nonnull polls, unsigned count, int64_t timeout);
+int clinux_poll(struct pollfd *_Nullable polls, unsigned count, int64_t timeout);
 
 /// What epoll_wait(2) tells; packed there, which Swift cannot import.
 struct clinux_ready {
@@ -91,6 +93,7 @@ struct clinux_wait_status {
     int code;    ///< CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_STOPPED, CLD_CONTINUED; 0 when nothing happened
     int status;  ///< exit code or signal number
 };
+/// Finds the status of a child that somebody else has reaped as well, where the kernel keeps it.
 int clinux_wait(int pidfd, int options, struct clinux_wait_status *_Nonnull result);
 /// execveat(2) with AT_EMPTY_PATH: needs neither /proc nor the path that `executable` once had.
 int clinux_execute(int executable, char *_Nullable const *_Nonnull argv);

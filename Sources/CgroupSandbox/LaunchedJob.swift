@@ -3,8 +3,9 @@ public import LinuxSystem
 
 /// A running job: a command in a cgroup of its own, with a guard that ends it if this process cannot.
 ///
-/// Launch, supervise, finish, from one thread. Nothing is left of a job once `finish` returned.
-public struct Job: ~Copyable {
+/// The blocking core: launch, supervise, finish, from one thread. Nothing is left of a job once
+/// `finish` returned. `run` and `Job` are the same for concurrent programs.
+public struct LaunchedJob: ~Copyable, Sendable {
     public let id: String
     public let spec: JobSpec
     let cgroup: JobCgroup
@@ -12,6 +13,8 @@ public struct Job: ~Copyable {
     let guardian: JobGuard
     /// What the guard knows this job by.
     let number: UInt64
+    /// Whether the guard is this job's alone, and ends with it.
+    let ownsGuard: Bool
     let parent: ParentWatch?
     let joinedLate: Bool
     /// The scope that the job's cgroup is in, where systemd made one for it.
@@ -22,8 +25,8 @@ public struct Job: ~Copyable {
     var report: Report
 
     /// What happened so far.
-    struct State {
-        let startedAt = BootTime.now
+    struct State: Sendable {
+        var startedAt = BootTime.now
         var status: ExitStatus?
         var stop: Stop?
         var signals = SignalLog()
@@ -48,7 +51,7 @@ public struct Job: ~Copyable {
     /// - Throws: why not. Nothing is left behind then.
     public static func launch(
         _ prepared: consuming PreparedJob, parent: ParentWatch? = nil, recovery: LossRecovery? = nil
-    ) throws(LaunchError) -> Job {
-        try prepared.launch(parent: parent, recovery: recovery)
+    ) throws(LaunchError) -> LaunchedJob {
+        try prepared.launch(PreparedJob.Surroundings(parent: parent, recovery: recovery))
     }
 }

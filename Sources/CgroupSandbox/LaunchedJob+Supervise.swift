@@ -1,7 +1,7 @@
 internal import Cgroups
 public import LinuxSystem
 
-extension Job {
+extension LaunchedJob {
     /// Waits for the command to end, and meanwhile enforces the time limits, replaces a lost guard,
     /// ends the job when the parent is lost, and passes signals on.
     ///
@@ -12,7 +12,7 @@ extension Job {
         while state.status == nil {
             timer.set(enforceTimeLimits())
             // An unkillable command would never end: the tree is given up, and reported.
-            if let killed = state.killedAt, BootTime.now - killed > Self.patienceAfterKill { return }
+            if isGivenUp { return }
 
             var poller = Poller()
             poller.add(main.descriptor.rawValue)
@@ -36,6 +36,15 @@ extension Job {
                 state.status = status
             }
         }
+        state.endedAt = .now
+    }
+
+    /// Whether the command was killed so long ago that it will not end.
+    var isGivenUp: Bool { state.killedAt.map { BootTime.now - $0 > Self.patienceAfterKill } ?? false }
+
+    /// Takes note of a command whose pidfd says that it has ended.
+    mutating func noteEnd() {
+        if case .ended(let status) = try? main.change() { state.status = status }
         state.endedAt = .now
     }
 
@@ -70,6 +79,12 @@ extension Job {
         }
     }
 
+    /// Kills the whole tree without asking the command first.
+    mutating func kill(_ reason: StopReason) {
+        if state.stop == nil { state.stop = Stop(reason: reason) }
+        kill()
+    }
+
     private mutating func kill() {
         state.stop?.escalated = true
         state.stop?.killAt = nil
@@ -78,7 +93,7 @@ extension Job {
     }
 
     /// - Returns: when to look again.
-    private mutating func enforceTimeLimits() -> BootTime? {
+    mutating func enforceTimeLimits() -> BootTime? {
         let now = BootTime.now
         if let killAt = state.stop?.killAt {
             if killAt <= now { kill() }

@@ -1,7 +1,7 @@
 public import Cgroups
 internal import LinuxSystem
 
-extension Job {
+extension LaunchedJob {
     /// Ends what is left of the tree, reads all statistics, removes the cgroups and dismisses the guard.
     ///
     /// - Parameter deliver: gets the report while the guard still stands by, so that a report which
@@ -10,19 +10,22 @@ extension Job {
     public consuming func finish<Failure: Error>(
         detail: JobCgroup.Detail = .everything, _ deliver: (Report) throws(Failure) -> Void
     ) throws(Failure) -> Report {
-        var report = conclude(detail)
+        let outcome = TreeEnd.bring(about: cgroup, commandEnded: state.status != nil)
+        let report = conclude(outcome, cgroup.statistics(detail), detail)
+        outcome.remove(cgroup)
         do {
             try deliver(report)
         } catch {
-            release(&report)
+            release(report)
             throw error
         }
-        release(&report)
+        release(report)
         return report
     }
 
-    private mutating func conclude(_ detail: JobCgroup.Detail) -> Report {
-        var outcome = TreeEnd.bring(about: cgroup, of: id, commandEnded: state.status != nil)
+    /// Says how and why the job ended.
+    func conclude(_ outcome: TreeEnd, _ statistics: JobStatistics, _ detail: JobCgroup.Detail) -> Report {
+        var outcome = outcome
         if let killed = state.killedAt {
             outcome.emptyAfter = .now - killed
             outcome.wroteKill = true
@@ -41,8 +44,8 @@ extension Job {
         facts.signals = state.signals
         facts.failsOnOOM = spec.failsOnOOM
         facts.unitWasStopped = unitWasStopped
+        facts.statistics = statistics
         report.conclude(facts, outcome, cgroup, detail)
-        outcome.remove(cgroup)
         return report
     }
 
@@ -57,44 +60,57 @@ extension Job {
     }
 
     /// Lets go of a tree that is gone. One that is not stays under its guard, which waits for it and cleans up.
-    private consuming func release(_ report: inout Report) {
+    consuming func release(_ report: Report) {
         guard report.unkillable.isEmpty else {
             scope.take()?.abandon()
             return
         }
         if let scope = scope.take() {
-            scope.release(guardian)
+            let (guardian, number, ownsGuard) = (guardian, number, ownsGuard)
+            scope.release { guardian.release(number, ownsGuard: ownsGuard) }
         } else {
-            guardian.dismiss()
+            guardian.release(number, ownsGuard: ownsGuard)
         }
     }
 }
 
 /// The last steps of every tree, after a normal end and after a loss.
-struct TreeEnd {
+struct TreeEnd: Sendable {
     var strays: [Report.ProcessInfo] = []
     var unkillable: [Report.ProcessInfo] = []
     var wroteKill = false
     var emptyAfter: Duration = .zero
+    private var since: BootTime?
 
     /// Kills whatever is left and waits until the tree is empty, within bounds.
     ///
     /// - Parameter commandEnded: then those that are left are strays.
-    static func bring(about cgroup: borrowing JobCgroup, of id: String, commandEnded: Bool) -> TreeEnd {
+    static func bring(about cgroup: borrowing JobCgroup, commandEnded: Bool) -> TreeEnd {
         var end = TreeEnd()
-        let start = BootTime.now
-        while cgroup.isPopulated {
-            let members = cgroup.members
-            if commandEnded, end.strays.isEmpty { end.strays = describe(members) }
-            if !members.isEmpty { end.wroteKill = true }
-            try? cgroup.kill()
-            if !cgroup.waitUntilEmpty(atMost: Job.patienceAfterKill) {
-                end.unkillable = describe(cgroup.members)
-                break
-            }
+        while !end.advance(cgroup, commandEnded: commandEnded) {
+            _ = cgroup.waitUntilEmpty(atMost: LaunchedJob.patienceAfterKill)
         }
-        end.emptyAfter = .now - start
         return end
+    }
+
+    /// One look at the tree, and one kill if anything is left of it.
+    ///
+    /// - Returns: whether it is empty, or given up.
+    mutating func advance(_ cgroup: borrowing JobCgroup, commandEnded: Bool) -> Bool {
+        let isPopulated = cgroup.isPopulated
+        let now = BootTime.now
+        if since == nil { since = now }
+        emptyAfter = now - (since ?? now)
+        guard isPopulated else { return true }
+        let members = cgroup.members
+        if commandEnded, strays.isEmpty { strays = Self.describe(members) }
+        if emptyAfter >= LaunchedJob.patienceAfterKill {
+            unkillable = Self.describe(members)
+            return true
+        }
+        if !members.isEmpty { wroteKill = true }
+        try? cgroup.kill()
+        return false
     }
 
     private static func describe(_ pids: [ProcessID]) -> [Report.ProcessInfo] {
@@ -106,10 +122,12 @@ struct TreeEnd {
     func remove(_ cgroup: borrowing JobCgroup) {
         guard unkillable.isEmpty else { return }
         // The last processes may be on their way out of the v1 groups still.
-        for _ in 0..<1_000 {
+        for _ in 0..<Self.removalAttempts {
             if (try? cgroup.remove()) != nil { return }
             var pause = Poller()
             _ = pause.wait(.milliseconds(1))
         }
     }
+
+    static let removalAttempts = 1_000
 }

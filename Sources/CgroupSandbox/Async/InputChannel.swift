@@ -1,0 +1,99 @@
+internal import LinuxSystem
+internal import Synchronization
+internal import SystemPackage
+
+/// This program's end of a job's standard input. Writes happen in the event loop's thread, which
+/// has SIGPIPE blocked: a job that does not read must not end this program.
+final class InputChannel: Sendable {
+    private let loop: EventLoop
+    private let state: Mutex<State>
+
+    private struct State {
+        /// `nil` once it is closed.
+        var descriptor: SharedDescriptor?
+        var queue: [Write] = []
+        var watch: UInt64?
+        var isFinished = false
+    }
+
+    private struct Write {
+        var rest: ArraySlice<UInt8>
+        var continuation: CheckedContinuation<SystemError?, Never>
+    }
+
+    init(_ descriptor: SharedDescriptor, _ loop: EventLoop) {
+        self.loop = loop
+        state = Mutex(State(descriptor: descriptor))
+    }
+
+    private static var closed: SystemError { SystemError("write", path: "standard input", errno: .brokenPipe) }
+
+    /// Returns once the job's pipe has taken everything.
+    func write(_ bytes: [UInt8]) async throws(SystemError) {
+        let error = await withCheckedContinuation { continuation in
+            let isOpen = state.withLock { state in
+                guard let descriptor = state.descriptor, !state.isFinished else { return false }
+                if state.watch == nil {
+                    state.watch = try? loop.watch(descriptor.descriptor.rawValue, for: .writing) { self.writable() }
+                }
+                guard state.watch != nil else { return false }
+                state.queue.append(Write(rest: bytes[...], continuation: continuation))
+                return true
+            }
+            if !isOpen { continuation.resume(returning: Self.closed) }
+        }
+        if let error { throw error }
+    }
+
+    /// Closes once everything is written.
+    func finish() {
+        state.withLock { state in
+            state.isFinished = true
+            if state.queue.isEmpty { close(&state) }
+        }
+    }
+
+    /// The job is over.
+    func end() {
+        let left = state.withLock { state in
+            close(&state)
+            defer { state.queue = [] }
+            return state.queue
+        }
+        for write in left { write.continuation.resume(returning: Self.closed) }
+    }
+
+    private func writable() {
+        var done: [CheckedContinuation<SystemError?, Never>] = []
+        var failed: SystemError?
+        state.withLock { state in
+            guard let descriptor = state.descriptor else { return }
+            while let first = state.queue.first {
+                do throws(SystemError) {
+                    let count = try descriptor.descriptor.writeSome(first.rest)
+                    state.queue[0].rest = first.rest.dropFirst(count)
+                    guard state.queue[0].rest.isEmpty else { break }
+                } catch {
+                    failed = error
+                    break
+                }
+                done.append(state.queue.removeFirst().continuation)
+            }
+            if state.queue.isEmpty, let watch = state.watch {
+                loop.unwatch(watch, descriptor.descriptor.rawValue)
+                state.watch = nil
+                if state.isFinished { close(&state) }
+            }
+        }
+        for continuation in done { continuation.resume(returning: nil) }
+        if failed != nil { end() }
+    }
+
+    private func close(_ state: inout State) {
+        if let watch = state.watch, let descriptor = state.descriptor {
+            loop.unwatch(watch, descriptor.descriptor.rawValue)
+        }
+        state.watch = nil
+        state.descriptor = nil
+    }
+}

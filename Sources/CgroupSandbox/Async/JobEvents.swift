@@ -1,0 +1,209 @@
+internal import Cgroups
+internal import Glibc
+public import LinuxSystem
+internal import Synchronization
+
+/// Something that happened to a running job. Totals count from the job's start.
+public enum JobEvent: Sendable, Equatable {
+    /// The job was slowed down at its `memory.high`.
+    case memoryHigh(total: UInt64)
+    /// The job met its `memory.max`, and the kernel reclaimed memory.
+    case memoryMax(total: UInt64)
+    /// That was not enough.
+    case outOfMemory(total: UInt64)
+    /// The kernel killed a process of the job for want of memory.
+    case oomKill(total: UInt64)
+    /// The job was refused new processes or threads at its `pids.max`.
+    case processesRefused(total: UInt64)
+    /// Whether there is a process in the tree.
+    case populated(Bool)
+    /// Waiting for a resource took longer than this threshold allows.
+    case pressure(PressureThreshold)
+}
+
+/// How long processes of a job may wait for a resource within a window of time, before that is told.
+public struct PressureThreshold: Sendable, Hashable {
+    public enum Resource: String, Sendable, CaseIterable {
+        case memory, cpu, io
+    }
+
+    public var resource: Resource
+    /// How long at least one process, or with `isFull` all at once, had to wait.
+    public var stall: Duration
+    /// From 500 ms to 10 s; without root a multiple of 2 s.
+    public var window: Duration
+    public var isFull: Bool
+
+    public init(_ resource: Resource, stall: Duration, window: Duration = .seconds(2), isFull: Bool = false) {
+        self.resource = resource
+        self.stall = stall
+        self.window = window
+        self.isFull = isFull
+    }
+
+    var file: String { "\(resource.rawValue).pressure" }
+
+    /// As the kernel reads it, in microseconds.
+    var kernelText: String {
+        func microseconds(_ duration: Duration) -> Int64 { max(duration, .zero).nanoseconds / 1_000 }
+        return "\(isFull ? "full" : "some") \(microseconds(stall)) \(microseconds(window))"
+    }
+}
+
+/// What happens to a job, until it is over. Of what nobody fetches, the newest 256 are kept.
+public struct JobEvents: AsyncSequence, Sendable {
+    public typealias Element = JobEvent
+
+    let stream: AsyncStream<JobEvent>
+
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        var base: AsyncStream<JobEvent>.AsyncIterator
+
+        /// `nil` once the job is over, or the task was cancelled.
+        public mutating func next() async -> JobEvent? { await base.next() }
+    }
+
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(base: stream.makeAsyncIterator()) }
+}
+
+extension Job {
+    /// What happens to the job from now on, and at first what happened before.
+    ///
+    /// The kernel tells when (`memory.events`, `pids.events`, `cgroup.events`); on hybrid machines,
+    /// where v1 does not, ten looks a second do. A machine that does not count something tells nothing of it.
+    public var events: JobEvents { subscribe([]) }
+
+    /// The same, and whenever a resource is waited for longer than a threshold allows (PSI, Linux 5.2).
+    ///
+    /// - Throws: `EINVAL` for a threshold that the kernel does not take, `ENOENT` or `EOPNOTSUPP`
+    ///   without PSI. A job that is over has no events, and is no error.
+    public func events(pressure thresholds: [PressureThreshold]) throws(SystemError) -> JobEvents {
+        var triggers: [(PressureThreshold, SharedDescriptor)] = []
+        for threshold in thresholds {
+            let opened = try record.withCgroup { cgroup, _ throws(SystemError) in
+                let file = try cgroup.directory.open(threshold.file, O_RDWR | O_NONBLOCK)
+                try file.write(threshold.kernelText, path: "\(cgroup.path)/\(threshold.file)")
+                return SharedDescriptor(file)
+            }
+            if let opened { triggers.append((threshold, opened)) }
+        }
+        return subscribe(triggers)
+    }
+
+    private func subscribe(_ triggers: [(PressureThreshold, SharedDescriptor)]) -> JobEvents {
+        let (stream, continuation) = AsyncStream.makeStream(of: JobEvent.self, bufferingPolicy: .bufferingNewest(256))
+        let subscription = EventSubscription(record, continuation)
+        continuation.onTermination = { _ in subscription.end() }
+        subscription.begin(triggers)
+        return JobEvents(stream: stream)
+    }
+}
+
+/// One reader of a job's events.
+private final class EventSubscription: Sendable {
+    private let record: JobRecord
+    private let continuation: AsyncStream<JobEvent>.Continuation
+    private let state = Mutex(State())
+
+    private struct State {
+        var watches: [(id: UInt64, descriptor: SharedDescriptor)] = []
+        var timer: UInt64?
+        var subscriber: UInt64?
+        var last = JobStatistics()
+        var isPopulated: Bool?
+        var isOver = false
+    }
+
+    private static let pause = Duration.milliseconds(100)
+
+    init(_ record: JobRecord, _ continuation: AsyncStream<JobEvent>.Continuation) {
+        self.record = record
+        self.continuation = continuation
+    }
+
+    func begin(_ triggers: [(PressureThreshold, SharedDescriptor)]) {
+        let files = record.withCgroup { cgroup, report in
+            // Those of v1 do not tell of a change.
+            let isHybrid = report.containment.hierarchy == CgroupLayout.Mode.hybrid.rawValue
+            let names = ["cgroup.events", "memory.events", "pids.events"].prefix(isHybrid ? 1 : 3)
+            let files = names.compactMap { name in
+                try? SharedDescriptor(cgroup.directory.open(name, O_RDONLY))
+            }
+            return (files: files, areEnough: !isHybrid)
+        }
+        for (threshold, file) in triggers {
+            watch(file) { [continuation] in _ = continuation.yield(.pressure(threshold)) }
+        }
+        for file in files?.files ?? [] {
+            watch(file) { [weak self] in
+                // Read, or the kernel would tell again and again.
+                _ = try? file.descriptor.readAll(path: "")
+                self?.look()
+            }
+        }
+        look()
+        if files?.areEnough == false { lookAgain() }
+        let subscriber = record.whenOver { self.jobIsOver() }
+        state.withLock { $0.subscriber = subscriber }
+    }
+
+    private func watch(_ file: SharedDescriptor, _ handler: @escaping @Sendable () -> Void) {
+        guard let id = try? record.loop.watch(file.descriptor.rawValue, for: .change, handler) else { return }
+        let isOver = state.withLock { state in
+            if !state.isOver { state.watches.append((id, file)) }
+            return state.isOver
+        }
+        if isOver { record.loop.unwatch(id, file.descriptor.rawValue) }
+    }
+
+    private func lookAgain() {
+        state.withLock { state in
+            guard !state.isOver else { return }
+            state.timer = record.loop.call(at: .now + Self.pause) { [weak self] in
+                self?.look()
+                self?.lookAgain()
+            }
+        }
+    }
+
+    private func look() {
+        guard let now = record.withCgroup({ ($0.statistics(.death), $0.isPopulated, $1.jobID) }) else { return }
+        tell(now.0, isPopulated: now.1)
+    }
+
+    private func tell(_ now: JobStatistics, isPopulated: Bool) {
+        state.withLock { state in
+            func tell(_ key: String, _ event: (UInt64) -> JobEvent) {
+                guard let count = now.memoryEvents?[key], count > state.last.memoryEvents?[key] ?? 0 else { return }
+                continuation.yield(event(count))
+            }
+            tell("high") { .memoryHigh(total: $0) }
+            tell("max") { .memoryMax(total: $0) }
+            tell("oom") { .outOfMemory(total: $0) }
+            tell("oom_kill") { .oomKill(total: $0) }
+            if let refused = now.pidsRefusedForks, refused > state.last.pidsRefusedForks ?? 0 {
+                continuation.yield(.processesRefused(total: refused))
+            }
+            if isPopulated != state.isPopulated { continuation.yield(.populated(isPopulated)) }
+            state.last = now
+            state.isPopulated = isPopulated
+        }
+    }
+
+    private func jobIsOver() {
+        tell(record.statistics, isPopulated: false)
+        continuation.finish()
+    }
+
+    /// Nobody reads on, or there is nothing to read any more.
+    func end() {
+        let (watches, timer, subscriber) = state.withLock { state in
+            state.isOver = true
+            defer { (state.watches, state.timer, state.subscriber) = ([], nil, nil) }
+            return (state.watches, state.timer, state.subscriber)
+        }
+        for watch in watches { record.loop.unwatch(watch.id, watch.descriptor.descriptor.rawValue) }
+        if let timer { record.loop.cancel(timer) }
+        if let subscriber { record.forgetSubscriber(subscriber) }
+    }
+}

@@ -1,0 +1,150 @@
+internal import Cgroups
+internal import Glibc
+internal import LinuxSystem
+internal import Synchronization
+
+/// What all jobs of this process share: one event loop, one guard.
+final class JobRuntime: Sendable {
+    let loop: EventLoop
+    let guardian: JobGuard
+    /// `/dev/null`, for streams that nobody wants.
+    let null: Descriptor
+    private let guardWatch: GuardWatch
+    private let state = Mutex(State())
+
+    private struct State {
+        /// The jobs that are not over; a handle that was dropped ends nothing by itself.
+        var records: [String: JobRecord] = [:]
+        /// Where leftovers were looked for already.
+        var sweptParents: Set<String> = []
+        /// Parents that are open already, as long as this process is in these cgroups.
+        var places: [PlaceKey: CgroupPlace] = [:]
+        var membership = ""
+        var membershipIsFreshUntil: BootTime?
+    }
+
+    private static let mostPlaces = 8
+
+    private struct PlaceKey: Hashable {
+        var parent: String?
+        var controllers: [Controller]
+    }
+
+    // MARK: The one of this process
+
+    private static let current = Mutex<JobRuntime?>(nil)
+
+    /// - Throws: when there is no descriptor or thread to be had; the next call tries again.
+    static func shared() throws(LaunchError) -> JobRuntime {
+        try current.withLock { current throws(LaunchError) in
+            if let current { return current }
+            let made = try JobRuntime()
+            current = made
+            return made
+        }
+    }
+
+    private init() throws(LaunchError) {
+        do throws(SystemError) {
+            loop = try EventLoop()
+            null = try Descriptor(opening: "/dev/null", O_RDWR)
+        } catch { throw LaunchError(error) }
+        guardWatch = GuardWatch(loop)
+        guardian = try JobGuard(GuardProgram(), observer: guardWatch)
+        guardWatch.whenLost { [weak self] in self?.replaceGuard() }
+    }
+
+    // MARK: Jobs
+
+    /// Starts a job. Blocks for as long as a launch takes: a fraction of a millisecond.
+    func launch(_ spec: JobSpec, streams: [CInt]) throws(LaunchError) -> LaunchedJob {
+        guard spec.manager != .systemd, !spec.unit.isGiven else {
+            throw LaunchError(
+                .setup, "a program's jobs are not put into scopes of systemd's",
+                remedy: "run the program in a unit with Delegate=yes; its jobs are directories in it")
+        }
+        let key = PlaceKey(parent: spec.cgroupParent, controllers: spec.limits.settings.map(\.controller))
+        let (place, isKnown) = try place(key, spec)
+        do { return try launch(spec, streams: streams, in: place) } catch {
+            // A parent that was removed and made again is another one.
+            guard isKnown, error.kind == .setup, !place.exists else { throw error }
+        }
+        state.withLock { _ = $0.places.removeValue(forKey: key) }
+        return try launch(spec, streams: streams, in: try self.place(key, spec).place)
+    }
+
+    private func place(_ key: PlaceKey, _ spec: JobSpec) throws(LaunchError) -> (place: CgroupPlace, isKnown: Bool) {
+        do throws(CgroupError) {
+            // Reading it takes the kernel's lock over all cgroups.
+            if let known = state.withLock({ $0.membershipIsFreshUntil ?? .now > .now ? $0.places[key] : nil }) {
+                return (known, true)
+            }
+            let membership = try CgroupLayout.membership()
+            let known = state.withLock { state in
+                state.membershipIsFreshUntil = .now + .milliseconds(100)
+                if state.membership != membership { (state.membership, state.places) = (membership, [:]) }
+                return state.places[key]
+            }
+            if let known { return (known, true) }
+            let place = try CgroupPlace(CgroupLayout.current(), parentPath: spec.cgroupParent, limits: spec.limits)
+            state.withLock { state in
+                // Each keeps descriptors open.
+                if state.places.count >= Self.mostPlaces { state.places = [:] }
+                state.places[key] = place
+            }
+            return (place, false)
+        } catch { throw LaunchError(error) }
+    }
+
+    private func launch(
+        _ spec: JobSpec, streams: [CInt], in place: CgroupPlace
+    ) throws(LaunchError) -> LaunchedJob {
+        let prepared = try PreparedJob(spec, in: place, because: "a directory below this program's own")
+        var surroundings = PreparedJob.Surroundings()
+        surroundings.guardian = guardian
+        surroundings.streams = streams
+        // Once: what appears later is left by others, and is theirs or the timer's to sweep.
+        surroundings.sweeps = state.withLock { $0.sweptParents.insert(place.path).inserted }
+        return try prepared.launch(surroundings)
+    }
+
+    func add(_ record: JobRecord) { state.withLock { $0.records[record.id] = record } }
+    func remove(_ record: JobRecord) { _ = state.withLock { $0.records.removeValue(forKey: record.id) } }
+
+    // MARK: The guard
+
+    private func replaceGuard() {
+        do { try guardian.replace() } catch {
+            // Without a guard no job must live on.
+            for record in state.withLock({ Array($0.records.values) }) { record.stop(.guardLost) }
+        }
+    }
+}
+
+/// Waits for the end of guards.
+private final class GuardWatch: GuardObserver {
+    private let loop: EventLoop
+    private let state = Mutex(State())
+
+    private struct State {
+        var watch: UInt64?
+        var whenLost: @Sendable () -> Void = {}
+    }
+
+    init(_ loop: EventLoop) { self.loop = loop }
+
+    func whenLost(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.whenLost = body } }
+
+    func guardDidStart(_ descriptor: CInt) {
+        state.withLock { state in
+            state.watch = try? loop.watch(descriptor, for: .reading, state.whenLost)
+        }
+    }
+
+    func guardWillClose(_ descriptor: CInt) {
+        state.withLock { state in
+            if let watch = state.watch { loop.unwatch(watch, descriptor) }
+            state.watch = nil
+        }
+    }
+}

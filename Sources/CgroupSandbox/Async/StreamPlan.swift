@@ -1,0 +1,101 @@
+internal import LinuxSystem
+internal import SystemPackage
+
+/// This program's ends of a job's standard streams.
+final class JobStreams: Sendable {
+    let input: InputChannel?
+    let output: OutputChannel?
+    let error: OutputChannel?
+
+    init(input: InputChannel?, output: OutputChannel?, error: OutputChannel?) {
+        self.input = input
+        self.output = output
+        self.error = error
+    }
+
+    func begin() {
+        output?.begin()
+        error?.begin()
+    }
+
+    /// Nobody reads the sequences any more, nor writes.
+    func discardRest() {
+        input?.finish()
+        output?.discardRest()
+        error?.discardRest()
+    }
+
+    func end() {
+        input?.end()
+        output?.end()
+        error?.end()
+    }
+}
+
+/// Both ends of a job's standard streams, before it starts.
+struct StreamPlan: ~Copyable {
+    private var descriptors: [CInt?] = [nil, nil, nil]
+    /// The job's ends, closed here once it has them.
+    private var jobsEnds: [SharedDescriptor] = []
+    private var closeAfterwards: [FileDescriptor] = []
+    private let streams: JobStreams
+
+    init(
+        _ input: JobInput, _ output: OutputDestination, _ error: OutputDestination, _ loop: EventLoop
+    ) throws(LaunchError) {
+        do throws(SystemError) {
+            var ends: [SharedDescriptor] = []
+            var writer: InputChannel?
+            switch input.kind {
+            case .none: break
+            case .bytes(let bytes):
+                // In memory: there is nothing to feed, and nobody to be stopped by a job that does not read.
+                let file = try Descriptor.memoryFile(name: "cgrun-input")
+                try file.write(bytes, path: "standard input")
+                try file.rewind()
+                ends.append(SharedDescriptor(file))
+                descriptors[0] = ends.last?.descriptor.rawValue
+            case .descriptor(let descriptor, let isClosed):
+                descriptors[0] = descriptor.rawValue
+                if isClosed { closeAfterwards.append(descriptor) }
+            case .writer:
+                let pipe = try Pipe()
+                ends.append(pipe.reading)
+                descriptors[0] = ends.last?.descriptor.rawValue
+                try pipe.writing.descriptor.setNonblocking()
+                writer = InputChannel(pipe.writing, loop)
+            }
+            var channels: [OutputChannel?] = [nil, nil]
+            for (place, destination) in [output, error].enumerated() {
+                var mode: OutputChannel.Mode?
+                switch destination.kind {
+                case .discarded: break
+                case .captured(let limit): mode = .capture(limit: max(0, limit))
+                case .sequence: mode = .sequence
+                case .combined: descriptors[place + 1] = descriptors[1]
+                case .descriptor(let descriptor, let isClosed):
+                    descriptors[place + 1] = descriptor.rawValue
+                    if isClosed, !closeAfterwards.contains(descriptor) { closeAfterwards.append(descriptor) }
+                }
+                guard let mode else { continue }
+                let pipe = try Pipe()
+                ends.append(pipe.writing)
+                descriptors[place + 1] = ends.last?.descriptor.rawValue
+                try pipe.reading.descriptor.setNonblocking()
+                channels[place] = OutputChannel(pipe.reading, mode, loop)
+            }
+            jobsEnds = ends
+            streams = JobStreams(input: writer, output: channels[0], error: channels[1])
+        } catch { throw LaunchError(error) }
+    }
+
+    deinit {
+        for descriptor in closeAfterwards { try? descriptor.close() }
+    }
+
+    /// What to place at 0, 1 and 2 in the job.
+    func childDescriptors(null: CInt) -> [CInt] { descriptors.map { $0 ?? null } }
+
+    /// Gives up the job's ends, which it has by now.
+    consuming func takeStreams() -> JobStreams { streams }
+}

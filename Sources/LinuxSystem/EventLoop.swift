@@ -1,0 +1,152 @@
+internal import CLinux
+internal import Glibc
+internal import Synchronization
+internal import SystemPackage
+
+/// One thread that waits for descriptors and for points in time, however many, and calls handlers.
+///
+/// The thread blocks every signal: the program's handlers never run on it. It lives as long as the
+/// program. Handlers run one after the other and must not block.
+public final class EventLoop: Sendable {
+    private let epoll: Descriptor
+    private let timer: DeadlineTimer
+    private let state = Mutex(State())
+
+    private struct State {
+        var handlers: [UInt64: @Sendable () -> Void] = [:]
+        var timers = DeadlineHeap()
+        var lastID: UInt64 = 0
+        var armedFor: BootTime?
+    }
+
+    public enum Interest: Sendable {
+        /// Something to read, or the end of it.
+        case reading
+        case writing
+        /// Priority data, with which cgroup files tell of a change.
+        case change
+
+        var mask: UInt32 {
+            switch self {
+            case .reading: EPOLLIN.rawValue
+            case .writing: EPOLLOUT.rawValue
+            case .change: EPOLLPRI.rawValue
+            }
+        }
+    }
+
+    /// - Throws: when there is no descriptor or thread to be had.
+    public init() throws(SystemError) {
+        epoll = Descriptor(owning: try check(clinux_epoll(), "epoll_create1"))
+        timer = try DeadlineTimer()
+        _ = try check(
+            clinux_epoll_watch(epoll.rawValue, timer.descriptor.rawValue, EPOLLIN.rawValue, 0), "epoll_ctl")
+        try startThread()
+    }
+
+    private func startThread() throws(SystemError) {
+        let before = SignalSet.blocked
+        SignalSet.all.block()
+        defer { before.replaceMask() }
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(self)
+        let error = pthread_create(
+            &thread, nil,
+            { context in
+                clinux_set_name("cgrun-events")
+                Unmanaged<EventLoop>.fromOpaque(context!).takeRetainedValue().run()
+            }, context.toOpaque())
+        guard error == 0 else {
+            context.release()
+            throw SystemError("pthread_create", errno: Errno(rawValue: error))
+        }
+        pthread_detach(thread)
+    }
+
+    private func run() -> Never {
+        var ready = [clinux_ready](repeating: clinux_ready(), count: 64)
+        while true {
+            let count = clinux_epoll_wait(epoll.rawValue, &ready, 64, -1)
+            for event in ready.prefix(max(0, Int(count))) {
+                if event.token == 0 {
+                    runTimers()
+                } else if let handler = state.withLock({ $0.handlers[event.token] }) {
+                    handler()
+                }
+            }
+        }
+    }
+
+    // MARK: Descriptors
+
+    /// Calls the handler again and again for as long as the descriptor is ready.
+    ///
+    /// - Returns: what to call `unwatch` with, before the descriptor is closed.
+    public func watch(
+        _ descriptor: CInt, for interest: Interest, _ handler: @escaping @Sendable () -> Void
+    ) throws(SystemError) -> UInt64 {
+        let id = state.withLock { state in
+            state.lastID += 1
+            state.handlers[state.lastID] = handler
+            return state.lastID
+        }
+        let result = clinux_epoll_watch(epoll.rawValue, descriptor, interest.mask, id)
+        if result < 0 { _ = state.withLock { $0.handlers.removeValue(forKey: id) } }
+        _ = try check(result, "epoll_ctl")
+        return id
+    }
+
+    /// Ends a watch. A call of the handler that has begun may still go on in the loop's thread.
+    public func unwatch(_ id: UInt64, _ descriptor: CInt) {
+        guard state.withLock({ $0.handlers.removeValue(forKey: id) }) != nil else { return }
+        _ = clinux_epoll_watch(epoll.rawValue, descriptor, 0, 0)
+    }
+
+    // MARK: Time
+
+    /// Calls the handler once, at that time or soon after.
+    ///
+    /// - Returns: what to call `cancel` with.
+    @discardableResult
+    public func call(at time: BootTime, _ handler: @escaping @Sendable () -> Void) -> UInt64 {
+        state.withLock { state in
+            state.lastID += 1
+            state.handlers[state.lastID] = handler
+            state.timers.insert(DeadlineHeap.Entry(at: time, id: state.lastID))
+            arm(&state)
+            return state.lastID
+        }
+    }
+
+    public func cancel(_ id: UInt64) {
+        state.withLock { state in
+            guard state.handlers.removeValue(forKey: id) != nil else { return }
+            // Those in the heap without a handler are dropped when they are due, or when they are most of it.
+            if state.timers.count > 64, state.timers.count > 2 * state.handlers.count {
+                let handlers = state.handlers
+                state.timers.removeAll { handlers[$0.id] == nil }
+            }
+        }
+    }
+
+    private func runTimers() {
+        let now = BootTime.now
+        var due: [@Sendable () -> Void] = []
+        state.withLock { state in
+            while let first = state.timers.first, first.at <= now {
+                state.timers.removeFirst()
+                if let handler = state.handlers.removeValue(forKey: first.id) { due.append(handler) }
+            }
+            state.armedFor = nil
+            arm(&state)
+        }
+        for handler in due { handler() }
+    }
+
+    private func arm(_ state: inout State) {
+        let first = state.timers.first?.at
+        guard first != state.armedFor || first == nil else { return }
+        state.armedFor = first
+        timer.set(first)
+    }
+}

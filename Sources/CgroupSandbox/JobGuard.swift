@@ -1,6 +1,5 @@
 internal import Cgroups
 internal import LinuxSystem
-internal import Synchronization
 
 /// Who waits for the end of guards, in order to have them replaced.
 protocol GuardObserver: AnyObject, Sendable {
@@ -16,7 +15,7 @@ final class JobGuard: Sendable {
     private let program: GuardProgram
     private let launcher: ProcessDescriptor
     private let observer: (any GuardObserver)?
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     private struct State: ~Copyable {
         var process: GuardProcess?

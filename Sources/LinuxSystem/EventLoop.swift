@@ -1,6 +1,5 @@
 internal import CLinux
 internal import Glibc
-internal import Synchronization
 internal import SystemPackage
 
 /// One thread that waits for descriptors and for points in time, however many, and calls handlers.
@@ -10,7 +9,7 @@ internal import SystemPackage
 public final class EventLoop: Sendable {
     private let epoll: Descriptor
     private let timer: DeadlineTimer
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     private struct State {
         var handlers: [UInt64: @Sendable () -> Void] = [:]

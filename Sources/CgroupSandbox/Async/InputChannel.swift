@@ -1,12 +1,11 @@
 internal import LinuxSystem
-internal import Synchronization
 internal import SystemPackage
 
 /// This program's end of a job's standard input. Writes happen in the event loop's thread, which
 /// has SIGPIPE blocked: a job that does not read must not end this program.
 final class InputChannel: Sendable {
     private let loop: EventLoop
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     private struct State {
         /// `nil` once it is closed.
@@ -23,7 +22,7 @@ final class InputChannel: Sendable {
 
     init(_ descriptor: SharedDescriptor, _ loop: EventLoop) {
         self.loop = loop
-        state = Mutex(State(descriptor: descriptor))
+        state = Locked(State(descriptor: descriptor))
     }
 
     private static var closed: SystemError { SystemError("write", path: "standard input", errno: .brokenPipe) }

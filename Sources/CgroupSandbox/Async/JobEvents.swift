@@ -1,7 +1,6 @@
 internal import Cgroups
 internal import Glibc
 public import LinuxSystem
-internal import Synchronization
 
 /// Something that happened to a running job. Totals count from the job's start.
 public enum JobEvent: Sendable, Equatable {
@@ -103,7 +102,7 @@ extension Job {
 private final class EventSubscription: Sendable {
     private let record: JobRecord
     private let continuation: AsyncStream<JobEvent>.Continuation
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     private struct State {
         var watches: [(id: UInt64, descriptor: SharedDescriptor)] = []

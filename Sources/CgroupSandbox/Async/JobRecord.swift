@@ -1,6 +1,5 @@
 internal import Cgroups
 internal import LinuxSystem
-internal import Synchronization
 
 /// A job as the event loop drives it, from its start until nothing is left of it, whether
 /// somebody waits for it or not.
@@ -11,7 +10,7 @@ final class JobRecord: Sendable {
     let streams: JobStreams
     private let runtime: JobRuntime
     var loop: EventLoop { runtime.loop }
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     private struct State: ~Copyable, Sendable {
         /// `nil` once the job is over.
@@ -41,7 +40,7 @@ final class JobRecord: Sendable {
         cgroupPath = job.cgroupPath
         self.streams = streams
         self.runtime = runtime
-        state = Mutex(State(job))
+        state = Locked(State(job))
     }
 
     /// Starts a job and lets the event loop look after it.

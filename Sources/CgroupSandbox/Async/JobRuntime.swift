@@ -1,7 +1,6 @@
 internal import Cgroups
 internal import Glibc
 internal import LinuxSystem
-internal import Synchronization
 
 /// What all jobs of this process share: one event loop, one guard.
 final class JobRuntime: Sendable {
@@ -10,7 +9,7 @@ final class JobRuntime: Sendable {
     /// `/dev/null`, for streams that nobody wants.
     let null: Descriptor
     private let guardWatch: GuardWatch
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     private struct State {
         /// The jobs that are not over; a handle that was dropped ends nothing by itself.
@@ -32,7 +31,7 @@ final class JobRuntime: Sendable {
 
     // MARK: The one of this process
 
-    private static let current = Mutex<JobRuntime?>(nil)
+    private static let current = Locked<JobRuntime?>(nil)
 
     /// - Throws: when there is no descriptor or thread to be had; the next call tries again.
     static func shared() throws(LaunchError) -> JobRuntime {
@@ -124,7 +123,7 @@ final class JobRuntime: Sendable {
 /// Waits for the end of guards.
 private final class GuardWatch: GuardObserver {
     private let loop: EventLoop
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     private struct State {
         var watch: UInt64?

@@ -1,5 +1,4 @@
 internal import LinuxSystem
-internal import Synchronization
 
 /// This program's end of a job's standard output or error.
 final class OutputChannel: Sendable {
@@ -11,7 +10,7 @@ final class OutputChannel: Sendable {
     }
 
     private let loop: EventLoop
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     private struct State {
         /// `nil` once nothing more will come.
@@ -31,7 +30,7 @@ final class OutputChannel: Sendable {
 
     init(_ descriptor: SharedDescriptor, _ mode: Mode, _ loop: EventLoop) {
         self.loop = loop
-        state = Mutex(State(descriptor: descriptor, mode: mode))
+        state = Locked(State(descriptor: descriptor, mode: mode))
     }
 
     /// What was kept, once the job is over.

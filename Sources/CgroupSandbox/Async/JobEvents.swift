@@ -176,6 +176,11 @@ private final class EventSubscription: Sendable {
                 guard let count = now.memoryEvents?[key], count > state.last.memoryEvents?[key] ?? 0 else { return }
                 continuation.yield(event(count))
             }
+            defer {
+                state.last = now
+                state.isPopulated = isPopulated
+            }
+            if isPopulated, state.isPopulated != true { continuation.yield(.populated(true)) }
             tell("high") { .memoryHigh(total: $0) }
             tell("max") { .memoryMax(total: $0) }
             tell("oom") { .outOfMemory(total: $0) }
@@ -183,9 +188,7 @@ private final class EventSubscription: Sendable {
             if let refused = now.pidsRefusedForks, refused > state.last.pidsRefusedForks ?? 0 {
                 continuation.yield(.processesRefused(total: refused))
             }
-            if isPopulated != state.isPopulated { continuation.yield(.populated(isPopulated)) }
-            state.last = now
-            state.isPopulated = isPopulated
+            if !isPopulated, state.isPopulated != false { continuation.yield(.populated(false)) }
         }
     }
 

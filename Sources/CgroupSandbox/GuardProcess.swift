@@ -36,10 +36,10 @@ struct GuardProcess: ~Copyable {
         }
     }
 
-    /// Starts a guard that knows these jobs.
+    /// Starts a guard that knows the first of these jobs; `tellRest` is for the others.
     ///
-    /// Jobs are queued before the guard starts, as far as the queue goes: there is no moment at which
-    /// it could see a loss and not be able to kill. More than some hundred follow while it runs.
+    /// These are queued before the guard starts, as far as the queue goes: there is no moment at which
+    /// it could see a loss and not be able to kill.
     ///
     /// - Parameter jobs: in the order of their numbers.
     static func start(
@@ -51,16 +51,17 @@ struct GuardProcess: ~Copyable {
             // Well below what a socket's queue takes.
             for (number, ward) in jobs.prefix(mostQueued) { try tell(number, ward, to: socket) }
         }
-        let started = GuardProcess(process: helper.process, control: helper.control)
-        do {
-            for (number, ward) in jobs.dropFirst(mostQueued) {
-                try started.announce(number, ward)
-                if ward.isArmed { try started.arm(number, ward, killFile: ward.openKillFile()) }
-            }
-        } catch {
-            throw LaunchError(error)
+        return GuardProcess(process: helper.process, control: helper.control)
+    }
+
+    /// Tells of those jobs that `start` could not queue.
+    ///
+    /// - Throws: when the guard has ended meanwhile, too.
+    func tellRest(of jobs: [(number: UInt64, ward: Ward)]) throws(SystemError) {
+        for (number, ward) in jobs.dropFirst(Self.mostQueued) {
+            try announce(number, ward)
+            if ward.isArmed { try arm(number, ward, killFile: ward.openKillFile()) }
         }
-        return started
     }
 
     private static var mostQueued: Int { 32 }

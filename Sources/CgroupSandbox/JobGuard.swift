@@ -162,9 +162,29 @@ final class JobGuard: Sendable {
 
     private func start(_ state: inout State) throws(LaunchError) {
         let jobs = state.wards.sorted { $0.key < $1.key }.map { (number: $0.key, ward: $0.value) }
-        let process = try GuardProcess.start(program, launcher: launcher, jobs: jobs)
-        observer?.guardDidStart(process.process.descriptor.rawValue)
-        state.process = consume process
+        for attempt in 1... {
+            let process = try GuardProcess.start(program, launcher: launcher, jobs: jobs)
+            do throws(SystemError) { try process.tellRest(of: jobs) } catch {
+                // It was killed as well, while it was told; another one may be luckier.
+                try bury(process)
+                guard attempt < Self.attempts else { throw LaunchError(error) }
+                continue
+            }
+            observer?.guardDidStart(process.process.descriptor.rawValue)
+            state.process = consume process
+            return
+        }
+    }
+
+    /// How many guards in a row may be lost before they know all jobs.
+    private static let attempts = 10
+
+    /// - Throws: when the guard left by itself: then its program is none, and another of it would be no better.
+    private func bury(_ lost: consuming GuardProcess) throws(LaunchError) {
+        // Stuck or stopped, it gets no further; ended, it takes no notice.
+        try? lost.process.send(.kill)
+        guard case .exited = lost.end() else { return }
+        throw LaunchError(.setup, "the guard has left; \(program.candidates[0]) may be no guard")
     }
 
     /// Tells the guard, or the one that takes its place and is told of all jobs.
@@ -182,12 +202,7 @@ final class JobGuard: Sendable {
     private func replace(_ state: inout State) throws(LaunchError) {
         guard let lost = state.process.take() else { return try start(&state) }
         observer?.guardWillClose(lost.process.descriptor.rawValue)
-        // Stuck or stopped, it gets no further; ended, it takes no notice.
-        try? lost.process.send(.kill)
-        if case .exited = lost.end() {
-            // A guard does not leave by itself: this program is none, and another of it would be no better.
-            throw LaunchError(.setup, "the guard has left; \(program.candidates[0]) may be no guard")
-        }
+        try bury(lost)
         try start(&state)
         state.replaced += 1
     }

@@ -72,7 +72,7 @@ extension Behaviour {
             let host = try start("sleep", "\(count)")
             try host.waitForOutput("ready", within: .seconds(60))
             var last: ProcessID = 0
-            for _ in 0..<5 {
+            for _ in 0..<20 {
                 try eventually("another guard") { harness.marker.guards.contains { $0.pid != last } }
                 last = try #require(harness.marker.guards.first { $0.pid != last }).pid
                 try ProcessDescriptor(pid: last).send(.kill)

@@ -39,8 +39,7 @@ public struct Preflight: Sendable {
         )
         // Limits are tried where jobs would be.
         let scope = addSystemd(layout, isWanted: cgroupParent == nil)
-        var parent = cgroupParent
-        if let path = scope?.path { parent = path }
+        let parent = scope?.path ?? cgroupParent
         findings.append(
             probe("job cgroup", Limits(), layout, parent) { site in
                 "\(site.path.prefix { $0 != "-" })-…, killed by cgroup.kill (Linux \(Machine.kernelRelease))"
@@ -54,6 +53,8 @@ public struct Preflight: Sendable {
                         .filter { $0 != "cgroup.subtree_control" }.joined(separator: ", ")
                 })
         }
+        // Not before: the scope goes with its owner.
+        withExtendedLifetime(scope) {}
     }
 
     /// - Returns: a scope to try limits in, where jobs get one.
@@ -129,7 +130,7 @@ public struct Preflight: Sendable {
 }
 
 /// A scope without a job, to see what one could have. It goes with its owner.
-private struct ProbeScope: ~Copyable {
+private final class ProbeScope {
     private let guardian: JobGuard
     private let process: HeldProgram
     private let scope: JobScope

@@ -17,6 +17,16 @@ public struct ScopeCgroup: ~Copyable {
         } catch { throw CgroupError.writing(error, in: directory.path) }
     }
 
+    /// Passes on all controllers that are to be had, so that jobs in the job can be limited, too.
+    public func passControllersOn() throws(CgroupError) {
+        do {
+            let available = try directory.read("cgroup.controllers").split(separator: " ")
+            let known = available.compactMap { Controller(rawValue: String($0)) }
+            guard !known.isEmpty else { return }
+            try directory.write(Delegation.text(known), to: "cgroup.subtree_control")
+        } catch { throw CgroupError.writing(error, in: directory.path) }
+    }
+
     /// Reads back what has its meaning here and nowhere below: the weight among the scope's siblings.
     public func checkWeight(_ limits: Limits) throws(CgroupError) {
         guard let setting = limits.settings.first(where: { $0.file == "cpu.weight" }) else { return }

@@ -9,7 +9,8 @@ extension Behaviour {
         init() throws { harness = try Harness() }
 
         @Test func allExitCodesPassThrough() throws {
-            for code in 0...255 {
+            // Some of them where each takes long.
+            for code in stride(from: 0, through: 255, by: patience == 1 ? 1 : 15) {
                 #expect(try harness.cgrun("--", Programs.probe, "exit", "\(code)").exitCode == code)
             }
             try harness.expectNothingLeft()

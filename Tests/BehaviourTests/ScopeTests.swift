@@ -234,6 +234,79 @@ extension Behaviour {
             try expectNoUnit()
         }
 
+        // MARK: Limits
+
+        private static let limited = Capability.has("--mem") && Capability.has("--pids")
+
+        @Test(.enabled(if: limited, "no memory and pids controllers"))
+        func limitsAreShownByTheUnitAndHeldBelowIt() throws {
+            let unit = "limited-\(harness.marker.text)"
+            let job = try startTree("--unit", unit, "--mem", "64M", "--pids", "32")
+            let shown = try systemctl("show", unit + ".scope", "-p", "MemoryMax", "-p", "TasksMax", "-p", "OOMPolicy")
+            #expect(shown.lines.contains("MemoryMax=67108864"), "\(shown.output)")
+            #expect(shown.lines.contains("TasksMax=33"), "the holder is one more: \(shown.output)")
+            let cgroup = try #require(
+                TestCgroups.jobs.first { $0.contains(text: unit) == false && !$0.hasSuffix("scope") })
+            #expect(try readTextFile(cgroup + "/memory.max") == "67108864\n")
+            #expect(try readTextFile(cgroup + "/pids.max") == "32\n")
+            job.send(.kill)
+            _ = try job.end()
+            try harness.expectNothingLeft()
+        }
+
+        @Test(.enabled(if: limited && Capability.isRoot, "needs a slice of its own with a limit"))
+        func limitOfASliceAboveIsToldFromTheJobsOwn() throws {
+            let slice = "cgruntest\(harness.marker.text.prefix(8)).slice"
+            #expect(try systemctl("set-property", "--runtime", slice, "MemoryMax=48M", "MemorySwapMax=0").exitCode == 0)
+            defer { _ = try? systemctl("revert", slice) }
+            let (outcome, report) = try harness.reported(
+                "--slice", slice, "--mem", "256M", "--", Programs.probe, "allocate", "128")
+            #expect(outcome.exitCode == 137)
+            #expect(report.cause == .oomAncestor)
+            #expect(outcome.errors.contains(text: slice), "\(outcome.errors)")
+            let own = try harness.reported("--slice", slice, "--mem", "16M", "--", Programs.probe, "allocate", "128")
+            #expect(own.report.cause == .oomOwnLimit)
+            try harness.expectNothingLeft()
+            try systemctl("stop", slice)
+        }
+
+        @Test(
+            .enabled(
+                if: ThisProcess.environmentVariable("CGRUN_TEST_EXHAUST") != nil, "would use up this machine's memory"))
+        func theMachineOutOfMemoryIsToldFromALimit() throws {
+            let (outcome, report) = try harness.reported("--", Programs.probe, "allocate", "8000")
+            #expect(outcome.exitCode == 137)
+            #expect(report.cause == .oomSystem || report.memory.events == nil, "\(report.evidence)")
+            try harness.expectNothingLeft()
+        }
+
+        /// Without a policy an OOM kill takes its victim alone; the unit's takes the whole job.
+        @Test(.enabled(if: limited, "no memory controller"))
+        func oneVictimOrAll() throws {
+            let command = ["--mem", "32M", "--", Programs.probe, "child-allocate", "100", "ignore"]
+            let alone = try harness.startCgrun(command).end()
+            #expect(alone.exitCode == 0)
+            let file = harness.path("report")
+            let sleeper = ["sh", "-c", "\(Programs.probe) child-allocate 100 ignore; sleep 60"]
+            let all = try harness.startCgrun(
+                ["--report", file, "-p", "OOMPolicy=kill", "--mem", "32M", "--"] + sleeper
+            ).end(within: .seconds(50))
+            let version = try harness.report(file).containment.systemdVersion?.prefix { $0.isNumber }
+            if Int(version ?? "") ?? 0 >= 253 {
+                #expect(all.exitCode == 137)
+                #expect(try harness.report(file).cause == .oomOwnLimit)
+            }
+            try harness.expectNothingLeft()
+        }
+
+        @Test(.enabled(if: limited, "no memory controller"))
+        func jobsInAJobWithoutLimitsCanHaveThem() throws {
+            let inner = "\(Programs.cgrun) --mem 32M -- \(Programs.probe) allocate 64; echo status $?"
+            let outcome = try harness.cgrun("--", "sh", "-c", inner)
+            #expect(outcome.output.contains(text: "status 137"), "\(outcome)")
+            try harness.expectNothingLeft()
+        }
+
         // MARK: A pool
 
         /// A job is a pool: what is started in it needs no manager, and stays within its limits.

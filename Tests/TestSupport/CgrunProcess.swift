@@ -135,7 +135,7 @@ public struct TestFailure: Error, CustomStringConvertible {
 }
 
 /// How much longer than on a real machine things may take: more than 1 under emulation.
-let patience = ThisProcess.environmentVariable("CGRUN_TEST_PATIENCE").flatMap { Int($0) } ?? 1
+public let patience = ThisProcess.environmentVariable("CGRUN_TEST_PATIENCE").flatMap { Int($0) } ?? 1
 
 public func pause(_ duration: Duration) {
     var poller = Poller()

@@ -1,4 +1,4 @@
-public import LinuxSystem
+import LinuxSystem
 import Glibc
 
 /// What a test leaves behind: processes with its marker, and cgroups that came into being since it began.

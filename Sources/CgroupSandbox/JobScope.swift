@@ -51,7 +51,7 @@ struct JobScope: ~Copyable {
         }
         do {
             let cgroup = try ScopeCgroup(path, in: layout)
-            try cgroup.setAside(holder.process.pid)
+            try cgroup.setAside([holder.process.pid, command.pid])
             try cgroup.passControllersOn()
             try cgroup.checkWeight(plan.limits)
         } catch {

@@ -9,11 +9,12 @@ public struct ScopeCgroup: ~Copyable {
         do { directory = try CgroupDirectory(opening: layout.absolute(path), .v2) } catch { throw CgroupError(error) }
     }
 
-    /// Moves a process into a leaf of its own: a cgroup that passes controllers on has no members.
-    public func setAside(_ pid: ProcessID) throws(CgroupError) {
+    /// Moves processes into a leaf: a cgroup that passes controllers on has no members.
+    public func setAside(_ pids: [ProcessID]) throws(CgroupError) {
         do {
             try directory.makeChild(JobName.leaf)
-            try directory.openChild(JobName.leaf).write(String(pid), to: "cgroup.procs")
+            let leaf = try directory.openChild(JobName.leaf)
+            for pid in pids { try leaf.write(String(pid), to: "cgroup.procs") }
         } catch { throw CgroupError.writing(error, in: directory.path) }
     }
 

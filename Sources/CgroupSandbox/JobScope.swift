@@ -13,6 +13,7 @@ struct JobScope: ~Copyable {
     let started: ServiceManager.Started
     private var holder: HolderProcess
     private let plan: ScopePlan
+    private let layout: CgroupLayout
 
     /// Makes the scopes and moves the processes into them.
     ///
@@ -57,7 +58,7 @@ struct JobScope: ~Copyable {
         } catch {
             throw LaunchError(error)
         }
-        return JobScope(name: plan.name, path: path, started: started, holder: holder, plan: plan)
+        return JobScope(name: plan.name, path: path, started: started, holder: holder, plan: plan, layout: layout)
     }
 
     private static func membership(of pid: ProcessID) throws(LaunchError) -> String {
@@ -77,14 +78,19 @@ struct JobScope: ~Copyable {
     /// Gives both scopes back; the manager collects them. Where their name is the caller's, it can be
     /// used again when this returns.
     ///
-    /// - Parameter dismissGuard: done once the job's scope is let go; the manager would stop it otherwise.
-    consuming func release(_ dismissGuard: () -> Void) {
-        let plan = plan
+    /// - Parameters:
+    ///   - wasStopped: the manager ended it already.
+    ///   - dismissGuard: done once the job's scope is let go; the manager would stop it otherwise.
+    consuming func release(wasStopped: Bool, _ dismissGuard: () -> Void) {
+        let (plan, path, layout) = (plan, path, layout)
         _ = consume self
         dismissGuard()
-        guard let scope = plan.reusedIn, let manager = try? ServiceManager(scope) else { return }
+        guard plan.isNamed || wasStopped, let manager = try? ServiceManager(plan.scope) else { return }
         let deadline = BootTime.now + .seconds(5)
-        for name in [plan.name, plan.guardName] { try? manager.waitUntilGone(name, until: deadline) }
+        for name in [plan.name, plan.guardName] where (try? manager.waitUntilGone(name, until: deadline)) == nil {
+            return
+        }
+        if wasStopped { ScopeCgroup.removeLeftover(path, in: layout) }
     }
 
     /// Leaves the scope to the guard.

@@ -67,7 +67,8 @@ extension LaunchedJob {
         }
         if let scope = scope.take() {
             let (guardian, number, ownsGuard) = (guardian, number, ownsGuard)
-            scope.release { guardian.release(number, ownsGuard: ownsGuard) }
+            let wasStopped = [.guardLost, .unitStopped].contains(report.cause)
+            scope.release(wasStopped: wasStopped) { guardian.release(number, ownsGuard: ownsGuard) }
         } else {
             guardian.release(number, ownsGuard: ownsGuard)
         }

@@ -19,7 +19,8 @@ extension LaunchedJob {
             poller.add(timer.descriptor.rawValue)
             poller.add(signals?.source.descriptor.rawValue ?? -1)
             poller.add(state.stop?.reason == .parentLost ? -1 : parent?.descriptor ?? -1)
-            poller.add(guardian.descriptor)
+            // A lost one that is not replaced stays ready.
+            poller.add(state.stop?.reason == .guardLost ? -1 : guardian.descriptor)
             let ready = poller.wait(state.killedAt == nil ? nil : .seconds(1))
 
             if ready[4] { replaceGuard() }

@@ -48,8 +48,8 @@ struct ScopePlan: Sendable {
         command = spec.arguments.map(\.description).joined(separator: " ")
     }
 
-    /// Where somebody may want the unit's name again.
-    var reusedIn: ServiceManager.Scope? { options.name == nil ? nil : scope }
+    /// Whether somebody may want the unit's name again.
+    var isNamed: Bool { options.name != nil }
 
     /// What else than processes is in the job's scope, and counts against its tasks: the holder.
     static let holderTasks = 1

@@ -9,6 +9,14 @@ public struct ScopeCgroup: ~Copyable {
         do { directory = try CgroupDirectory(opening: layout.absolute(path), .v2) } catch { throw CgroupError(error) }
     }
 
+    /// Removes a cgroup whose unit is gone: systemd leaves one that some process was still on its way out of.
+    public static func removeLeftover(_ path: String, in layout: CgroupLayout) {
+        guard let slash = path.lastIndex(of: "/"), slash != path.startIndex,
+            let slice = try? CgroupDirectory(opening: layout.absolute(String(path[..<slash])), .v2)
+        else { return }
+        try? slice.removeChild(String(path[path.index(after: slash)...]))
+    }
+
     /// Moves processes into a leaf: a cgroup that passes controllers on has no members.
     public func setAside(_ pids: [ProcessID]) throws(CgroupError) {
         do {

@@ -12,7 +12,8 @@ private func share(_ whole: Int) -> Int { max(10, whole * min(rounds, 300) / 300
 
 extension Behaviour {
     /// A program that imports the library, as it holds up with many jobs and when it is killed.
-    @Suite struct Hosts {
+    @Suite(.enabled(if: Capability.mayMakeCgroups, "a program's jobs are directories below its own cgroup"))
+    struct Hosts {
         let harness: Harness
 
         init() throws { harness = try Harness() }

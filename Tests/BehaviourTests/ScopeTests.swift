@@ -147,6 +147,34 @@ extension Behaviour {
             try expectNoUnit()
         }
 
+        @Test func busRestarted() throws {
+            let job = try startTree()
+            try systemctl("restart", "dbus.service")
+            #expect(try harness.cgrun("true").exitCode == 0)
+            #expect(harness.marker.survivors.count == 1 + Capability.helperCount + 4)
+            job.send(.kill)
+            _ = try job.end()
+            try harness.expectNothingLeft()
+        }
+
+        /// PID 1 ends what a lost user manager leaves. Nobody can start that manager again without root,
+        /// so this runs alone.
+        @Test(
+            .enabled(
+                if: ThisProcess.environmentVariable("CGRUN_TEST_LOSE_MANAGER") != nil,
+                "would end the user manager for all other tests"))
+        func userManagerKilled() throws {
+            let file = harness.path("report")
+            let job = try startTree("--report", file)
+            let manager = try harness.start(["pgrep", "-u", "\(ThisProcess.effectiveUserID)", "-x", "systemd"]).end()
+            let pid = try #require(manager.lines.first.flatMap { ProcessID($0) })
+            try ProcessDescriptor(pid: pid).send(.kill)
+            #expect(try job.end().exitCode == 137)
+            try harness.expectNothingLeft()
+            let cause = try harness.report(file).cause
+            #expect(cause == .unitStopped || cause == .guardLost)
+        }
+
         private func lostWithGuard(_ job: TestProcess) throws {
             let guardian = try ProcessDescriptor(pid: try #require(harness.marker.guards.first).pid)
             job.send(.stop)
@@ -246,7 +274,7 @@ extension Behaviour {
             #expect(shown.lines.contains("MemoryMax=67108864"), "\(shown.output)")
             #expect(shown.lines.contains("TasksMax=33"), "the holder is one more: \(shown.output)")
             let cgroup = try #require(
-                TestCgroups.jobs.first { $0.contains(text: unit) == false && !$0.hasSuffix("scope") })
+                TestCgroups.jobs.first { $0.contains(text: unit) })
             #expect(try readTextFile(cgroup + "/memory.max") == "67108864\n")
             #expect(try readTextFile(cgroup + "/pids.max") == "32\n")
             job.send(.kill)

@@ -42,12 +42,11 @@ struct RunCommand {
     private func run(_ spec: JobSpec, _ output: ReportOutput?, _ signals: SignalForwarder) throws -> CInt {
         let prepared = try PreparedJob(spec)
         if request.isDryRun {
-            printPlan(try prepared.plan(), spec)
+            printPlan([Self.manager(of: prepared.report)] + (try prepared.plan()), spec)
             return 0
         }
         if console.isVerbose {
-            let containment = prepared.report.containment
-            console.note("manager \(containment.manager) (\(containment.managerReason))")
+            console.note(Self.manager(of: prepared.report))
             for step in try prepared.plan() { console.note(step) }
         }
         let watch = try spec.diesWithParent ? ParentWatch(parent) : nil
@@ -89,6 +88,10 @@ struct RunCommand {
                 "after \(limit.seconds)s of CPU time: \(spec.stopSignal), \(spec.grace.seconds)s later cgroup.kill")
         }
         print(lines.joined(separator: "\n"))
+    }
+
+    private static func manager(of report: Report) -> String {
+        "manager \(report.containment.manager) (\(report.containment.managerReason))"
     }
 
     private static func quoted(_ word: String) -> String {

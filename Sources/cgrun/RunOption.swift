@@ -88,7 +88,7 @@ enum RunOption: String, CaseIterable {
         case .dieWithParent: "Kill the job when the process that started cgrun is gone (default)."
         case .noDieWithParent: "Let the job outlive the process that started cgrun."
         case .cgroupManager:
-            "Who makes the job's cgroup: systemd, as a transient scope; cgroupfs, as a directory below cgrun's own; auto, systemd where it is booted and reachable (default)."
+            "Who makes the job's cgroup: systemd, as a transient scope; cgroupfs, as a directory below cgrun's own; auto, systemd where it is booted and reachable (default, unless the variable CGRUN_CGROUP_MANAGER says otherwise)."
         case .cgroupParent: "Nest the job's cgroup in this one, as in /proc/PID/cgroup, instead of in cgrun's own."
         case .user: "Ask the caller's own user manager (default but for root). Like all that follow, only with systemd."
         case .system: "Ask the system's manager (default for root)."

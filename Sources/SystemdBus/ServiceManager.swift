@@ -98,10 +98,9 @@ public struct ServiceManager: ~Copyable {
         if address.isDaemon { try subscribe(until: deadline) }
         // Asked along, so that the answer costs no wait of its own.
         let question = try askVersion()
-        let firstCall = try bus.send(startCall([scope, auxiliary]))
-        let version = try? readVersion(question, until: deadline)
         var units = [scope, auxiliary]
-        var cookie = firstCall
+        var cookie = try bus.send(startCall(units))
+        let version = try? readVersion(question, until: deadline)
         var unknown: [String] = []
         while true {
             do {
@@ -109,13 +108,13 @@ public struct ServiceManager: ~Copyable {
                 try waitForJob(job, of: scope.name, until: deadline)
                 return Started(version: version, unknown: unknown)
             } catch {
-                guard let property = Self.unknownProperty(error, among: units),
-                    let replacement = retreat(property)
-                else { throw error }
+                guard let property = Self.unknownProperty(error, among: units), retreat(property) != nil else {
+                    throw error
+                }
                 unknown.append(property.name)
                 for index in units.indices {
                     units[index].properties = units[index].properties.flatMap {
-                        $0.name == property.name ? retreat($0) ?? replacement : [$0]
+                        $0.name == property.name ? retreat($0) ?? [] : [$0]
                     }
                 }
                 cookie = try bus.send(startCall(units))

@@ -4,7 +4,8 @@ internal import SystemdBus
 
 /// Who makes the job's cgroup.
 public enum ManagerChoice: String, Sendable, CaseIterable {
-    /// systemd where the machine was booted with it and it can be reached, else cgroupfs.
+    /// systemd where the machine was booted with it and it can be reached, else cgroupfs; and cgroupfs
+    /// inside a job or a unit with `Delegate=`, so that the job stays within it.
     case auto
     /// A transient scope for each job.
     case systemd
@@ -51,6 +52,7 @@ extension JobSpec {
             case .some(let other):
                 throw LaunchError(.setup, "\(Self.managerVariable)=\(other): expected auto, systemd or cgroupfs")
             }
+            if layout.isOwnDelegated { return .cgroupfs(because: "the unit around it is delegated (Delegate=)") }
             guard ServiceManager.isBooted else { return .cgroupfs(because: "this machine was not booted with systemd") }
             do { return .systemd(try reachSystemd(layout), because: "systemd is booted and reachable") } catch {
                 return .cgroupfs(because: error.reason)

@@ -83,6 +83,12 @@ public struct CgroupLayout: Sendable, Equatable {
     /// The job of cgrun's that the caller is in.
     public var ownJob: String? { ownPath.split(separator: "/").last { JobName.isJob($0) }.map(String.init) }
 
+    /// Whether the caller's own cgroup was handed over to it, as by `Delegate=`.
+    public var isOwnDelegated: Bool {
+        let own = try? CgroupDirectory(opening: absolute(CgroupPlace.ownParent(ownPath)), .v2)
+        return own?.isMarkedDelegated == true
+    }
+
     /// The directory that `path` (from the mount point on, or with it) stands for.
     public func absolute(_ path: String) -> String {
         if path == mount || path.hasPrefix(mount + "/") { return path }

@@ -35,7 +35,7 @@ public struct CgroupPlace: Sendable {
     public var path: String { parent.path }
 
     /// Out of the leaf that an earlier cgrun moved this process to.
-    private static func ownParent(_ own: String) -> String {
+    static func ownParent(_ own: String) -> String {
         let suffix = "/" + JobName.leaf
         guard own.hasSuffix(suffix) else { return own }
         return own.count == suffix.count ? "/" : String(own.dropLast(suffix.count))

@@ -341,7 +341,7 @@ extension Behaviour {
         @Test func jobsInAJobAskNobody() throws {
             let inner = "\(Programs.cgrun) --report-fd 1 true; \(Programs.cgrun) -- cat /proc/self/cgroup"
             let outcome = try harness.start(
-                ["env", "-u", "CGRUN_CGROUP_MANAGER", Programs.cgrun, "--", "sh", "-c", inner]
+                [Programs.cgrun, "--cgroup-manager", "systemd", "env", "-u", "CGRUN_CGROUP_MANAGER", "sh", "-c", inner]
             ).end()
             #expect(outcome.output.contains(text: "\"manager\" : \"cgroupfs\""), "\(outcome)")
             #expect(outcome.output.contains(text: ".scope/cgrun-"))

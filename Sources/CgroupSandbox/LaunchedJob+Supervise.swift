@@ -162,6 +162,8 @@ extension LaunchedJob {
 
     /// Starts another guard in place of one that was killed; without one the job must not live on.
     private mutating func replaceGuard() {
+        // A manager that ends the job ends the guard after it.
+        if scope != nil, main.hasEnded { return }
         // In a scope, the manager stops the job for it: a guard is replaced only where nobody else guards.
         guard scope == nil, (try? guardian.replace()) != nil else {
             stop(.guardLost)

@@ -104,6 +104,23 @@ extension Behaviour {
             try expectNoUnit()
         }
 
+        /// The manager has ended command and guard by the time cgrun looks: the guard is not to blame.
+        @Test func stoppedUnitIsToldByALateLauncher() throws {
+            let file = harness.path("report")
+            let unit = "late-\(harness.marker.text)"
+            let job = try startTree("--report", file, "--unit", unit)
+            job.send(.stop)
+            try systemctl("stop", "\(unit).scope")
+            try eventually("command and guard ended: \(harness.marker.survivors)") {
+                harness.marker.survivors.allSatisfy { $0.pid == job.pid || ProcessTable.state($0.pid) == "Z" }
+            }
+            job.send(.continue)
+            #expect(try job.end().exitCode == 137)
+            #expect(try harness.report(file).cause == .unitStopped)
+            try harness.expectNothingLeft()
+            try expectNoUnit()
+        }
+
         @Test func stoppedGuardUnitEndsTheJob() throws {
             let job = try startTree("--unit", "g-\(harness.marker.text)")
             try systemctl("stop", "g-\(harness.marker.text)-guard.scope")
@@ -322,7 +339,8 @@ extension Behaviour {
             let version = try harness.report(file).containment.systemdVersion?.prefix { $0.isNumber }
             if Int(version ?? "") ?? 0 >= 253 {
                 #expect(all.exitCode == 137)
-                #expect(try harness.report(file).cause == .oomOwnLimit)
+                let report = try harness.report(file)
+                #expect(report.cause == .oomOwnLimit, "\(report.evidence)")
             }
             try harness.expectNothingLeft()
         }

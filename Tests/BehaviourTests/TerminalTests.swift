@@ -35,6 +35,16 @@ extension Behaviour {
             }
         }
 
+        /// Returns once the shell has nothing more to say: its prompt would be in the midst of what is typed next.
+        private func bringToForeground(_ command: String) throws {
+            try terminal.type("fg\n")
+            try eventually("cgrun and \(command) running again") {
+                terminal.drain()
+                let states = states(command)
+                return states.count == 2 && !states.contains("T")
+            }
+        }
+
         @Test func controlsTheCommand() throws {
             let job = try start("--", Programs.probe, "group")
             #expect(try job.end().exitCode == 0)
@@ -126,12 +136,7 @@ extension Behaviour {
             for _ in 0..<3 {
                 try terminal.type("\u{1A}")
                 try waitUntilStopped("cgrun-probe")
-                try terminal.type("fg\n")
-                try eventually("running again") {
-                    terminal.drain()
-                    let states = states("cgrun-probe")
-                    return states.count == 2 && !states.contains("T")
-                }
+                try bringToForeground("cgrun-probe")
             }
             try terminal.type("\u{3}")
             try terminal.waitFor("got 2")
@@ -172,12 +177,9 @@ extension Behaviour {
             let shell = try startShell()
             try terminal.type("\(Programs.cgrun) -- cat &\n")
             try waitUntilStopped("cat")
-            try terminal.type("fg\n")
+            try bringToForeground("cat")
             try terminal.type("typed\n")
-            try eventually("the echo and cat's copy: \(terminal.output)") {
-                terminal.drain()
-                return terminal.output.split(whereSeparator: \.isNewline).filter { $0 == "typed" }.count == 2
-            }
+            try eventually("the echo and cat's copy: \(terminal.output)") { terminal.count(of: "typed") == 2 }
             try terminal.type("\u{4}")
             try terminal.type("echo end-$?-$((1+1)); exit\n")
             try terminal.waitFor("end-0-2")

@@ -164,14 +164,16 @@ extension Report {
     }
 
     private mutating func noteWhatIsMissing() {
-        let has = Set(containment.controllers)
         let hybrid = containment.hierarchy == CgroupLayout.Mode.hybrid.rawValue
-        func note(_ isMissing: Bool, _ field: String, needs controller: String?, since version: String? = nil) {
+        func note(
+            _ isMissing: Bool, _ field: String, needs controller: String?, since version: String? = nil,
+            inV1: Bool = true
+        ) {
             guard isMissing else { return }
             let reason =
-                if hybrid, controller == "io" || field.contains("swap") {
+                if hybrid, !inV1 {
                     "cgroup v1 does not tell it"
-                } else if let controller, !has.contains(controller) {
+                } else if let controller, !containment.controllers.contains(controller) {
                     "the \(controller) controller is not enabled for this job"
                         + (controller == "memory" ? "; --mem max enables it without a limit" : "")
                         + (controller == "pids" ? "; --pids max enables it without a limit" : "")
@@ -183,14 +185,14 @@ extension Report {
             unavailable.append(Unavailable(field: field, reason: reason))
         }
         note(memory.peakBytes == nil, "memory.peak_bytes", needs: "memory", since: "5.19")
-        note(memory.swapPeakBytes == nil, "memory.swap_peak_bytes", needs: "memory", since: "6.5")
+        note(memory.swapPeakBytes == nil, "memory.swap_peak_bytes", needs: "memory", since: "6.5", inV1: false)
         note(memory.events == nil, "memory.events", needs: "memory")
         note(memory.eventsLocal == nil, "memory.events_local", needs: "memory", since: "5.2")
         note(pids.peak == nil, "pids.peak", needs: "pids", since: "6.1")
         note(pids.refusedForks == nil, "pids.refused_forks", needs: "pids")
         note(cpu.usageSeconds == nil, "cpu.usage_seconds", needs: nil)
         note(cpu.throttledSeconds == nil, "cpu.throttled_seconds", needs: "cpu")
-        note(io == nil, "io", needs: "io")
+        note(io == nil, "io", needs: "io", inV1: false)
         note(pressure.memory == nil, "pressure", needs: nil, since: "4.20, CONFIG_PSI")
     }
 }

@@ -119,7 +119,10 @@ struct Diagnosis: Equatable, Sendable {
 
     /// `oom_kill` counts kills by any OOM killer; `oom` in the cgroup itself means that its own limit was met.
     private func oomCause(_ facts: Facts) -> Report.Cause {
-        let local = facts.statistics.memoryEventsLocal ?? EventCounts()
+        guard let local = facts.statistics.memoryEventsLocal else {
+            // Whoever stopped the job's unit removed the cgroup between two reads. Its own limit is the nearest.
+            return facts.memoryLimit != nil ? .oomOwnLimit : facts.limitedAncestor == nil ? .oomSystem : .oomAncestor
+        }
         // A limit below the job's own (a nested job's) shows in the hierarchical count.
         let own = (local["oom"] ?? 0) + (facts.statistics.memoryEvents?["oom"] ?? 0)
         if own > 0 { return .oomOwnLimit }

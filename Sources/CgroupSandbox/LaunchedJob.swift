@@ -21,17 +21,20 @@ public struct LaunchedJob: ~Copyable, Sendable {
     var scope: JobScope?
     /// What dead launchers had left beside this job, and was removed before it started.
     public let swept: [Sweep.Leftover]
-    var state = State()
+    var state: State
     var report: Report
 
     /// What happened so far.
     struct State: Sendable {
-        var startedAt = BootTime.now
+        /// Before the command could run, however late this process gets on with it.
+        let startedAt: BootTime
         var status: ExitStatus?
         var stop: Stop?
         var signals = SignalLog()
         var killedAt: BootTime?
         var endedAt: BootTime?
+
+        init(startedAt: BootTime) { self.startedAt = startedAt }
     }
 
     /// The command's pid.

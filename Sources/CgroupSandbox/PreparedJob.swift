@@ -143,8 +143,10 @@ private struct Start {
         do throws(LaunchError) {
             let cgroup = try Self.create(site)
             let spawned: SpawnedProcess
+            let startedAt: BootTime
             do throws(LaunchError) {
                 try guardian.arm(number, cgroup.directories)
+                startedAt = .now
                 spawned = try start(in: cgroup)
             } catch {
                 try? cgroup.remove()
@@ -154,7 +156,7 @@ private struct Start {
             return LaunchedJob(
                 id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
                 ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: joinedLate, scope: nil, swept: swept,
-                report: report)
+                state: LaunchedJob.State(startedAt: startedAt), report: report)
         } catch {
             guardian.release(number, ownsGuard: ownsGuard)
             throw error

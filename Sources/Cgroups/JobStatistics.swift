@@ -128,6 +128,7 @@ extension JobCgroup {
         let hasMemory = modernControllers.contains("memory")
         let hasPIDs = modernControllers.contains("pids")
         if hasMemory {
+            // What tells why comes first: a manager that stops the job's unit removes the cgroup meanwhile.
             result.memoryEvents = counts("memory.events")
             result.memoryEventsLocal = counts("memory.events.local")
             if parentSharesLimits, let above = (try? parent.read("memory.events.local")).map(EventCounts.init(parsing:))

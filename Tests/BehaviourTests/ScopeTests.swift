@@ -340,7 +340,8 @@ extension Behaviour {
             if Int(version ?? "") ?? 0 >= 253 {
                 #expect(all.exitCode == 137)
                 let report = try harness.report(file)
-                #expect(report.cause == .oomOwnLimit, "\(report.evidence)")
+                // systemd stops the unit as well, and may have removed the cgroup before it was read.
+                #expect([.oomOwnLimit, .unitStopped].contains(report.cause), "\(report.cause): \(report.evidence)")
             }
             try harness.expectNothingLeft()
         }

@@ -174,6 +174,21 @@ extension End {
         #expect(Diagnosis(facts(.killed(by: .kill), events: reclaimed, local: reclaimed)).cause == .oomSystem)
     }
 
+    /// The unit was stopped, and the cgroup removed, after the first of its files was read.
+    @Test func whatTellsTheLimitIsGone() {
+        func cause(limit: UInt64?, ancestor: String? = nil) -> Report.Cause {
+            let counts: [(String, UInt64)] = [("oom", 0), ("oom_kill", 4)]
+            return Diagnosis(
+                facts(
+                    .killed(by: .kill), events: counts, local: nil, memoryLimit: limit, peak: nil,
+                    limitedAncestor: ancestor)
+            ).cause
+        }
+        #expect(cause(limit: 64 << 20) == .oomOwnLimit)
+        #expect(cause(limit: nil, ancestor: "/x: 1") == .oomAncestor)
+        #expect(cause(limit: nil) == .oomSystem)
+    }
+
     /// A nested job's limit shows in the hierarchical counts only.
     @Test func aLimitBelow() {
         let diagnosis = Diagnosis(

@@ -59,6 +59,18 @@ static void reset_handlers(void)
     }
 }
 
+// Ends the sharing of the launcher's descriptors before the first of them is changed. Only those
+// up to the last one needed are copied: with a thousand jobs' open, copying all costs as much as exec.
+static void leave_descriptors(const struct clinux_spawn *plan, struct clinux_spawned *result)
+{
+    unsigned end = 3;
+    for (unsigned i = 0; i < plan->descriptor_count; i++)
+        if (plan->descriptors[i] >= (int)end)
+            end = (unsigned)plan->descriptors[i] + 1;
+    if (syscall(SYS_close_range, end, ~0U, CLOSE_RANGE_UNSHARE) < 0)
+        fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
+}
+
 static void place_descriptors(const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
     int high[GUARD_MAX_DESCRIPTORS];
@@ -124,13 +136,15 @@ static void write_pid(char *text)
     *text = 0;
 }
 
-_Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawned *result)
+_Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawned *result, bool shares_descriptors)
 {
     for (unsigned i = 0; i < plan->join_count; i++)
         if (write(plan->join_files[i], "0", 1) != 1) {
             result->join_index = i;
             fail(result, CLINUX_STAGE_JOIN, errno);
         }
+    if (shares_descriptors)
+        leave_descriptors(plan, result);
     if (plan->new_session && setsid() < 0)
         fail(result, CLINUX_STAGE_SESSION, errno);
     if (plan->reset_oom_score)
@@ -157,7 +171,7 @@ __attribute__((noinline)) static long start_with_clone3(
 {
     long pid = raw_syscall(SYS_clone3, (long)arguments, sizeof *arguments, 0);
     if (pid == 0)
-        child(plan, result);
+        child(plan, result, arguments->flags & CLONE_FILES);
     return pid;
 }
 
@@ -167,7 +181,7 @@ __attribute__((noinline)) static long start_with_clone(
     long pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)pidfd);
     if (pid == 0) {
         reset_handlers();
-        child(plan, result);
+        child(plan, result, flags & CLONE_FILES);
     }
     return pid;
 }
@@ -175,7 +189,8 @@ __attribute__((noinline)) static long start_with_clone(
 static long start(const struct clinux_spawn *plan, struct clinux_spawned *result, int *pidfd)
 {
     // A child that changes its uid must not share memory with a more privileged parent.
-    unsigned long flags = CLONE_PIDFD | CLONE_VFORK | (plan->change_credentials ? 0 : CLONE_VM);
+    unsigned long flags = CLONE_PIDFD | CLONE_VFORK | (plan->change_credentials ? 0 : CLONE_VM)
+        | (plan->descriptors ? CLONE_FILES : 0);
     struct clone_args arguments = {
         .flags = flags | CLONE_CLEAR_SIGHAND | (plan->cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
         .pidfd = (uint64_t)(uintptr_t)pidfd,
@@ -257,7 +272,7 @@ _Noreturn static void held_child(const struct clinux_spawn *plan, struct clinux_
     close(gate[0]);
     if (read(gate[1], &released, 1) != 1)
         _exit(127);
-    child(plan, result);
+    child(plan, result, false);
 }
 
 int clinux_hold_program(const struct clinux_spawn *plan, struct clinux_held *held)

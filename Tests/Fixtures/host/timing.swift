@@ -59,11 +59,13 @@ func timeEverything(_ rounds: Int) async throws {
     var sleeping: [Job] = []
     for live in [1, 1_000] {
         while sleeping.count < live { sleeping.append(try Job.start(spec("/bin/sleep", "1000"))) }
-        var times: [Duration] = []
+        (plain, jobs) = ([], [])
         for _ in 0..<rounds {
-            times.append(try await measured { _ = try await run(spec("/bin/true"), output: .discarded) })
+            plain.append(try await measured { try spawnPlainly() })
+            jobs.append(try await measured { _ = try await run(spec("/bin/true"), output: .discarded) })
         }
-        say("beside\(live) job \(median(times))")
+        say("beside\(live) posix_spawn \(median(plain))")
+        say("beside\(live) job \(median(jobs))")
     }
     for job in sleeping { job.kill() }
     for job in sleeping { _ = await job.waitForEnd() }

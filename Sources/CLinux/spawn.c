@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 // The child shares the launcher's memory until exec (CLONE_VM | CLONE_VFORK),
@@ -83,8 +84,6 @@ static void place_descriptors(const struct clinux_spawn *plan, struct clinux_spa
     for (unsigned i = 0; i < count; i++)
         if (dup2(high[i], (int)i) < 0)
             fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
-    if (syscall(SYS_close_range, count, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-        fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
 }
 
 static void reset_oom_score(struct clinux_spawned *result)
@@ -154,8 +153,10 @@ _Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawn
     if (plan->descriptors)
         place_descriptors(plan, result);
     // At exec rather than now: a held child's gate has to stay open until then.
-    if (plan->close_above_stderr && syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+    if (plan->close_from > 0 && syscall(SYS_close_range, plan->close_from, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
+    if (plan->takes_terminal && ioctl(0, TIOCSCTTY, 0) < 0)
+        fail(result, CLINUX_STAGE_TERMINAL, errno);
     if (plan->change_credentials)
         change_credentials(plan, result);
     if (plan->working_directory && chdir(plan->working_directory) < 0)

@@ -124,6 +124,25 @@ ssize_t clinux_receive(int socket, void *data, size_t size, int *descriptors, un
     return n;
 }
 
+int clinux_pseudo_terminal(int *master, int *peer)
+{
+    int unlocked = 0, error;
+    if ((*master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)) < 0)
+        return -errno;
+    // Not by path: what is mounted on /dev/pts may be another one.
+    if (ioctl(*master, TIOCSPTLCK, &unlocked) == 0
+        && (*peer = ioctl(*master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) >= 0)
+        return 0;
+    error = errno;
+    close(*master);
+    return -error;
+}
+
+int clinux_terminal_signal(int master, int signal)
+{
+    return (int)or_errno(ioctl(master, TIOCSIG, signal));
+}
+
 char *const *clinux_environment(void) { return environ; }
 
 int clinux_pidfd_open(pid_t pid)

@@ -16,9 +16,7 @@ public struct Descriptor: ~Copyable, Sendable {
         rawValue = try check(clinux_open(path, flags, mode), "open", path: path)
     }
 
-    public func duplicate() throws(SystemError) -> Descriptor {
-        Descriptor(owning: try check(clinux_duplicate(rawValue), "fcntl(F_DUPFD_CLOEXEC)"))
-    }
+    public func duplicate() throws(SystemError) -> Descriptor { try InheritedDescriptor.duplicate(rawValue) }
 
     /// Reads from the start; for files that the kernel makes up on each read.
     public func readAll(path: @autoclosure () -> String) throws(SystemError) -> String {
@@ -133,6 +131,12 @@ public enum InheritedDescriptor {
             // The lowest free number is what open returns.
             _ = clinux_open("/dev/null", O_RDWR, 0)
         }
+    }
+
+    /// One more descriptor for an open file that this process was started with.
+    public static func duplicate(_ rawValue: CInt) throws(SystemError) -> Descriptor {
+        Descriptor(
+            owning: try check(clinux_duplicate(rawValue), "fcntl(F_DUPFD_CLOEXEC)", path: "descriptor \(rawValue)"))
     }
 
     /// Keeps a descriptor that the caller named for this process out of the programs it starts.

@@ -7,11 +7,16 @@ public struct Poller {
 
     public init() {}
 
-    /// - Parameters:
-    ///   - descriptor: -1 takes a place, but is never ready.
-    ///   - orWritable: room to write makes it ready, too.
-    public mutating func add(_ descriptor: CInt, orWritable: Bool = false) {
-        polls.append(pollfd(fd: descriptor, events: Int16(POLLIN | (orWritable ? POLLOUT : 0)), revents: 0))
+    public struct Interest: OptionSet, Sendable {
+        public let rawValue: Int16
+        public init(rawValue: Int16) { self.rawValue = rawValue }
+        public static let reading = Interest(rawValue: Int16(POLLIN))
+        public static let writing = Interest(rawValue: Int16(POLLOUT))
+    }
+
+    /// - Parameter descriptor: -1 takes a place, but is never ready.
+    public mutating func add(_ descriptor: CInt, for interest: Interest = .reading) {
+        polls.append(pollfd(fd: descriptor, events: interest.rawValue, revents: 0))
     }
 
     /// Which of the added descriptors are ready, in the order of adding.

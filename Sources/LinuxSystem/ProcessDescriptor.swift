@@ -37,6 +37,9 @@ public struct ProcessDescriptor: ~Copyable, Sendable {
         _ = try check(result, "pidfd_send_signal", value: "\(signal)")
     }
 
+    /// Sends a signal to the process group that this process leads. It must be a child that is not reaped yet.
+    public func sendToGroup(_ signal: Signal) { kill(-pid, signal.rawValue) }
+
     public var hasEnded: Bool {
         var polled = pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)
         return poll(&polled, 1, 0) > 0

@@ -51,6 +51,8 @@ public struct Program: Sendable {
     /// Descriptors to place at 0, 1, 2…, with everything above closed; `nil` leaves all as they are.
     public var descriptors: [CInt]?
     public var closesAboveStandardError = false
+    /// A terminal to run on, in a session of its own: descriptors 0, 1 and 2, in place of `descriptors`.
+    public var terminal: PseudoTerminal?
     public var startsSession = false
     public var resetsOOMScore = false
     /// Which variable of the environment gets the program's own pid, as socket activation wants it.
@@ -67,7 +69,7 @@ public struct Program: Sendable {
 /// Why a program did not start.
 public struct SpawnError: Error, Sendable, Equatable {
     public enum Stage: Sendable, Equatable {
-        case clone, oomScore, session, descriptors, credentials, workingDirectory, exec
+        case clone, oomScore, session, descriptors, terminal, credentials, workingDirectory, exec
         /// Writing into the join file with this number; 0 is the cgroup itself when clone3 could not place.
         case join(Int)
     }
@@ -133,6 +135,8 @@ extension Program {
         var shell: [UnsafeMutablePointer<CChar>?] = [nil, nil] + argv.pointers.dropFirst()
         let directory = CStringArray([workingDirectory].compactMap { $0 })
         let groups = credentials?.supplementaryGroups ?? []
+        let descriptors = terminal.map { [CInt](repeating: $0.peer.descriptor.rawValue, count: 3) } ?? descriptors
+        let closeFrom = self.descriptors?.count ?? (closesAboveStandardError ? 3 : 0)
         return withExtendedLifetime((candidates, argv, envp, directory)) {
             shell.withUnsafeMutableBufferPointer { shell in
                 joinFiles.withUnsafeBufferPointer { joins in
@@ -148,8 +152,9 @@ extension Program {
                                         join_files: joins.baseAddress, join_count: CUnsignedInt(joins.count),
                                         descriptors: descriptors == nil ? nil : placed.baseAddress,
                                         descriptor_count: CUnsignedInt(placed.count),
-                                        close_above_stderr: closesAboveStandardError,
-                                        new_session: startsSession, reset_oom_score: resetsOOMScore,
+                                        close_from: CUnsignedInt(closeFrom),
+                                        new_session: startsSession || terminal != nil,
+                                        takes_terminal: terminal != nil, reset_oom_score: resetsOOMScore,
                                         change_credentials: credentials != nil,
                                         uid: credentials?.uid ?? 0, gid: credentials?.gid ?? 0,
                                         groups: groups.baseAddress, group_count: CUnsignedInt(groups.count),
@@ -175,6 +180,7 @@ extension Program {
         case CLINUX_STAGE_OOM: return error(.oomScore, "write", "/proc/self/oom_score_adj")
         case CLINUX_STAGE_SESSION: return error(.session, "setsid")
         case CLINUX_STAGE_DESCRIPTORS: return error(.descriptors, "close_range")
+        case CLINUX_STAGE_TERMINAL: return error(.terminal, "ioctl(TIOCSCTTY)")
         case CLINUX_STAGE_CREDENTIALS: return error(.credentials, "setresuid")
         case CLINUX_STAGE_DIRECTORY:
             return error(.workingDirectory, "chdir", workingDirectory?.description)

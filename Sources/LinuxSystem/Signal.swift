@@ -19,6 +19,9 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
     public static let child = Signal(rawValue: SIGCHLD)
     public static let `continue` = Signal(rawValue: SIGCONT)
     public static let stop = Signal(rawValue: SIGSTOP)
+    public static let terminalStop = Signal(rawValue: SIGTSTP)
+    public static let terminalOutput = Signal(rawValue: SIGTTOU)
+    public static let windowChange = Signal(rawValue: SIGWINCH)
 
     private static let names: [(CInt, String)] = [
         (SIGHUP, "HUP"), (SIGINT, "INT"), (SIGQUIT, "QUIT"), (SIGILL, "ILL"), (SIGTRAP, "TRAP"),
@@ -56,6 +59,16 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
         } else {
             return nil
         }
+    }
+
+    /// Those that ask a program to end.
+    public static let requestsToEnd: [Signal] = [.interrupt, .terminate, .hangUp, .quit]
+
+    /// Takes this signal, which must be blocked, if it has arrived.
+    public func takePending() -> Bool {
+        var set = SignalSet([self]).raw
+        var now = timespec()
+        return sigtimedwait(&set, nil, &now) == rawValue
     }
 
     /// Undoes what was inherited: the signal is neither ignored nor handled from here on.
@@ -107,6 +120,12 @@ public struct SignalSet: @unchecked Sendable {
     public func replaceMask() {
         var set = raw
         pthread_sigmask(SIG_SETMASK, &set, nil)
+    }
+
+    /// Unblocks these signals in the calling thread.
+    func unblock() {
+        var set = raw
+        pthread_sigmask(SIG_UNBLOCK, &set, nil)
     }
 
     /// Blocks these signals in the calling thread, besides those that are blocked already.

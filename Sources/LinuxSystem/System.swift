@@ -57,6 +57,25 @@ public enum ThisProcess {
         return tcgetpgrp(terminal.rawValue) == getpgrp()
     }
 
+    /// Whether another process group than this one's has the terminal, if it is this session's.
+    public static func isInBackground(of terminal: CInt) -> Bool {
+        let group = tcgetpgrp(terminal)
+        return group > 0 && group != getpgrp()
+    }
+
+    /// Stops as a terminal has it, with a signal such as SIGTSTP: not where nobody could continue this
+    /// process, in an orphaned process group. SIGCONT has to be blocked, and is pending afterwards.
+    ///
+    /// - Returns: whether it was stopped, and continued.
+    public static func stop(by signal: Signal) -> Bool {
+        _ = Signal.continue.takePending()
+        raise(signal.rawValue)
+        let before = SignalSet.blocked
+        SignalSet([signal]).unblock()
+        before.replaceMask()
+        return SignalSet.pending.contains(.continue)
+    }
+
     /// Stops as if by a job-control signal that could not be ignored.
     public static func stop() { raise(SIGSTOP) }
 }
@@ -110,6 +129,13 @@ public enum ProcessTable {
         guard let line = try? readTextFile("/proc/\(pid)/stat") else { return nil }
         // The command name may itself hold parentheses and blanks.
         return line.lastIndex(of: ")").flatMap { line[$0...].dropFirst(2).first }
+    }
+
+    /// Whether the process ignores the signal.
+    public static func ignores(_ signal: Signal, _ pid: ProcessID) -> Bool {
+        let lines = ((try? readTextFile("/proc/\(pid)/status")) ?? "").split(separator: "\n")
+        let mask = lines.first { $0.hasPrefix("SigIgn:\t") }.flatMap { UInt64($0.dropFirst(8), radix: 16) } ?? 0
+        return mask & 1 << (signal.rawValue - 1) != 0
     }
 
     public static func owner(_ pid: ProcessID) -> UInt32? {

@@ -110,7 +110,7 @@ public struct Bus: ~Copyable {
     private func wait(_ operation: String, until deadline: BootTime) throws(BusError) {
         while true {
             let arrived = SignalSet.pending
-            if [.interrupt, .terminate, .hangUp, .quit].contains(where: { arrived.contains($0) }) {
+            if Signal.requestsToEnd.contains(where: { arrived.contains($0) }) {
                 throw BusError(.interrupted, operation, path: address.socket, "interrupted by a signal")
             }
             let left = deadline - .now
@@ -121,7 +121,8 @@ public struct Bus: ~Copyable {
             }
             var poller = Poller()
             let events = library.functions.sd_bus_get_events(handle)
-            poller.add(library.functions.sd_bus_get_fd(handle), orWritable: events & POLLOUT != 0)
+            poller.add(
+                library.functions.sd_bus_get_fd(handle), for: events & POLLOUT != 0 ? [.reading, .writing] : .reading)
             // Looks up now and then, for a signal that asks this process to end.
             if poller.wait(min(left, .milliseconds(100)))[0] { return }
         }

@@ -60,6 +60,13 @@ int clinux_send(int socket, const void *_Nonnull data, size_t size,
 ssize_t clinux_receive(int socket, void *_Nonnull data, size_t size,
                        int *_Nonnull descriptors, unsigned *_Nonnull count);
 
+// MARK: Terminals
+
+/// Makes a pseudo-terminal: its master, on which nothing blocks, and its peer. Linux 4.13.
+int clinux_pseudo_terminal(int *_Nonnull master, int *_Nonnull peer);
+/// Sends SIGINT, SIGQUIT or SIGTSTP as the keys for them do, whatever these are.
+int clinux_terminal_signal(int master, int signal);
+
 /// ppoll(2) without a mask; `timeout` in nanoseconds, -1 for none.
 int clinux_poll(struct pollfd *_Nullable polls, unsigned count, int64_t timeout);
 
@@ -119,6 +126,7 @@ enum clinux_spawn_stage {
     CLINUX_STAGE_OOM,        ///< resetting oom_score_adj
     CLINUX_STAGE_SESSION,
     CLINUX_STAGE_DESCRIPTORS,
+    CLINUX_STAGE_TERMINAL,   ///< making descriptor 0 the controlling terminal
     CLINUX_STAGE_CREDENTIALS,
     CLINUX_STAGE_DIRECTORY,
     CLINUX_STAGE_EXEC,
@@ -139,11 +147,14 @@ struct clinux_spawn {
     /// Open `cgroup.procs` or `tasks` files that the child writes "0" into.
     const int *_Nullable join_files;
     unsigned join_count;
-    /// Descriptors to place at 0, 1, 2…; everything above is closed. NULL: leave all alone.
+    /// Descriptors to place at 0, 1, 2…; NULL: none.
     const int *_Nullable descriptors;
     unsigned descriptor_count;
-    bool close_above_stderr;
+    /// Descriptors from this one on are closed; 0: none.
+    unsigned close_from;
     bool new_session;
+    /// Whether descriptor 0 becomes the terminal of the new session.
+    bool takes_terminal;
     bool reset_oom_score;
     bool change_credentials;
     uid_t uid;

@@ -13,6 +13,9 @@ public struct JobSpec: Sendable {
     public var credentials: Credentials?
     /// Whether the job gets no descriptor above 2.
     public var closesDescriptors = false
+    /// A pseudo-terminal of its own for the command: its standard streams, and the terminal that
+    /// controls its session. `nil` leaves it to those of the caller.
+    public var terminal: PseudoTerminal.Settings?
     /// The mask that the command starts with: nothing blocked, whatever the calling thread blocks.
     public var signalMask = SignalSet()
 

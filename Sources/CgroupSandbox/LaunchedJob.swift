@@ -19,6 +19,8 @@ public struct LaunchedJob: ~Copyable, Sendable {
     let joinedLate: Bool
     /// The scope that the job's cgroup is in, where systemd made one for it.
     var scope: JobScope?
+    /// The command's own, if it was to have one. `supervise` hands it to a relay, which may hang up.
+    public internal(set) var terminal: PseudoTerminal?
     /// What dead launchers had left beside this job, and was removed before it started.
     public let swept: [Sweep.Leftover]
     var state: State

@@ -111,13 +111,25 @@ public struct PreparedJob: ~Copyable {
             throw LaunchError(.parentLost, "the process that started this one is gone already")
         }
         let program = try GuardProgram()
+        let terminal = try Self.terminal(for: spec)
         let guardian = if let shared = surroundings.guardian { shared } else { try JobGuard(program) }
         let start = Start(
             id: id, name: name, spec: spec, report: report, layout: layout, surroundings: surroundings,
-            guardian: guardian)
+            guardian: guardian, terminal: terminal)
         switch consume place {
         case .directory(let site): return try start.inDirectory(site)
         case .scope(let scope): return try start.inScope(scope.plan, scope.manager, program)
+        }
+    }
+}
+
+extension PreparedJob {
+    private static func terminal(for spec: JobSpec) throws(LaunchError) -> PseudoTerminal? {
+        guard let settings = spec.terminal else { return nil }
+        do { return try PseudoTerminal(settings, owner: spec.credentials?.uid) } catch {
+            throw LaunchError(
+                .setup, "there is no pseudo-terminal to be had: \(error)",
+                remedy: "a devpts file system on /dev/pts must have one to spare (/proc/sys/kernel/pty/max)")
         }
     }
 }
@@ -131,6 +143,7 @@ private struct Start {
     let layout: CgroupLayout
     let surroundings: PreparedJob.Surroundings
     let guardian: JobGuard
+    let terminal: PseudoTerminal?
 
     private var ownsGuard: Bool { surroundings.guardian == nil }
 
@@ -155,8 +168,8 @@ private struct Start {
             let joinedLate = spawned.joinedLate
             return LaunchedJob(
                 id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
-                ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: joinedLate, scope: nil, swept: swept,
-                state: LaunchedJob.State(startedAt: startedAt), report: report)
+                ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: joinedLate, scope: nil,
+                terminal: terminal, swept: swept, state: LaunchedJob.State(startedAt: startedAt), report: report)
         } catch {
             guardian.release(number, ownsGuard: ownsGuard)
             throw error
@@ -199,7 +212,8 @@ private struct Start {
             }
             return LaunchedJob(
                 id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
-                ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: true, scope: scope, swept: [],
+                ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: true, scope: scope,
+                terminal: terminal, swept: [],
                 state: LaunchedJob.State(startedAt: startedAt), report: report)
         } catch {
             guardian.release(number, ownsGuard: ownsGuard)
@@ -243,6 +257,7 @@ private struct Start {
         program.workingDirectory = spec.workingDirectory
         program.credentials = spec.credentials
         program.descriptors = surroundings.streams
+        program.terminal = terminal
         program.closesAboveStandardError = spec.closesDescriptors
         program.signalMask = spec.signalMask
         // Inherited, it would exempt the job from its own memory limit's OOM kill.

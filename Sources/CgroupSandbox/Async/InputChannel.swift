@@ -10,19 +10,31 @@ final class InputChannel: Sendable {
     private struct State {
         /// `nil` once it is closed.
         var descriptor: SharedDescriptor?
+        /// Where the end of the input has to be typed; open for no longer than the descriptor.
+        var terminal: PseudoTerminal?
         var queue: [Write] = []
         var watch: UInt64?
         var isFinished = false
+        var last: UInt8?
     }
 
     private struct Write {
         var rest: ArraySlice<UInt8>
-        var continuation: CheckedContinuation<SystemError?, Never>
+        /// `nil` where nobody waits.
+        var continuation: CheckedContinuation<SystemError?, Never>?
     }
 
     init(_ descriptor: SharedDescriptor, _ loop: EventLoop) {
         self.loop = loop
         state = Locked(State(descriptor: descriptor))
+    }
+
+    /// - Parameter text: what is typed first.
+    init(_ terminal: PseudoTerminal, typing text: [UInt8], _ loop: EventLoop) {
+        self.loop = loop
+        state = Locked(State(descriptor: terminal.writing, terminal: terminal))
+        guard !text.isEmpty else { return }
+        state.withLock { _ = append(Write(rest: text[...]), &$0) }
     }
 
     private static var closed: SystemError { SystemError("write", path: "standard input", errno: .brokenPipe) }
@@ -31,22 +43,31 @@ final class InputChannel: Sendable {
     func write(_ bytes: [UInt8]) async throws(SystemError) {
         let error = await withCheckedContinuation { continuation in
             let isOpen = state.withLock { state in
-                guard let descriptor = state.descriptor, !state.isFinished else { return false }
-                if state.watch == nil {
-                    state.watch = try? loop.watch(descriptor.descriptor.rawValue, for: .writing) { self.writable() }
-                }
-                guard state.watch != nil else { return false }
-                state.queue.append(Write(rest: bytes[...], continuation: continuation))
-                return true
+                append(Write(rest: bytes[...], continuation: continuation), &state)
             }
             if !isOpen { continuation.resume(returning: Self.closed) }
         }
         if let error { throw error }
     }
 
+    /// - Returns: whether it will be written.
+    private func append(_ write: Write, _ state: inout State) -> Bool {
+        guard let descriptor = state.descriptor, !state.isFinished else { return false }
+        if state.watch == nil {
+            state.watch = try? loop.watch(descriptor.descriptor.rawValue, for: .writing) { self.writable() }
+        }
+        guard state.watch != nil else { return false }
+        state.last = write.rest.last ?? state.last
+        state.queue.append(write)
+        return true
+    }
+
     /// Closes once everything is written.
     func finish() {
         state.withLock { state in
+            if let terminal = state.terminal, !state.isFinished {
+                _ = append(Write(rest: terminal.endOfInput(after: state.last)[...]), &state)
+            }
             state.isFinished = true
             if state.queue.isEmpty { close(&state) }
         }
@@ -59,11 +80,11 @@ final class InputChannel: Sendable {
             defer { state.queue = [] }
             return state.queue
         }
-        for write in left { write.continuation.resume(returning: Self.closed) }
+        for write in left { write.continuation?.resume(returning: Self.closed) }
     }
 
     private func writable() {
-        var done: [CheckedContinuation<SystemError?, Never>] = []
+        var done: [CheckedContinuation<SystemError?, Never>?] = []
         var failed: SystemError?
         state.withLock { state in
             guard let descriptor = state.descriptor else { return }
@@ -84,7 +105,7 @@ final class InputChannel: Sendable {
                 if state.isFinished { close(&state) }
             }
         }
-        for continuation in done { continuation.resume(returning: nil) }
+        for continuation in done { continuation?.resume(returning: nil) }
         if failed != nil { end() }
     }
 
@@ -93,6 +114,6 @@ final class InputChannel: Sendable {
             loop.unwatch(watch, descriptor.descriptor.rawValue)
         }
         state.watch = nil
-        state.descriptor = nil
+        (state.descriptor, state.terminal) = (nil, nil)
     }
 }

@@ -20,6 +20,9 @@ public final class Job: Sendable {
     /// Starts a job. When this returns, the command runs inside its cgroup, every limit has been
     /// read back, and a guard holds what it needs to kill it.
     ///
+    /// With `spec.terminal`, input is typed (`.none`: nothing but its end), output holds the errors as
+    /// well, and neither can be a file; `error` then is `.discarded` or `.combinedWithOutput`.
+    ///
     /// `spec.diesWithParent` and `spec.signalMask` are the command line's: a job of a program dies
     /// with that program, whatever started it.
     ///
@@ -28,7 +31,10 @@ public final class Job: Sendable {
         _ spec: JobSpec, input: JobInput = .none, output: OutputDestination = .discarded,
         error: OutputDestination = .discarded
     ) throws(LaunchError) -> Job {
-        let plan = try StreamPlan(input, output, error, JobRuntime.shared().loop)
+        let loop = try JobRuntime.shared().loop
+        let plan =
+            spec.terminal == nil
+            ? try StreamPlan(input, output, error, loop) : try StreamPlan(onTerminal: input, output, error, loop)
         return Job(try JobRecord.start(spec, plan))
     }
 
@@ -119,7 +125,13 @@ public final class Job: Sendable {
         try await input.write(Array(bytes))
     }
 
-    /// The end of the command's standard input, once everything is written.
+    /// Gives the command's terminal another size, of which the command learns by SIGWINCH.
+    ///
+    /// - Throws: `ENOTTY` when it has none. A job that is over is no error.
+    public func resize(to size: PseudoTerminal.Size) throws(SystemError) { try record.resize(to: size) }
+
+    /// The end of the command's standard input, once everything is written. On a terminal it is typed
+    /// (Ctrl-D), and means the end only to programs that read lines.
     public func finishInput() { record.streams.input?.finish() }
 }
 

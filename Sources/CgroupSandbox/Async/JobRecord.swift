@@ -1,5 +1,6 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SystemPackage
 
 /// A job as the event loop drives it, from its start until nothing is left of it, whether
 /// somebody waits for it or not.
@@ -47,7 +48,8 @@ final class JobRecord: Sendable {
     static func start(_ spec: JobSpec, _ plan: consuming StreamPlan) throws(LaunchError) -> JobRecord {
         let runtime = try JobRuntime.shared()
         let job = try runtime.launch(spec, streams: plan.childDescriptors(null: runtime.null.rawValue))
-        let record = JobRecord(job, plan.takeStreams(), runtime)
+        let terminal = job.terminal
+        let record = JobRecord(job, plan.takeStreams(terminal), runtime)
         runtime.add(record)
         record.streams.begin()
         record.begin()
@@ -129,6 +131,20 @@ final class JobRecord: Sendable {
             case .none: break
             }
             state.job?.state.signals.forwarded.append(signal)
+        }
+    }
+
+    /// - Throws: `ENOTTY` without a terminal. A job that is over is no error.
+    func resize(to size: PseudoTerminal.Size) throws(SystemError) {
+        try state.withLock { state throws(SystemError) in
+            switch state.job {
+            case .some(let job):
+                guard let terminal = job.terminal else {
+                    throw SystemError("resize", path: "job \(id)", errno: .inappropriateIOCTLForDevice)
+                }
+                try terminal.resize(to: size)
+            case .none: break
+            }
         }
     }
 

@@ -25,8 +25,9 @@ final class OutputChannel: Sendable {
 
     /// As much as a pipe holds.
     private static let chunk = 65_536
-    /// What is read at most after the job's end: the largest pipe that an ordinary user may have.
-    private static let mostAfterEnd = 1 << 20
+    /// What is read at most after the job's end, for the sake of writers that never belonged to it: the
+    /// largest pipe that an ordinary user may have, and more than a terminal holds.
+    static let mostAfterEnd = 1 << 20
 
     init(_ descriptor: SharedDescriptor, _ mode: Mode, _ loop: EventLoop) {
         self.loop = loop

@@ -36,15 +36,17 @@ public struct JobResult<Output: Sendable, ErrorOutput: Sendable>: Sendable {
 /// - Parameters:
 ///   - workingDirectory: `nil` keeps this program's.
 ///   - timeout: wall clock time, suspend included; then the command is stopped.
+///   - terminal: a pseudo-terminal for the command; see `Job.start` for what that means to the streams.
 ///   - output: what becomes of the standard output.
 ///   - error: what becomes of the standard error.
 /// - Throws: why the command did not start. How it ended is never an error.
 public func run<Output: OutputMethod, ErrorOutput: OutputMethod>(
     _ executable: Executable, arguments: Arguments = [], environment: Environment = .inherit,
     workingDirectory: FilePath? = nil, limits: Limits = Limits(), timeout: Duration? = nil,
-    input: JobInput = .none, output: Output, error: ErrorOutput = .discarded
+    terminal: PseudoTerminal.Settings? = nil, input: JobInput = .none, output: Output,
+    error: ErrorOutput = .discarded
 ) async throws(LaunchError) -> JobResult<Output.Value, ErrorOutput.Value> {
-    let spec = try JobSpec(executable, arguments, environment, workingDirectory, limits, timeout)
+    let spec = try JobSpec(executable, arguments, environment, workingDirectory, limits, timeout, terminal)
     return try await run(spec, input: input, output: output, error: error)
 }
 
@@ -68,10 +70,10 @@ public func run<Output: OutputMethod, ErrorOutput: OutputMethod>(
 public func run<Output: OutputMethod, ErrorOutput: OutputMethod, Value>(
     _ executable: Executable, arguments: Arguments = [], environment: Environment = .inherit,
     workingDirectory: FilePath? = nil, limits: Limits = Limits(), timeout: Duration? = nil,
-    input: JobInput = .none, output: Output = .sequence, error: ErrorOutput = .discarded,
-    isolation: isolated (any Actor)? = #isolation, body: (Job) async throws -> Value
+    terminal: PseudoTerminal.Settings? = nil, input: JobInput = .none, output: Output = .sequence,
+    error: ErrorOutput = .discarded, isolation: isolated (any Actor)? = #isolation, body: (Job) async throws -> Value
 ) async throws -> (value: Value, result: JobResult<Output.Value, ErrorOutput.Value>) {
-    let spec = try JobSpec(executable, arguments, environment, workingDirectory, limits, timeout)
+    let spec = try JobSpec(executable, arguments, environment, workingDirectory, limits, timeout, terminal)
     return try await run(spec, input: input, output: output, error: error, isolation: isolation, body: body)
 }
 
@@ -122,7 +124,7 @@ extension JobResult {
 extension JobSpec {
     fileprivate init(
         _ executable: Executable, _ arguments: Arguments, _ environment: Environment, _ workingDirectory: FilePath?,
-        _ limits: Limits, _ timeout: Duration?
+        _ limits: Limits, _ timeout: Duration?, _ terminal: PseudoTerminal.Settings?
     ) throws(LaunchError) {
         try self.init(executable, arguments: arguments, environment: environment)
         self.workingDirectory = try workingDirectory.map { path throws(LaunchError) in
@@ -130,5 +132,6 @@ extension JobSpec {
         }
         self.limits = limits
         self.timeout = timeout
+        self.terminal = terminal
     }
 }

@@ -38,7 +38,8 @@ struct StreamPlan: ~Copyable {
     /// The job's ends, closed here once it has them.
     private var jobsEnds: [SharedDescriptor] = []
     private var closeAfterwards: [FileDescriptor] = []
-    private let streams: JobStreams
+    /// This program's ends, given the job's terminal where it has one.
+    private let streams: (PseudoTerminal?) -> JobStreams
 
     init(
         _ input: JobInput, _ output: OutputDestination, _ error: OutputDestination, _ loop: EventLoop
@@ -85,8 +86,47 @@ struct StreamPlan: ~Copyable {
                 channels[place] = OutputChannel(pipe.reading, mode, loop)
             }
             jobsEnds = ends
-            streams = JobStreams(input: writer, output: channels[0], error: channels[1])
+            let streams = JobStreams(input: writer, output: channels[0], error: channels[1])
+            self.streams = { _ in streams }
         } catch { throw LaunchError(error) }
+    }
+
+    /// For a terminal, which is input, output and errors in one, and has its end here.
+    init(
+        onTerminal input: JobInput, _ output: OutputDestination, _ error: OutputDestination, _ loop: EventLoop
+    ) throws(LaunchError) {
+        var refusal: (what: String, instead: String)?
+        var text: [UInt8] = []
+        switch input.kind {
+        case .none, .writer: break
+        case .bytes(let bytes): text = bytes
+        case .descriptor: refusal = ("its input is typed, and cannot be a file", "input: .writer or .bytes")
+        }
+        let mode: OutputChannel.Mode
+        switch output.kind {
+        case .captured(let limit): mode = .capture(limit: max(0, limit))
+        case .sequence: mode = .sequence
+        case .discarded, .combined: mode = .capture(limit: 0)
+        case .descriptor:
+            mode = .sequence
+            refusal = ("its output is read here, and cannot be a file", "output: .sequence")
+        }
+        switch error.kind {
+        case .discarded, .combined: break
+        default: refusal = ("errors come with the output", "error: .combinedWithOutput")
+        }
+        if let refusal {
+            for descriptor in [input.closedAfterwards, output.closedAfterwards, error.closedAfterwards] {
+                try? descriptor?.close()
+            }
+            throw LaunchError(.invalid, "on a terminal, \(refusal.what)", remedy: "use \(refusal.instead)")
+        }
+        streams = { terminal in
+            guard let terminal else { return JobStreams(input: nil, output: nil, error: nil) }
+            let typing = InputChannel(terminal, typing: text, loop)
+            if case .writer = input.kind {} else { typing.finish() }
+            return JobStreams(input: typing, output: OutputChannel(terminal.reading, mode, loop), error: nil)
+        }
     }
 
     deinit {
@@ -97,5 +137,5 @@ struct StreamPlan: ~Copyable {
     func childDescriptors(null: CInt) -> [CInt] { descriptors.map { $0 ?? null } }
 
     /// Gives up the job's ends, which it has by now.
-    consuming func takeStreams() -> JobStreams { streams }
+    consuming func takeStreams(_ terminal: PseudoTerminal?) -> JobStreams { streams(terminal) }
 }

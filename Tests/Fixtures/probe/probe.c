@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -21,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -212,6 +214,42 @@ static int die_from(int n)
     return 97;
 }
 
+static void print_size(void)
+{
+    struct winsize size = { 0 };
+    ioctl(0, TIOCGWINSZ, &size);
+    printf("size %dx%d\n", size.ws_col, size.ws_row);
+    fflush(stdout);
+}
+
+// As careful as a program can be: everything is a terminal, it is its session's own, and this is its foreground.
+static int demand_terminal(void)
+{
+    for (int place = 0; place < 3; place++)
+        if (!isatty(place))
+            return 101;
+    if (tcgetpgrp(0) != getpgrp() || tcgetsid(0) != getsid(0) || open("/dev/tty", O_RDWR) < 0)
+        return 102;
+    print_size();
+    fprintf(stderr, "and errors\n");
+    return 0;
+}
+
+// Prints the terminal's size, and again after each change, `changes` of them.
+static int report_size(long changes)
+{
+    sigset_t change;
+    int number;
+    sigemptyset(&change);
+    sigaddset(&change, SIGWINCH);
+    sigprocmask(SIG_BLOCK, &change, NULL);
+    for (print_size(); changes > 0; changes--) {
+        sigwait(&change, &number);
+        print_size();
+    }
+    return 0;
+}
+
 // Runs a command with clone3 filtered, as older container engines do.
 static int without_clone3(char **argv)
 {
@@ -293,6 +331,10 @@ int main(int argc, char **argv)
         return without_clone3(argv + 2);
     if (!strcmp(verb, "listen") && first)
         return listen_without_a_word(first);
+    if (!strcmp(verb, "terminal"))
+        return demand_terminal();
+    if (!strcmp(verb, "window"))
+        return report_size(number(first));
     if (!strcmp(verb, "group")) { // pid, process group, session, terminal's foreground group
         printf("%d %d %d %d\n", getpid(), getpgrp(), getsid(0), tcgetpgrp(0));
         return 0;

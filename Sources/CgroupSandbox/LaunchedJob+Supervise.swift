@@ -5,10 +5,15 @@ extension LaunchedJob {
     /// Waits for the command to end, and meanwhile enforces the time limits, replaces a lost guard,
     /// ends the job when the parent is lost, and passes signals on.
     ///
-    /// - Parameter signals: what to pass on; `nil` leaves signals to the program.
+    /// - Parameters:
+    ///   - signals: what to pass on; `nil` leaves signals to the program.
+    ///   - relay: for a command with a terminal of its own, what goes there and comes from it.
     /// - Throws: only when waiting itself fails. A job that has to be killed is no error.
-    public mutating func supervise(_ signals: SignalForwarder? = nil) throws(SystemError) {
+    public mutating func supervise(
+        _ signals: SignalForwarder? = nil, _ relay: TerminalRelay? = nil
+    ) throws(SystemError) {
         let timer = try DeadlineTimer()
+        relay?.attach(terminal.take())
         while state.status == nil {
             timer.set(enforceTimeLimits())
             // An unkillable command would never end: the tree is given up, and reported.
@@ -21,6 +26,7 @@ extension LaunchedJob {
             poller.add(state.stop?.reason == .parentLost ? -1 : parent?.descriptor ?? -1)
             // A lost one that is not replaced stays ready.
             poller.add(state.stop?.reason == .guardLost ? -1 : guardian.descriptor)
+            relay?.add(to: &poller)
             let ready = poller.wait(state.killedAt == nil ? nil : .seconds(1))
 
             if ready[4] { replaceGuard() }
@@ -28,11 +34,12 @@ extension LaunchedJob {
             if ready[2], let signals {
                 var arrived: [SignalDescriptor.Received] = []
                 while let received = signals.source.next() { arrived.append(received) }
-                for received in arrived { handle(received) }
+                for received in arrived { handle(received, of: arrived, relay) }
                 if arrived.contains(where: { $0.signal == .child }) {
-                    try lookAtCommand(wasContinued: arrived.contains { $0.signal == .continue })
+                    try lookAtCommand(wasContinued: arrived.contains { $0.signal == .continue }, relay)
                 }
             }
+            if state.status == nil, let relay { note(relay.act(ready[5...]), from: relay) }
             if state.status == nil, ready[0], case .ended(let status) = try main.change() {
                 state.status = status
             }
@@ -126,7 +133,7 @@ extension LaunchedJob {
     // MARK: Signals
 
     /// - Parameter wasContinued: this process was, so the command's stop may be one that is over.
-    private mutating func lookAtCommand(wasContinued: Bool) throws(SystemError) {
+    private mutating func lookAtCommand(wasContinued: Bool, _ relay: TerminalRelay?) throws(SystemError) {
         switch try main.change() {
         case .ended(let status): state.status = status
         case .stopped:
@@ -137,16 +144,20 @@ extension LaunchedJob {
                 guard ProcessTable.state(main.pid) == "T" else { return }
             }
             // On a terminal the shell waits for this process: stop with the command, and let `fg` wake both.
-            if ThisProcess.isTerminalForeground { ThisProcess.stop() }
+            guard ThisProcess.isTerminalForeground else { return }
+            if let relay { stop(with: relay) } else { ThisProcess.stop() }
         case nil: break
         }
     }
 
-    private mutating func handle(_ received: SignalDescriptor.Received) {
+    private mutating func handle(
+        _ received: SignalDescriptor.Received, of arrived: [SignalDescriptor.Received], _ relay: TerminalRelay?
+    ) {
         switch received.signal {
         case .child: break
         case .terminate where !received.isFromKernel:
             stop(.caller)
+        case _ where relay != nil: if let relay { pass(received, of: arrived, by: relay) }
         case let signal
         where received.isFromKernel && signal != .continue && !(signal == .hangUp && ThisProcess.leadsSession):
             // The terminal sent it to the whole foreground process group: the command has it already.

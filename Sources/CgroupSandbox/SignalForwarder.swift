@@ -8,17 +8,22 @@ public final class SignalForwarder {
     /// Passed on to the command as they are. SIGTERM is a request to stop, and becomes the stop signal.
     static let forwarded: [Signal] = [.interrupt, .hangUp, .quit, .user1, .user2, .continue]
 
+    /// With a terminal of the command's own, also what the launcher's terminal tells nobody else.
+    static let ofTerminal: [Signal] = [.windowChange, .terminalStop]
+
     /// The mask as it was before, for the command to start with.
     public let originalMask: SignalSet
     let source: SignalDescriptor
 
-    public init() throws(SystemError) {
+    /// - Parameter relaysTerminal: whether the command gets a terminal of its own.
+    public init(relaysTerminal: Bool = false) throws(SystemError) {
         let original = SignalSet.blocked
         // Ignored, as some daemons hand it down, it would make the kernel forget how children end.
         Signal.child.takeDefaultAction()
         // SIGPIPE is only blocked: a message to a closed stderr must not end the launcher.
-        SignalSet(Self.forwarded + [.terminate, .child, .pipe]).block()
-        source = try SignalDescriptor(SignalSet(Self.forwarded + [.terminate, .child]))
+        let signals = Self.forwarded + [.terminate, .child] + (relaysTerminal ? Self.ofTerminal : [])
+        SignalSet(signals + [.pipe]).block()
+        source = try SignalDescriptor(SignalSet(signals))
         originalMask = original
     }
 }

@@ -74,6 +74,7 @@ struct SurroundingOptions: ParsableArguments {
     @Option(.uid, .shellCommand("compgen -u")) var uid: String?
     @Option(.gid, .shellCommand("compgen -g")) var gid: String?
     @Flag(.closeFDs) var closeFDs = false
+    @Flag(.pty) var pty = false
 }
 
 struct CgroupOptions: ParsableArguments {

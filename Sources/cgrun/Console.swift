@@ -25,7 +25,8 @@ struct Console {
             isatty(2) == 1 && getenv("NO_COLOR") == nil && ThisProcess.environmentVariable("TERM") != "dumb"
         let name = isColoured ? "\u{1B}[\(colour)mcgrun:\u{1B}[0m" : "cgrun:"
         // One write, so that lines of several cgruns do not mix.
-        let line = Array("\(name) \(message)\n".utf8)
+        let end = TerminalModes(of: 2)?.processesOutput == false ? "\r\n" : "\n"
+        let line = Array("\(name) \(message)\(end)".utf8)
         _ = line.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
     }
 }

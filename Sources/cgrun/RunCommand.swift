@@ -19,12 +19,14 @@ struct RunCommand {
     /// - Returns: the exit status.
     func run() -> CInt {
         do {
-            let signals = try SignalForwarder()
+            let signals = try SignalForwarder(relaysTerminal: request.wantsTerminal)
+            let relay = request.wantsTerminal ? try TerminalRelay() : nil
             var spec = request.spec
             spec.signalMask = signals.originalMask
+            spec.terminal = relay?.settings
             let output = try ReportOutput(request)
             do {
-                return try run(spec, output, signals)
+                return try run(spec, output, signals, relay)
             } catch let error as LaunchError {
                 console.error(error.message)
                 if !request.isDryRun { try output?.write(Report(notStarted: spec, error)) }
@@ -39,7 +41,9 @@ struct RunCommand {
         }
     }
 
-    private func run(_ spec: JobSpec, _ output: ReportOutput?, _ signals: SignalForwarder) throws -> CInt {
+    private func run(
+        _ spec: JobSpec, _ output: ReportOutput?, _ signals: SignalForwarder, _ relay: TerminalRelay?
+    ) throws -> CInt {
         let prepared = try PreparedJob(spec)
         if request.isDryRun {
             printPlan([Self.manager(of: prepared.report)] + (try prepared.plan()), spec)
@@ -51,18 +55,32 @@ struct RunCommand {
         }
         let watch = try spec.diesWithParent ? ParentWatch(parent) : nil
         let recovery = try output?.recovery(for: prepared.report)
+        do { try relay?.passKeys() } catch {
+            throw LaunchError(
+                .setup, "--pty: the terminal on standard input cannot be had: \(error)",
+                remedy: "run it in the foreground, or with another input, such as /dev/null")
+        }
+        defer { relay?.restore() }
         var job = try LaunchedJob.launch(prepared, parent: watch, recovery: recovery)
         if console.isVerbose {
             for leftover in job.swept { console.note("swept \(leftover.text)") }
             console.note("cgroup \(job.cgroupPath)")
             console.note("command has pid \(job.pid), guard has pid \(job.guardPID ?? 0)")
         }
-        try job.supervise(signals)
+        try job.supervise(signals, relay)
         let wantsEverything = output != nil || console.isVerbose
-        let report = try job.finish(detail: wantsEverything ? .everything : .death) { report in
-            try output?.write(report)
-            recovery?.markDelivered()
+        let report: Report
+        do {
+            report = try job.finish(detail: wantsEverything ? .everything : .death) { report in
+                try output?.write(report)
+                recovery?.markDelivered()
+            }
+        } catch {
+            relay?.finish(signals, parent: watch, patience: spec.grace)
+            throw error
         }
+        // The reader of one that was stopped does not get all the time in the world.
+        relay?.finish(signals, parent: watch, patience: report.termination.requestedBy == nil ? nil : spec.grace)
         console.explain(report)
         return report.launcherExitCode ?? 125
     }
@@ -78,6 +96,9 @@ struct RunCommand {
             lines.append(
                 "uid \(credentials.uid), gid \(credentials.gid), groups "
                     + credentials.supplementaryGroups.map { String($0) }.joined(separator: " "))
+        }
+        if let terminal = spec.terminal {
+            lines.append("setsid, on a terminal of \(terminal.size.columns) columns and \(terminal.size.rows) rows")
         }
         lines.append("exec " + spec.arguments.map { Self.quoted($0.description) }.joined(separator: " "))
         if let timeout = spec.timeout {

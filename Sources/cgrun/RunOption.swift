@@ -30,6 +30,7 @@ enum RunOption: String, CaseIterable {
     case uid
     case gid
     case closeFDs = "close-fds"
+    case pty
     case failOnOOM = "fail-on-oom"
     case quiet
     case verbose
@@ -54,7 +55,8 @@ enum RunOption: String, CaseIterable {
         case .workingDirectory: "dir"
         case .uid: "user"
         case .gid: "group"
-        case .dieWithParent, .noDieWithParent, .closeFDs, .failOnOOM, .user, .system, .quiet, .verbose, .dryRun: nil
+        case .dieWithParent, .noDieWithParent, .closeFDs, .pty, .failOnOOM, .user, .system, .quiet, .verbose, .dryRun:
+            nil
         }
     }
 
@@ -104,6 +106,8 @@ enum RunOption: String, CaseIterable {
         case .uid: "Run the command as this user, by name or number, with the user's groups."
         case .gid: "Run the command with this primary group."
         case .closeFDs: "Close all descriptors above 2 instead of handing them down."
+        case .pty:
+            "Give the command a terminal of its own, as script -q /dev/null -c would. Its errors come out of standard output, too."
         case .failOnOOM:
             "Exit with 137 when the kernel killed any process of the tree for memory, even if the command exits with 0."
         case .quiet: "Do not explain on stderr why the job died."

@@ -18,6 +18,7 @@ struct RunRequest {
     var isQuiet = false
     var isVerbose = false
     var isDryRun = false
+    var wantsTerminal = false
     private var user: String?
     private var group: String?
 
@@ -147,6 +148,7 @@ struct RunRequest {
         case .uid: user = text
         case .gid: group = text
         case .closeFDs: spec.closesDescriptors = true
+        case .pty: wantsTerminal = true
         case .failOnOOM: spec.failsOnOOM = true
         case .quiet: isQuiet = true
         case .verbose: isVerbose = true

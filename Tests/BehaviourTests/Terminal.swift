@@ -38,6 +38,20 @@ final class Terminal {
         _ = dup2(null.rawValue, master.rawValue)
     }
 
+    /// Whether it edits lines and shows what is typed, as terminals do until a program wants keys.
+    var editsLines: Bool {
+        var modes = termios()
+        return tcgetattr(master.rawValue, &modes) == 0 && modes.c_lflag & tcflag_t(ICANON | ECHO) == ICANON | ECHO
+            && modes.c_oflag & tcflag_t(OPOST) != 0
+    }
+
+    func waitUntilItEditsLines(_ wanted: Bool) throws {
+        try eventually("a terminal \(wanted ? "that edits lines" : "for keys only"): \(output)") {
+            drain()
+            return editsLines == wanted
+        }
+    }
+
     func resize(rows: UInt16, columns: UInt16) {
         var size = winsize(ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
         _ = ioctl(master.rawValue, UInt(TIOCSWINSZ), &size)
@@ -63,5 +77,45 @@ final class Terminal {
     func count(of text: String) -> Int {
         drain()
         return output.split(whereSeparator: \.isNewline).filter { $0 == text }.count
+    }
+}
+
+/// Tests with a terminal, a shell on it, and jobs that stop.
+protocol UsesTerminal {
+    var harness: Harness { get }
+    var terminal: Terminal { get }
+}
+
+extension UsesTerminal {
+    /// An interactive shell that has shown its first prompt.
+    func startShell() throws -> TestProcess {
+        let shell = try terminal.start(["sh", "-i"], harness)
+        try terminal.type("echo shell-$((1+1))\n")
+        try terminal.waitFor("shell-2")
+        return shell
+    }
+
+    /// The states of cgrun and of the command named so.
+    func states(_ command: String, besides shell: ProcessID = 0) -> [Character] {
+        harness.marker.survivors.filter { ["cgrun", command].contains($0.command) && $0.pid != shell }
+            .compactMap { ProcessTable.state($0.pid) }
+    }
+
+    func waitUntilStopped(_ command: String, besides shell: ProcessID = 0) throws {
+        try eventually("cgrun and \(command) stopped: \(states(command, besides: shell)), \(terminal.output)") {
+            terminal.drain()
+            let states = states(command, besides: shell)
+            return states.count == 2 && states.allSatisfy { $0 == "T" }
+        }
+    }
+
+    /// Returns once the shell has nothing more to say: its prompt would be in the midst of what is typed next.
+    func bringToForeground(_ command: String) throws {
+        try terminal.type("fg\n")
+        try eventually("cgrun and \(command) running again: \(states(command)), \(terminal.output)") {
+            terminal.drain()
+            let states = states(command)
+            return states.count == 2 && !states.contains("T")
+        }
     }
 }

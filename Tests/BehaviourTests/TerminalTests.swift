@@ -3,11 +3,11 @@ import LinuxSystem
 import TestSupport
 import Testing
 
-private let hasTools = isExecutable("/usr/bin/setsid")
+let hasSetsid = isExecutable("/usr/bin/setsid")
 
 extension Behaviour {
     /// On a real terminal: cgrun is in nobody's way.
-    @Suite(.enabled(if: hasTools, "setsid is not installed")) struct Terminals {
+    @Suite(.enabled(if: hasSetsid, "setsid is not installed")) struct Terminals: UsesTerminal {
         let harness: Harness
         let terminal: Terminal
 
@@ -19,30 +19,6 @@ extension Behaviour {
         /// cgrun itself as the leader of the session, as `script -c` or an ssh command has it.
         private func start(_ arguments: String...) throws -> TestProcess {
             try terminal.start([Programs.cgrun] + arguments, harness)
-        }
-
-        /// The states of cgrun and of the command named so.
-        private func states(_ command: String, besides shell: ProcessID = 0) -> [Character] {
-            harness.marker.survivors.filter { ["cgrun", command].contains($0.command) && $0.pid != shell }
-                .compactMap { ProcessTable.state($0.pid) }
-        }
-
-        private func waitUntilStopped(_ command: String, besides shell: ProcessID = 0) throws {
-            try eventually("cgrun and \(command) stopped: \(states(command, besides: shell)), \(terminal.output)") {
-                terminal.drain()
-                let states = states(command, besides: shell)
-                return states.count == 2 && states.allSatisfy { $0 == "T" }
-            }
-        }
-
-        /// Returns once the shell has nothing more to say: its prompt would be in the midst of what is typed next.
-        private func bringToForeground(_ command: String) throws {
-            try terminal.type("fg\n")
-            try eventually("cgrun and \(command) running again") {
-                terminal.drain()
-                let states = states(command)
-                return states.count == 2 && !states.contains("T")
-            }
         }
 
         @Test func controlsTheCommand() throws {
@@ -120,14 +96,6 @@ extension Behaviour {
         }
 
         // MARK: Job control
-
-        /// An interactive shell that has shown its first prompt.
-        private func startShell() throws -> TestProcess {
-            let shell = try terminal.start(["sh", "-i"], harness)
-            try terminal.type("echo shell-$((1+1))\n")
-            try terminal.waitFor("shell-2")
-            return shell
-        }
 
         @Test func stopsAndGoesOn() throws {
             let shell = try startShell()

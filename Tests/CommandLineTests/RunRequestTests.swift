@@ -53,7 +53,7 @@ func refusal(_ words: [String]) -> String? {
     static let flags: [(RunOption, @Sendable (RunRequest) -> Bool)] = [
         (.noDieWithParent, { !$0.spec.diesWithParent }), (.closeFDs, { $0.spec.closesDescriptors }),
         (.failOnOOM, { $0.spec.failsOnOOM }), (.quiet, { $0.isQuiet }), (.verbose, { $0.isVerbose }),
-        (.dryRun, { $0.isDryRun }), (.user, { $0.spec.unit.scope == .user }),
+        (.dryRun, { $0.isDryRun }), (.pty, { $0.wantsTerminal }), (.user, { $0.spec.unit.scope == .user }),
         (.system, { $0.spec.unit.scope == .system }),
     ]
 

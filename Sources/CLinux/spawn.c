@@ -191,7 +191,7 @@ static long start(const struct clinux_spawn *plan, struct clinux_spawned *result
 {
     // A child that changes its uid must not share memory with a more privileged parent.
     unsigned long flags = CLONE_PIDFD | CLONE_VFORK | (plan->change_credentials ? 0 : CLONE_VM)
-        | (plan->descriptors ? CLONE_FILES : 0);
+        | (plan->close_from > 0 ? CLONE_FILES : 0);
     struct clone_args arguments = {
         .flags = flags | CLONE_CLEAR_SIGHAND | (plan->cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
         .pidfd = (uint64_t)(uintptr_t)pidfd,

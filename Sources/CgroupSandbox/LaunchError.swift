@@ -1,4 +1,4 @@
-public import Cgroups
+package import Cgroups
 internal import LinuxSystem
 internal import SystemPackage
 
@@ -31,7 +31,7 @@ public struct LaunchError: Error, Sendable, Equatable {
         self.remedy = remedy
     }
 
-    public init(_ error: CgroupError) {
+    package init(_ error: CgroupError) {
         self.init(.setup, error.reason, remedy: error.remedy)
     }
 

@@ -1,4 +1,4 @@
-public import Cgroups
+package import Cgroups
 internal import LinuxSystem
 
 extension LaunchedJob {
@@ -8,7 +8,14 @@ extension LaunchedJob {
     ///   was asked for is written even if this process is killed now.
     /// - Returns: the report.
     public consuming func finish<Failure: Error>(
-        detail: JobCgroup.Detail = .everything, _ deliver: (Report) throws(Failure) -> Void
+        _ deliver: (Report) throws(Failure) -> Void
+    ) throws(Failure) -> Report {
+        try finish(detail: .everything, deliver)
+    }
+
+    /// - Parameter detail: how much there is to tell; to read everything takes a while.
+    package consuming func finish<Failure: Error>(
+        detail: JobCgroup.Detail, _ deliver: (Report) throws(Failure) -> Void
     ) throws(Failure) -> Report {
         let outcome = TreeEnd.bring(about: cgroup, commandEnded: state.status != nil)
         let report = conclude(outcome, cgroup.statistics(detail), detail)

@@ -1,4 +1,4 @@
-public import Cgroups
+package import Cgroups
 public import LinuxSystem
 
 /// A running job: a command in a cgroup of its own, with a guard that ends it if this process cannot.
@@ -22,7 +22,7 @@ public struct LaunchedJob: ~Copyable, Sendable {
     /// The command's own, if it was to have one. `supervise` hands it to a relay, which may hang up.
     public internal(set) var terminal: PseudoTerminal?
     /// What dead launchers had left beside this job, and was removed before it started.
-    public let swept: [Sweep.Leftover]
+    package let swept: [Sweep.Leftover]
     var state: State
     var report: Report
 
@@ -52,10 +52,16 @@ public struct LaunchedJob: ~Copyable, Sendable {
     /// - Parameters:
     ///   - prepared: from `PreparedJob`, made from the specification.
     ///   - parent: the process whose loss ends the job; `nil` for none.
-    ///   - recovery: what the guard executes after a loss.
     /// - Throws: why not. Nothing is left behind then.
     public static func launch(
-        _ prepared: consuming PreparedJob, parent: ParentWatch? = nil, recovery: LossRecovery? = nil
+        _ prepared: consuming PreparedJob, parent: ParentWatch? = nil
+    ) throws(LaunchError) -> LaunchedJob {
+        try launch(prepared, parent: parent, recovery: nil)
+    }
+
+    /// - Parameter recovery: what the guard executes after a loss.
+    package static func launch(
+        _ prepared: consuming PreparedJob, parent: ParentWatch?, recovery: LossRecovery?
     ) throws(LaunchError) -> LaunchedJob {
         try prepared.launch(PreparedJob.Surroundings(parent: parent, recovery: recovery))
     }

@@ -1,17 +1,17 @@
-public import Cgroups
+package import Cgroups
 internal import CLinux
 internal import LinuxSystem
 
 extension Report {
     /// Who was lost, as the guard tells the program that writes the report.
-    public enum Loss: CInt, Sendable {
+    package enum Loss: CInt, Sendable {
         case launcher = 1
         case parent = 2
     }
 
     /// Finishes a job in place of its launcher: kills what is left, reads the statistics and completes
     /// the report that the launcher had begun. The cgroups stay, for `outlast`.
-    public mutating func recover(_ loss: Loss, _ cgroup: borrowing JobCgroup) {
+    package mutating func recover(_ loss: Loss, _ cgroup: borrowing JobCgroup) {
         let end = TreeEnd.bring(about: cgroup, commandEnded: false)
         containment.controllers = cgroup.controllers
         endedAt = Timestamp.now.text

@@ -15,7 +15,10 @@ public final class SignalForwarder {
     public let originalMask: SignalSet
     let source: SignalDescriptor
 
+    /// Blocks them.
+    ///
     /// - Parameter relaysTerminal: whether the command gets a terminal of its own.
+    /// - Throws: when there is no descriptor to be had.
     public init(relaysTerminal: Bool = false) throws(SystemError) {
         let original = SignalSet.blocked
         // Ignored, as some daemons hand it down, it would make the kernel forget how children end.

@@ -1,6 +1,6 @@
 internal import CLinux
 internal import Glibc
-public import LinuxSystem
+package import LinuxSystem
 internal import SystemPackage
 
 /// A cgroup, by an open descriptor of its directory: the only way to the
@@ -8,10 +8,10 @@ internal import SystemPackage
 /// link, so that a renamed or replaced path can redirect nothing.
 ///
 /// Shared by a job, its siblings and its guard; closed, and its lock dropped, with the last reference.
-public final class CgroupDirectory: Sendable {
-    public let descriptor: Descriptor
+package final class CgroupDirectory: Sendable {
+    package let descriptor: Descriptor
     /// For messages; never used to open anything but the directory itself.
-    public let path: String
+    package let path: String
 
     private init(_ descriptor: consuming Descriptor, path: String) {
         self.descriptor = descriptor
@@ -45,7 +45,7 @@ public final class CgroupDirectory: Sendable {
 
     // MARK: Control files
 
-    public func open(_ file: String, _ flags: CInt) throws(SystemError) -> Descriptor {
+    package func open(_ file: String, _ flags: CInt) throws(SystemError) -> Descriptor {
         let result = clinux_open_beneath(descriptor.rawValue, file, flags)
         guard result >= 0 else {
             throw SystemError("open", path: path(of: file), errno: Errno(rawValue: -result))
@@ -54,13 +54,13 @@ public final class CgroupDirectory: Sendable {
     }
 
     /// The content without its final newline.
-    public func read(_ file: String) throws(SystemError) -> String {
+    package func read(_ file: String) throws(SystemError) -> String {
         var text = try open(file, O_RDONLY).readAll(path: path(of: file))
         if text.last == "\n" { text.removeLast() }
         return text
     }
 
-    public func write(_ value: String, to file: String) throws(SystemError) {
+    package func write(_ value: String, to file: String) throws(SystemError) {
         let opened: Descriptor
         do { opened = try open(file, O_WRONLY) } catch {
             throw SystemError("write", path: path(of: file), value: value, errno: error.errno)
@@ -68,17 +68,17 @@ public final class CgroupDirectory: Sendable {
         try opened.write(value, path: path(of: file))
     }
 
-    public func has(_ file: String) -> Bool {
+    package func has(_ file: String) -> Bool {
         faccessat(descriptor.rawValue, file, F_OK, 0) == 0
     }
 
     // MARK: Children
 
-    public func openChild(_ name: String) throws(SystemError) -> CgroupDirectory {
+    package func openChild(_ name: String) throws(SystemError) -> CgroupDirectory {
         CgroupDirectory(try open(name, O_RDONLY | O_DIRECTORY), path: path(of: name))
     }
 
-    public func makeChild(_ name: String) throws(SystemError) {
+    package func makeChild(_ name: String) throws(SystemError) {
         guard mkdirat(descriptor.rawValue, name, 0o755) == 0 else {
             throw SystemError("mkdir", path: path(of: name), errno: Errno(rawValue: errno))
         }
@@ -87,7 +87,7 @@ public final class CgroupDirectory: Sendable {
     /// Removes a child and all cgroups below it, leaf first. One that is gone is no error.
     ///
     /// - Throws: `EBUSY` while a process is left in any of them.
-    public func removeChild(_ name: String) throws(SystemError) {
+    package func removeChild(_ name: String) throws(SystemError) {
         let result = clinux_remove_cgroup(descriptor.rawValue, name)
         guard result == 0 else {
             throw SystemError("rmdir", path: path(of: name), errno: Errno(rawValue: -result))
@@ -95,7 +95,7 @@ public final class CgroupDirectory: Sendable {
     }
 
     /// The names of the cgroups directly below.
-    public func children() throws(SystemError) -> [String] {
+    package func children() throws(SystemError) -> [String] {
         // A descriptor of its own: reading moves the offset, which duplicates share.
         let listing = clinux_open_beneath(descriptor.rawValue, ".", O_RDONLY | O_DIRECTORY)
         guard listing >= 0, let stream = fdopendir(listing) else {
@@ -140,12 +140,12 @@ public final class CgroupDirectory: Sendable {
     // MARK: Members
 
     /// The processes directly in this cgroup, as pids of the caller's pid namespace (0: not visible in it).
-    public func processes() throws(SystemError) -> [ProcessID] {
+    package func processes() throws(SystemError) -> [ProcessID] {
         try read("cgroup.procs").split(separator: "\n").compactMap { ProcessID($0) }
     }
 
     /// The processes in this cgroup and all below it.
-    public func allProcesses() -> [ProcessID] {
+    package func allProcesses() -> [ProcessID] {
         var result = (try? processes()) ?? []
         for name in (try? children()) ?? [] {
             if let child = try? openChild(name) { result += child.allProcesses() }

@@ -1,32 +1,32 @@
-public import LinuxSystem
+package import LinuxSystem
 internal import SystemPackage
 
 /// Where the hierarchies are, at the mount points that everybody uses.
-public struct CgroupLayout: Sendable, Equatable {
-    public enum Mode: String, Sendable {
+package struct CgroupLayout: Sendable, Equatable {
+    package enum Mode: String, Sendable {
         /// cgroup2 with all controllers on /sys/fs/cgroup.
         case unified
         /// v1 controllers, with cgroup2 for tracking and killing beside them.
         case hybrid
     }
 
-    public var mode: Mode
+    package var mode: Mode
     /// Mount point of cgroup2.
-    public var mount: String
+    package var mount: String
     /// The caller's own cgroup in cgroup2, from the mount point on: `/user.slice/…`.
-    public var ownPath: String
+    package var ownPath: String
     /// The same for each v1 controller that is mounted and known here.
-    public var legacyPaths: [LegacyPath]
+    package var legacyPaths: [LegacyPath]
 
-    public struct LegacyPath: Sendable, Equatable {
-        public var controller: LegacyController
-        public var path: String
+    package struct LegacyPath: Sendable, Equatable {
+        package var controller: LegacyController
+        package var path: String
     }
 
     static let root = "/sys/fs/cgroup"
 
     /// - Throws: `.noCgroup2` without cgroup2 on /sys/fs/cgroup or /sys/fs/cgroup/unified.
-    public static func current() throws(CgroupError) -> CgroupLayout {
+    package static func current() throws(CgroupError) -> CgroupLayout {
         let mode: Mode
         let mount: String
         if CgroupDirectory.isCgroup2(root) {
@@ -43,7 +43,7 @@ public struct CgroupLayout: Sendable, Equatable {
     }
 
     /// In which cgroups this process is, as the kernel words it.
-    public static func membership() throws(CgroupError) -> String {
+    package static func membership() throws(CgroupError) -> String {
         do { return try readTextFile("/proc/self/cgroup") } catch { throw CgroupError(error) }
     }
 
@@ -73,7 +73,7 @@ public struct CgroupLayout: Sendable, Equatable {
     }
 
     /// The cgroup v2 that a process is in, from the mount point on.
-    public static func unifiedPath(of pid: ProcessID) throws(SystemError) -> String {
+    package static func unifiedPath(of pid: ProcessID) throws(SystemError) -> String {
         let file = "/proc/\(pid)/cgroup"
         let line = try readTextFile(file).split(separator: "\n").first { $0.hasPrefix("0::") }
         guard let line else { throw SystemError("read", path: file, errno: .noData) }
@@ -81,16 +81,16 @@ public struct CgroupLayout: Sendable, Equatable {
     }
 
     /// The job of cgrun's that the caller is in.
-    public var ownJob: String? { ownPath.split(separator: "/").last { JobName.isJob($0) }.map(String.init) }
+    package var ownJob: String? { ownPath.split(separator: "/").last { JobName.isJob($0) }.map(String.init) }
 
     /// Whether the caller's own cgroup was handed over to it, as by `Delegate=`.
-    public var isOwnDelegated: Bool {
+    package var isOwnDelegated: Bool {
         let own = try? CgroupDirectory(opening: absolute(CgroupPlace.ownParent(ownPath)), .v2)
         return own?.isMarkedDelegated == true
     }
 
     /// The directory that `path` (from the mount point on, or with it) stands for.
-    public func absolute(_ path: String) -> String {
+    package func absolute(_ path: String) -> String {
         if path == mount || path.hasPrefix(mount + "/") { return path }
         let relative = path.hasPrefix("/") ? String(path.dropFirst()) : path
         return relative.isEmpty ? mount : "\(mount)/\(relative)"

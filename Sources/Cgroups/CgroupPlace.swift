@@ -2,8 +2,8 @@ internal import LinuxSystem
 internal import SystemPackage
 
 /// The parents of jobs' cgroups in every hierarchy that their limits need, opened.
-public struct CgroupPlace: Sendable {
-    public let layout: CgroupLayout
+package struct CgroupPlace: Sendable {
+    package let layout: CgroupLayout
     let parent: CgroupDirectory
     let legacyParents: [LegacyParent]
 
@@ -11,7 +11,7 @@ public struct CgroupPlace: Sendable {
     ///   - parentPath: a cgroup as in `/proc/PID/cgroup`; `nil` for the caller's own.
     ///   - limits: what the jobs' limits need; the values do not matter.
     /// - Throws: when a parent cannot be opened.
-    public init(_ layout: CgroupLayout, parentPath: String?, limits: Limits) throws(CgroupError) {
+    package init(_ layout: CgroupLayout, parentPath: String?, limits: Limits) throws(CgroupError) {
         let path = layout.absolute(parentPath ?? Self.ownParent(layout.ownPath))
         // The system call would see another name.
         guard !path.utf8.contains(0) else { throw CgroupError(.parentNotFound(path: path)) }
@@ -27,12 +27,12 @@ public struct CgroupPlace: Sendable {
     }
 
     /// Whether all parents are still there: a removed one has no files.
-    public var exists: Bool {
+    package var exists: Bool {
         ([parent] + legacyParents.map(\.directory)).allSatisfy { $0.has("cgroup.procs") }
     }
 
     /// The path of the cgroup v2 among the parents.
-    public var path: String { parent.path }
+    package var path: String { parent.path }
 
     /// Out of the leaf that an earlier cgrun moved this process to.
     static func ownParent(_ own: String) -> String {

@@ -3,19 +3,19 @@ internal import SystemPackage
 
 /// Where a job's cgroups will be: their parents, opened, and their common name.
 /// Nothing is made yet, so that a guard can be told before there is anything to lose.
-public struct CgroupSite: ~Copyable, Sendable {
-    public let layout: CgroupLayout
-    public let name: String
+package struct CgroupSite: ~Copyable, Sendable {
+    package let layout: CgroupLayout
+    package let name: String
     let parent: CgroupDirectory
     let legacyParents: [LegacyParent]
-    public let limits: Limits
+    package let limits: Limits
     private let parentSharesLimits: Bool
 
     /// - Parameters:
     ///   - name: from `JobName`.
     ///   - parentSharesLimits: the parent is there for this job alone, with the same limits.
     /// - Throws: when a limit cannot be expressed there.
-    public init(
+    package init(
         _ place: CgroupPlace, name: String, limits: Limits, parentSharesLimits: Bool = false
     ) throws(CgroupError) {
         for parent in place.legacyParents { try parent.check(limits) }
@@ -27,28 +27,28 @@ public struct CgroupSite: ~Copyable, Sendable {
         self.legacyParents = place.legacyParents
     }
 
-    public var path: String { parent.path(of: name) }
+    package var path: String { parent.path(of: name) }
 
     // MARK: For the guard
 
     /// Where the cgroups will be, in the order of `tags`.
-    public var parents: [CgroupDirectory] { [parent] + legacyParents.map(\.directory) }
+    package var parents: [CgroupDirectory] { [parent] + legacyParents.map(\.directory) }
 
-    public var tags: [UInt8] { [CgroupTag.unified] + legacyParents.map(\.controller.tag) }
+    package var tags: [UInt8] { [CgroupTag.unified] + legacyParents.map(\.controller.tag) }
 
     // MARK: Planning
 
     /// One step of what `create` does.
-    public struct Step: Sendable, Equatable, CustomStringConvertible {
-        public var path: String
+    package struct Step: Sendable, Equatable, CustomStringConvertible {
+        package var path: String
         /// `nil`: the directory is made.
-        public var value: String?
+        package var value: String?
 
-        public var description: String { value.map { "write \($0) > \(path)" } ?? "mkdir \(path)" }
+        package var description: String { value.map { "write \($0) > \(path)" } ?? "mkdir \(path)" }
     }
 
     /// What `create` will do, in order.
-    public func steps() throws(CgroupError) -> [Step] {
+    package func steps() throws(CgroupError) -> [Step] {
         var steps: [Step] = []
         if layout.mode == .unified {
             let missing = try Delegation.missingControllers(for: limits, in: parent)
@@ -71,7 +71,7 @@ public struct CgroupSite: ~Copyable, Sendable {
     /// Makes the cgroups, writes the limits and reads each back.
     ///
     /// - Throws: why a limit cannot be enforced; nothing is left behind then.
-    public func create() throws(CgroupError) -> JobCgroup {
+    package func create() throws(CgroupError) -> JobCgroup {
         if layout.mode == .unified { try Delegation.enableControllers(for: limits, in: parent) }
         let directory = try makeDirectory()
         var groups: [LegacyGroup] = []
@@ -93,7 +93,7 @@ public struct CgroupSite: ~Copyable, Sendable {
 
     /// Finds out whether `create` would succeed, and leaves everything as it is: no controller is
     /// enabled and no process moved, even where `create` would.
-    public func probe() throws(CgroupError) {
+    package func probe() throws(CgroupError) {
         if layout.mode == .unified, !(try Delegation.missingControllers(for: limits, in: parent)).isEmpty {
             try Delegation.checkEnabling(in: parent)
             return

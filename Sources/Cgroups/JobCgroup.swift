@@ -1,16 +1,16 @@
 internal import CLinux
 internal import Glibc
-public import LinuxSystem
+package import LinuxSystem
 internal import SystemPackage
 
 /// The cgroup of one job.
 ///
 /// Whoever holds it holds its lock; a cgroup of cgrun's that nobody holds is a leftover. What it
 /// holds open is that lock alone: a host may have thousands of jobs.
-public struct JobCgroup: ~Copyable, Sendable {
-    public let name: String
+package struct JobCgroup: ~Copyable, Sendable {
+    package let name: String
     let parent: CgroupDirectory
-    public let directory: CgroupDirectory
+    package let directory: CgroupDirectory
     let legacy: [LegacyGroup]
     let parentSharesLimits: Bool
     /// The v2 controllers that account for this cgroup.
@@ -37,7 +37,7 @@ public struct JobCgroup: ~Copyable, Sendable {
     ///   - tags: what each parent and directory is; the unified hierarchy first.
     ///   - path: of the unified cgroup, for messages.
     ///   - parentSharesLimits: as for the site.
-    public init(
+    package init(
         adopting name: String, path: String, tags: [UInt8], parents: [CInt], directories: [CInt],
         parentSharesLimits: Bool
     ) {
@@ -57,34 +57,34 @@ public struct JobCgroup: ~Copyable, Sendable {
             parentSharesLimits: parentSharesLimits)
     }
 
-    public var path: String { directory.path }
+    package var path: String { directory.path }
 
     /// The controllers that limit or account this job.
-    public var controllers: [String] { legacy.isEmpty ? modernControllers : legacy.map(\.controller.rawValue) }
+    package var controllers: [String] { legacy.isEmpty ? modernControllers : legacy.map(\.controller.rawValue) }
 
     // MARK: For launching and for the guard
 
     /// `tasks` files that the job's first process must enter before exec.
-    public func joinFiles() throws(CgroupError) -> JoinFiles {
+    package func joinFiles() throws(CgroupError) -> JoinFiles {
         JoinFiles(try legacy.map { group throws(CgroupError) in try group.openTasks() })
     }
 
     /// Descriptors that are open as long as this value lives.
-    public final class JoinFiles: Sendable {
+    package final class JoinFiles: Sendable {
         private let files: [SharedDescriptor]
         init(_ files: [SharedDescriptor]) { self.files = files }
-        public var rawValues: [CInt] { files.map { $0.descriptor.rawValue } }
+        package var rawValues: [CInt] { files.map { $0.descriptor.rawValue } }
     }
 
     /// The directory of each cgroup, in the order of the site's tags.
-    public var directories: [CgroupDirectory] { [directory] + legacy.map(\.directory) }
+    package var directories: [CgroupDirectory] { [directory] + legacy.map(\.directory) }
 
     // MARK: Ending
 
     /// Kills every process in the tree at once, forks in progress included (`cgroup.kill`, Linux 5.14).
     ///
     /// Returns before they are gone. A cgroup that is gone already is no error.
-    public func kill() throws(SystemError) {
+    package func kill() throws(SystemError) {
         do { try directory.write("1", to: "cgroup.kill") } catch
             where error.errno.rawValue == ENODEV || error.errno == .noSuchFileOrDirectory
         {}
@@ -93,17 +93,17 @@ public struct JobCgroup: ~Copyable, Sendable {
     /// Opens `cgroup.events`, which signals priority data when `populated` changes.
     ///
     /// - Returns: `nil` when the cgroup is gone.
-    public func openEvents() throws(SystemError) -> CgroupEvents? {
+    package func openEvents() throws(SystemError) -> CgroupEvents? {
         do { return CgroupEvents(try directory.open("cgroup.events", O_RDONLY)) } catch
             where error.errno.rawValue == ENODEV || error.errno == .noSuchFileOrDirectory
         { return nil }
     }
 
     /// Whether a process is left in the tree; zombies do not count. What cannot be told counts as one.
-    public var isPopulated: Bool { !waitUntilEmpty(atMost: .zero) }
+    package var isPopulated: Bool { !waitUntilEmpty(atMost: .zero) }
 
     /// - Returns: `false` if a process was still there at the end of `bound`.
-    public func waitUntilEmpty(atMost bound: Duration) -> Bool {
+    package func waitUntilEmpty(atMost bound: Duration) -> Bool {
         do { return try openEvents()?.waitUntilEmpty(atMost: bound) ?? true } catch {
             var pause = Poller()
             _ = pause.wait(min(bound, .milliseconds(10)))
@@ -113,7 +113,7 @@ public struct JobCgroup: ~Copyable, Sendable {
 
     /// Kills the tree, waits for as long as that takes, and removes the cgroups. While this waits,
     /// its lock keeps others from taking the job for a leftover.
-    public func outlast() {
+    package func outlast() {
         for _ in 0..<3_000 {
             repeat { try? kill() } while !waitUntilEmpty(atMost: .seconds(60))
             if (try? remove()) != nil { return }
@@ -123,18 +123,18 @@ public struct JobCgroup: ~Copyable, Sendable {
     }
 
     /// The processes in the tree, as far as this pid namespace shows them.
-    public var members: [ProcessID] { directory.allProcesses().filter { $0 > 0 } }
+    package var members: [ProcessID] { directory.allProcesses().filter { $0 > 0 } }
 
     // MARK: While it runs
 
     /// Stops every process in the tree, new ones included, or lets them go on (`cgroup.freeze`, Linux 5.2).
     /// Returns before they stand still. A kill reaches frozen processes as well.
-    public func setFrozen(_ isFrozen: Bool) throws(SystemError) {
+    package func setFrozen(_ isFrozen: Bool) throws(SystemError) {
         try directory.write(isFrozen ? "1" : "0", to: "cgroup.freeze")
     }
 
     /// Whether every process in the tree stands still.
-    public var isFrozen: Bool {
+    package var isFrozen: Bool {
         (try? directory.read("cgroup.events"))?.split(separator: "\n").contains("frozen 1") == true
     }
 
@@ -142,7 +142,7 @@ public struct JobCgroup: ~Copyable, Sendable {
     ///
     /// - Throws: why one cannot be enforced; those before it are changed then. On hybrid machines a
     ///   job has groups only for the controllers that it was started with.
-    public func update(_ limits: Limits, mode: CgroupLayout.Mode) throws(CgroupError) {
+    package func update(_ limits: Limits, mode: CgroupLayout.Mode) throws(CgroupError) {
         guard mode == .hybrid else {
             try Delegation.enableControllers(for: limits, in: parent)
             return try CgroupSite.apply(limits, to: directory)
@@ -158,20 +158,20 @@ public struct JobCgroup: ~Copyable, Sendable {
     /// Removes the cgroups, leaf first, the locked one last. Ones that are gone are no error.
     ///
     /// - Throws: `EBUSY` while a process is left in any of them.
-    public func remove() throws(SystemError) {
+    package func remove() throws(SystemError) {
         for group in legacy { try group.remove(name) }
         try parent.removeChild(name)
     }
 }
 
 /// An open `cgroup.events`.
-public struct CgroupEvents: ~Copyable, Sendable {
-    public let descriptor: Descriptor
+package struct CgroupEvents: ~Copyable, Sendable {
+    package let descriptor: Descriptor
 
     init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
     /// - Returns: `false` if a process was still there at the end of `bound`.
-    public func waitUntilEmpty(atMost bound: Duration) -> Bool {
+    package func waitUntilEmpty(atMost bound: Duration) -> Bool {
         clinux_wait_until_empty(descriptor.rawValue, bound.nanoseconds) == 1
     }
 }

@@ -1,14 +1,14 @@
 internal import LinuxSystem
 
 /// How cgrun's cgroups are called, so that a sweep can tell them from others'.
-public enum JobName {
+package enum JobName {
     static let prefix = "cgrun-"
     /// Where cgrun moves processes that are in the way of passing controllers on.
     static let leaf = "cgrun-leaf"
     private static let digits = 16
 
     /// A name that no other job has, for the job id that follows the prefix.
-    public static func make() -> (id: String, cgroup: String) {
+    package static func make() -> (id: String, cgroup: String) {
         let id = Machine.randomHexadecimal()
         return (id, prefix + id)
     }

@@ -110,7 +110,7 @@ public struct EventCounts: Sendable, Equatable {
 }
 
 extension JobCgroup {
-    public enum Detail: Sendable {
+    package enum Detail: Sendable {
         /// Only what tells why a job died.
         case death
         case everything
@@ -119,7 +119,7 @@ extension JobCgroup {
     }
 
     /// Reads the files of the cgroup. Final only once the tree is empty, and gone with the cgroup.
-    public func statistics(_ detail: Detail = .everything) -> JobStatistics {
+    package func statistics(_ detail: Detail = .everything) -> JobStatistics {
         var result = JobStatistics()
         func number(_ file: String) -> UInt64? { (try? directory.read(file)).flatMap { UInt64($0) } }
         func counts(_ file: String) -> EventCounts? { (try? directory.read(file)).map(EventCounts.init(parsing:)) }
@@ -168,7 +168,7 @@ extension JobCgroup {
     }
 
     /// The nearest cgroup above the job with a memory limit of its own, as `path: bytes`.
-    public var limitedAncestor: String? {
+    package var limitedAncestor: String? {
         var path = Substring(directory.path)
         while let slash = path.lastIndex(of: "/"), slash > path.startIndex {
             path = path[..<slash]
@@ -179,7 +179,7 @@ extension JobCgroup {
     }
 
     /// CPU time that the whole tree has used so far.
-    public var cpuTime: Duration? {
+    package var cpuTime: Duration? {
         guard let text = try? directory.read("cpu.stat"),
             let used = EventCounts(parsing: text)["usage_usec"]
         else { return nil }

@@ -8,7 +8,7 @@ internal import SystemPackage
 // groups, limit. To drop hybrid support, delete this file and follow the compiler.
 
 /// A v1 controller that has a v2 limit to stand in for.
-public enum LegacyController: String, Sendable, CaseIterable {
+package enum LegacyController: String, Sendable, CaseIterable {
     case memory, pids, cpu, cpuset
 
     var tag: UInt8 {

@@ -5,7 +5,7 @@ public struct LimitSyntaxError: Error, Equatable, Sendable {
     /// What would have been taken: "bytes, or a number with K, M, G or T, …".
     public var accepted: String
 
-    public init(accepted: String) { self.accepted = accepted }
+    package init(accepted: String) { self.accepted = accepted }
 }
 
 /// A limit, or `max`: no limit.
@@ -87,7 +87,7 @@ extension Ceiling where Value == ByteCount {
     }
 
     /// As the kernel reads it.
-    public var kernelText: String { value.map { String($0.bytes) } ?? "max" }
+    package var kernelText: String { value.map { String($0.bytes) } ?? "max" }
 }
 
 extension Ceiling where Value == Int {
@@ -104,7 +104,7 @@ extension Ceiling where Value == Int {
         }
     }
 
-    public var kernelText: String { value.map { String($0) } ?? "max" }
+    package var kernelText: String { value.map { String($0) } ?? "max" }
 }
 
 /// CPU time per wall time, in processors: 1.5 is one and a half.
@@ -132,7 +132,7 @@ extension Ceiling where Value == CPUBandwidth {
         self = text == "max" ? .max : .value(try CPUBandwidth(parsing: text))
     }
 
-    public var kernelText: String {
+    package var kernelText: String {
         "\(value.map { String($0.quotaMicroseconds) } ?? "max") \(CPUBandwidth.periodMicroseconds)"
     }
 }
@@ -175,7 +175,7 @@ public struct CPUSet: Equatable, Sendable {
     }
 
     /// The shortest list, as the kernel prints it.
-    public var kernelText: String {
+    package var kernelText: String {
         var ranges: [ClosedRange<Int>] = []
         for number in processors.sorted() {
             if let last = ranges.last, last.upperBound + 1 == number {
@@ -190,10 +190,10 @@ public struct CPUSet: Equatable, Sendable {
 }
 
 extension Duration {
-    public static let accepted = "a number with ms, s, m, h or d, such as 500ms, 90s or 1.5h"
+    package static let accepted = "a number with ms, s, m, h or d, such as 500ms, 90s or 1.5h"
 
     /// Reads `500ms`, `90s`, `1.5h`; a bare number is refused, since its unit could only be guessed.
-    public init(parsingLimit text: String, zeroAllowed: Bool = false) throws(LimitSyntaxError) {
+    package init(parsingLimit text: String, zeroAllowed: Bool = false) throws(LimitSyntaxError) {
         let number = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         let milliseconds: UInt64
         switch text.dropFirst(number.count) {
@@ -217,7 +217,7 @@ extension Duration {
         self = .nanoseconds(Int64(nanoseconds))
     }
 
-    public var seconds: Double {
+    package var seconds: Double {
         // The seconds of a larger one have no place in 64 bits.
         let parts = min(max(self, .seconds(Int64.min)), .seconds(Int64.max)).components
         return Double(parts.seconds) + Double(parts.attoseconds) / 1e18

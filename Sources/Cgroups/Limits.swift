@@ -26,7 +26,7 @@ public struct Limits: Equatable, Sendable {
     }
 
     /// What to write, in order.
-    public var settings: [CgroupSetting] {
+    package var settings: [CgroupSetting] {
         var result: [CgroupSetting] = []
         if let cpuset {
             result.append(CgroupSetting(.cpuset, "cpuset.cpus", cpuset.kernelText, option: "--cpuset"))
@@ -61,12 +61,12 @@ public enum Controller: String, Sendable, CaseIterable {
 }
 
 /// One value for one control file, in the terms of cgroup v2.
-public struct CgroupSetting: Equatable, Sendable {
-    public var controller: Controller
-    public var file: String
-    public var value: String
+package struct CgroupSetting: Equatable, Sendable {
+    package var controller: Controller
+    package var file: String
+    package var value: String
     /// The option that asked for it.
-    public var option: String
+    package var option: String
 
     init(_ controller: Controller, _ file: String, _ value: String, option: String) {
         self.controller = controller

@@ -1,16 +1,16 @@
-public import LinuxSystem
+package import LinuxSystem
 
 /// The cgroup of a delegated scope: its manager made it, and the caller arranges its inside.
-public struct ScopeCgroup: ~Copyable {
+package struct ScopeCgroup: ~Copyable {
     private let directory: CgroupDirectory
 
     /// - Parameter path: as in `/proc/PID/cgroup`.
-    public init(_ path: String, in layout: CgroupLayout) throws(CgroupError) {
+    package init(_ path: String, in layout: CgroupLayout) throws(CgroupError) {
         do { directory = try CgroupDirectory(opening: layout.absolute(path), .v2) } catch { throw CgroupError(error) }
     }
 
     /// Removes a cgroup whose unit is gone: systemd leaves one that some process was still on its way out of.
-    public static func removeLeftover(_ path: String, in layout: CgroupLayout) {
+    package static func removeLeftover(_ path: String, in layout: CgroupLayout) {
         guard let slash = path.lastIndex(of: "/"), slash != path.startIndex,
             let slice = try? CgroupDirectory(opening: layout.absolute(String(path[..<slash])), .v2)
         else { return }
@@ -18,7 +18,7 @@ public struct ScopeCgroup: ~Copyable {
     }
 
     /// Moves processes into a leaf: a cgroup that passes controllers on has no members.
-    public func setAside(_ pids: [ProcessID]) throws(CgroupError) {
+    package func setAside(_ pids: [ProcessID]) throws(CgroupError) {
         do {
             try directory.makeChild(JobName.leaf)
             let leaf = try directory.openChild(JobName.leaf)
@@ -27,7 +27,7 @@ public struct ScopeCgroup: ~Copyable {
     }
 
     /// Passes on all controllers that are to be had, so that jobs in the job can be limited, too.
-    public func passControllersOn() throws(CgroupError) {
+    package func passControllersOn() throws(CgroupError) {
         do {
             let available = try directory.read("cgroup.controllers").split(separator: " ")
             let known = available.compactMap { Controller(rawValue: String($0)) }
@@ -37,7 +37,7 @@ public struct ScopeCgroup: ~Copyable {
     }
 
     /// Reads back what has its meaning here and nowhere below: the weight among the scope's siblings.
-    public func checkWeight(_ limits: Limits) throws(CgroupError) {
+    package func checkWeight(_ limits: Limits) throws(CgroupError) {
         guard let setting = limits.settings.first(where: { $0.file == "cpu.weight" }) else { return }
         let got: String
         do { got = try directory.read(setting.file) } catch {

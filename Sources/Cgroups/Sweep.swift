@@ -1,32 +1,32 @@
-public import LinuxSystem
+package import LinuxSystem
 
 /// Finding and ending what launchers left that died together with their guard.
 ///
 /// A job's cgroup is locked by whoever looks after it, and the kernel drops the
 /// lock with the last of them. So a cgroup that can be locked is nobody's;
 /// one that cannot be is alive, and is never touched.
-public enum Sweep {
-    public struct Leftover: Sendable, Equatable {
-        public var path: String
+package enum Sweep {
+    package struct Leftover: Sendable, Equatable {
+        package var path: String
         /// The processes that were found in it.
-        public var processes: [Process]
+        package var processes: [Process]
         /// Why it could not be removed.
-        public var failure: String?
+        package var failure: String?
 
         /// The path and the processes.
-        public var text: String {
+        package var text: String {
             let found = processes.map { "\($0.pid) \($0.command)" }.joined(separator: ", ")
             return found.isEmpty ? path : "\(path) with \(found)"
         }
 
-        public struct Process: Sendable, Equatable {
-            public var pid: ProcessID
-            public var command: String
+        package struct Process: Sendable, Equatable {
+            package var pid: ProcessID
+            package var command: String
         }
     }
 
     /// Sweeps the leftovers beside a job that is about to start.
-    public static func siblings(of site: borrowing CgroupSite) -> [Leftover] {
+    package static func siblings(of site: borrowing CgroupSite) -> [Leftover] {
         var found = sweep(site.parent, isLegacy: false, recursively: false, dryRun: false)
         // A job's unified cgroup goes last; without one there are no v1 groups of it either.
         guard !found.isEmpty, site.layout.mode == .hybrid else { return found }
@@ -39,7 +39,7 @@ public enum Sweep {
     /// Sweeps every hierarchy from its mount point on.
     ///
     /// - Parameter dryRun: only tell what would be killed and removed.
-    public static func everywhere(in layout: CgroupLayout, dryRun: Bool) throws(CgroupError) -> [Leftover] {
+    package static func everywhere(in layout: CgroupLayout, dryRun: Bool) throws(CgroupError) -> [Leftover] {
         do {
             var found = sweep(
                 try CgroupDirectory(opening: layout.mount, .v2), isLegacy: false, recursively: true, dryRun: dryRun)

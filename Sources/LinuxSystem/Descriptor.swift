@@ -3,23 +3,23 @@ internal import Glibc
 internal import SystemPackage
 
 /// An open file descriptor with one owner; closed when the owner ends.
-public struct Descriptor: ~Copyable, Sendable {
-    public let rawValue: CInt
+package struct Descriptor: ~Copyable, Sendable {
+    package let rawValue: CInt
 
     /// Takes over `rawValue`, which nothing else may close from now on.
-    public init(owning rawValue: CInt) { self.rawValue = rawValue }
+    package init(owning rawValue: CInt) { self.rawValue = rawValue }
 
     deinit { close(rawValue) }
 
     /// Opens a path that is not below a directory handle. Close-on-exec is always set.
-    public init(opening path: String, _ flags: CInt, mode: UInt32 = 0) throws(SystemError) {
+    package init(opening path: String, _ flags: CInt, mode: UInt32 = 0) throws(SystemError) {
         rawValue = try check(clinux_open(path, flags, mode), "open", path: path)
     }
 
-    public func duplicate() throws(SystemError) -> Descriptor { try InheritedDescriptor.duplicate(rawValue) }
+    package func duplicate() throws(SystemError) -> Descriptor { try InheritedDescriptor.duplicate(rawValue) }
 
     /// Reads from the start; for files that the kernel makes up on each read.
-    public func readAll(path: @autoclosure () -> String) throws(SystemError) -> String {
+    package func readAll(path: @autoclosure () -> String) throws(SystemError) -> String {
         var bytes: [UInt8] = []
         var offset: off_t = 0
         while true {
@@ -42,13 +42,13 @@ public struct Descriptor: ~Copyable, Sendable {
         }
     }
 
-    public func write(
+    package func write(
         _ text: String, path: @autoclosure () -> String
     ) throws(SystemError) {
         try write(Array(text.utf8), path: path(), value: text.count <= 80 ? text : nil)
     }
 
-    public func write(
+    package func write(
         _ bytes: [UInt8], path: @autoclosure () -> String, value: @autoclosure () -> String? = nil
     ) throws(SystemError) {
         var rest = bytes[...]
@@ -61,32 +61,32 @@ public struct Descriptor: ~Copyable, Sendable {
     }
 
     /// Where the file was when it was opened, as the kernel knows it.
-    public static func path(of rawValue: CInt) -> String? { readLink("/proc/self/fd/\(rawValue)") }
+    package static func path(of rawValue: CInt) -> String? { readLink("/proc/self/fd/\(rawValue)") }
 
     /// Empties the file.
-    public func truncate() { _ = ftruncate(rawValue, 0) }
+    package func truncate() { _ = ftruncate(rawValue, 0) }
 
     /// The f_type of statfs(2).
-    public var filesystemType: Int64 { clinux_filesystem_type(rawValue) }
+    package var filesystemType: Int64 { clinux_filesystem_type(rawValue) }
 
     /// Takes the exclusive flock(2) of the open file description, which the
     /// kernel drops with the last descriptor that refers to it.
     ///
     /// - Returns: `false` when somebody else holds it.
-    public func tryLock() throws(SystemError) -> Bool {
+    package func tryLock() throws(SystemError) -> Bool {
         if flock(rawValue, LOCK_EX | LOCK_NB) == 0 { return true }
         if errno == EWOULDBLOCK { return false }
         throw SystemError("flock", errno: Errno.current)
     }
 
-    public struct Identity: Equatable, Sendable {
-        public var device: UInt
-        public var inode: UInt
-        public var owner: UInt32
-        public var isRegularFile: Bool
+    package struct Identity: Equatable, Sendable {
+        package var device: UInt
+        package var inode: UInt
+        package var owner: UInt32
+        package var isRegularFile: Bool
     }
 
-    public func identity() throws(SystemError) -> Identity {
+    package func identity() throws(SystemError) -> Identity {
         var facts = stat()
         _ = try check(fstat(rawValue, &facts) == 0 ? 0 : -errno, "fstat")
         return Identity(
@@ -95,23 +95,23 @@ public struct Descriptor: ~Copyable, Sendable {
     }
 
     /// A file without a name, in memory.
-    public static func memoryFile(name: String) throws(SystemError) -> Descriptor {
+    package static func memoryFile(name: String) throws(SystemError) -> Descriptor {
         Descriptor(owning: try check(clinux_memfd(name), "memfd_create", path: name))
     }
 }
 
 /// A descriptor with several owners; closed with the last of them.
-public final class SharedDescriptor: Sendable {
-    public let descriptor: Descriptor
-    public init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+package final class SharedDescriptor: Sendable {
+    package let descriptor: Descriptor
+    package init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 }
 
 /// Two ends of a SOCK_SEQPACKET connection.
-public struct SocketPair: ~Copyable {
-    public let near: Descriptor
-    public let far: Descriptor
+package struct SocketPair: ~Copyable {
+    package let near: Descriptor
+    package let far: Descriptor
 
-    public init() throws(SystemError) {
+    package init() throws(SystemError) {
         var ends: [CInt] = [-1, -1]
         _ = try check(clinux_socketpair(&ends), "socketpair")
         near = Descriptor(owning: ends[0])
@@ -119,14 +119,14 @@ public struct SocketPair: ~Copyable {
     }
 
     /// Gives up the far end, which a child has by now.
-    public consuming func keepNear() -> Descriptor { near }
+    package consuming func keepNear() -> Descriptor { near }
 }
 
 /// The descriptors that a process was started with and that are not its own.
-public enum InheritedDescriptor {
+package enum InheritedDescriptor {
     /// Fills the places of standard streams that are closed, so that nothing this process opens
     /// comes to be its stderr. Programs that it starts find them closed as before.
-    public static func occupyStandardStreams() {
+    package static func occupyStandardStreams() {
         for place in CInt(0)...2 where fcntl(place, F_GETFD) < 0 {
             // The lowest free number is what open returns.
             _ = clinux_open("/dev/null", O_RDWR, 0)
@@ -140,7 +140,7 @@ public enum InheritedDescriptor {
     }
 
     /// Keeps a descriptor that the caller named for this process out of the programs it starts.
-    public static func keepPrivate(_ rawValue: CInt) throws(SystemError) {
+    package static func keepPrivate(_ rawValue: CInt) throws(SystemError) {
         _ = try check(clinux_set_close_on_exec(rawValue), "fcntl(F_SETFD)", path: "descriptor \(rawValue)")
     }
 }
@@ -150,15 +150,15 @@ extension Errno {
 }
 
 /// The whole text of a file outside the cgroup filesystems.
-public func readTextFile(_ path: String) throws(SystemError) -> String {
+package func readTextFile(_ path: String) throws(SystemError) -> String {
     try Descriptor(opening: path, O_RDONLY).readAll(path: path)
 }
 
 /// Whether this process has such a descriptor.
-public func isOpen(_ descriptor: CInt) -> Bool { fcntl(descriptor, F_GETFD) >= 0 }
+package func isOpen(_ descriptor: CInt) -> Bool { fcntl(descriptor, F_GETFD) >= 0 }
 
 /// What a symbolic link says.
-public func readLink(_ path: String) -> String? {
+package func readLink(_ path: String) -> String? {
     var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
     let size = buffer.withUnsafeMutableBytes {
         readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
@@ -166,10 +166,10 @@ public func readLink(_ path: String) -> String? {
     return size > 0 ? String(decoding: buffer[..<size], as: UTF8.self) : nil
 }
 
-public func isDirectory(_ path: String) -> Bool {
+package func isDirectory(_ path: String) -> Bool {
     var facts = stat()
     return stat(path, &facts) == 0 && Int32(facts.st_mode) & S_IFMT == S_IFDIR
 }
 
 /// Whether this process may execute the file.
-public func isExecutable(_ path: String) -> Bool { access(path, X_OK) == 0 }
+package func isExecutable(_ path: String) -> Bool { access(path, X_OK) == 0 }

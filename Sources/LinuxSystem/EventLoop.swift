@@ -6,7 +6,7 @@ internal import SystemPackage
 ///
 /// The thread blocks every signal: the program's handlers never run on it. It lives as long as the
 /// program. Handlers run one after the other and must not block.
-public final class EventLoop: Sendable {
+package final class EventLoop: Sendable {
     private let epoll: Descriptor
     private let timer: DeadlineTimer
     private let state = Locked(State())
@@ -18,7 +18,7 @@ public final class EventLoop: Sendable {
         var armedFor: BootTime?
     }
 
-    public enum Interest: Sendable {
+    package enum Interest: Sendable {
         /// Something to read, or the end of it.
         case reading
         case writing
@@ -35,7 +35,7 @@ public final class EventLoop: Sendable {
     }
 
     /// - Throws: when there is no descriptor or thread to be had.
-    public init() throws(SystemError) {
+    package init() throws(SystemError) {
         epoll = Descriptor(owning: try check(clinux_epoll(), "epoll_create1"))
         timer = try DeadlineTimer()
         _ = try check(
@@ -81,7 +81,7 @@ public final class EventLoop: Sendable {
     /// Calls the handler again and again for as long as the descriptor is ready.
     ///
     /// - Returns: what to call `unwatch` with, before the descriptor is closed.
-    public func watch(
+    package func watch(
         _ descriptor: CInt, for interest: Interest, _ handler: @escaping @Sendable () -> Void
     ) throws(SystemError) -> UInt64 {
         let id = state.withLock { state in
@@ -96,7 +96,7 @@ public final class EventLoop: Sendable {
     }
 
     /// Ends a watch. A call of the handler that has begun may still go on in the loop's thread.
-    public func unwatch(_ id: UInt64, _ descriptor: CInt) {
+    package func unwatch(_ id: UInt64, _ descriptor: CInt) {
         guard state.withLock({ $0.handlers.removeValue(forKey: id) }) != nil else { return }
         _ = clinux_epoll_watch(epoll.rawValue, descriptor, 0, 0)
     }
@@ -107,7 +107,7 @@ public final class EventLoop: Sendable {
     ///
     /// - Returns: what to call `cancel` with.
     @discardableResult
-    public func call(at time: BootTime, _ handler: @escaping @Sendable () -> Void) -> UInt64 {
+    package func call(at time: BootTime, _ handler: @escaping @Sendable () -> Void) -> UInt64 {
         state.withLock { state in
             state.lastID += 1
             state.handlers[state.lastID] = handler
@@ -117,7 +117,7 @@ public final class EventLoop: Sendable {
         }
     }
 
-    public func cancel(_ id: UInt64) {
+    package func cancel(_ id: UInt64) {
         state.withLock { state in
             guard state.handlers.removeValue(forKey: id) != nil else { return }
             // Those in the heap without a handler are dropped when they are due, or when they are most of it.

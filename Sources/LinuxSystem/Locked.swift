@@ -4,11 +4,11 @@ internal import Glibc
 ///
 /// Over pthread_mutex(3) rather than `Synchronization.Mutex`, whose waiting the thread sanitizer
 /// does not see on Linux: every use of it would be reported.
-public final class Locked<Value: ~Copyable>: @unchecked Sendable {
+package final class Locked<Value: ~Copyable>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private var value: Value
 
-    public init(_ value: consuming sending Value) {
+    package init(_ value: consuming sending Value) {
         mutex = .allocate(capacity: 1)
         mutex.initialize(to: pthread_mutex_t())
         pthread_mutex_init(mutex, nil)
@@ -21,7 +21,7 @@ public final class Locked<Value: ~Copyable>: @unchecked Sendable {
     }
 
     /// The body must not wait for anything that needs the same lock.
-    public func withLock<Result: ~Copyable, Failure: Error>(
+    package func withLock<Result: ~Copyable, Failure: Error>(
         _ body: (inout Value) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         pthread_mutex_lock(mutex)

@@ -3,11 +3,11 @@ internal import Glibc
 internal import SystemPackage
 
 /// The two ends of a pipe(2), both close-on-exec.
-public struct Pipe: Sendable {
-    public let reading: SharedDescriptor
-    public let writing: SharedDescriptor
+package struct Pipe: Sendable {
+    package let reading: SharedDescriptor
+    package let writing: SharedDescriptor
 
-    public init() throws(SystemError) {
+    package init() throws(SystemError) {
         var ends: [CInt] = [-1, -1]
         _ = try check(clinux_pipe(&ends), "pipe2")
         reading = SharedDescriptor(Descriptor(owning: ends[0]))
@@ -17,23 +17,23 @@ public struct Pipe: Sendable {
 
 extension Descriptor {
     /// Makes reads and writes return at once. Of the open file, which others may share.
-    public func setNonblocking() throws(SystemError) {
+    package func setNonblocking() throws(SystemError) {
         _ = try check(clinux_set_nonblocking(rawValue), "fcntl(F_SETFL)")
     }
 
     /// Goes back to the start of the file.
-    public func rewind() throws(SystemError) {
+    package func rewind() throws(SystemError) {
         _ = try check(lseek(rawValue, 0, SEEK_SET) < 0 ? -Int(errno) : 0, "lseek")
     }
 
-    public enum ReadResult: Sendable {
+    package enum ReadResult: Sendable {
         case bytes([UInt8])
         case nothingYet
         case end
     }
 
     /// Reads once, at most `size` bytes. An error is the end as well: nothing more will come.
-    public func readSome(_ size: Int) -> ReadResult {
+    package func readSome(_ size: Int) -> ReadResult {
         var count = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
             count = clinux_read(rawValue, buffer.baseAddress!, size)
@@ -47,7 +47,7 @@ extension Descriptor {
     ///
     /// - Returns: how many bytes were taken; 0 when the reader has no room at the moment.
     /// - Throws: `EPIPE` when nobody reads. The calling thread must have SIGPIPE blocked.
-    public func writeSome(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Int {
+    package func writeSome(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Int {
         let count = bytes.withUnsafeBytes { buffer in
             buffer.baseAddress.map { clinux_write(rawValue, $0, buffer.count) } ?? 0
         }

@@ -2,64 +2,64 @@ internal import CLinux
 internal import Glibc
 
 /// Waits until one of a few descriptors has something to read, or whatever else is asked.
-public struct Poller {
+package struct Poller {
     private var polls: [pollfd] = []
 
-    public init() {}
+    package init() {}
 
-    public struct Interest: OptionSet, Sendable {
-        public let rawValue: Int16
-        public init(rawValue: Int16) { self.rawValue = rawValue }
-        public static let reading = Interest(rawValue: Int16(POLLIN))
-        public static let writing = Interest(rawValue: Int16(POLLOUT))
+    package struct Interest: OptionSet, Sendable {
+        package let rawValue: Int16
+        package init(rawValue: Int16) { self.rawValue = rawValue }
+        package static let reading = Interest(rawValue: Int16(POLLIN))
+        package static let writing = Interest(rawValue: Int16(POLLOUT))
     }
 
     /// - Parameter descriptor: -1 takes a place, but is never ready.
-    public mutating func add(_ descriptor: CInt, for interest: Interest = .reading) {
+    package mutating func add(_ descriptor: CInt, for interest: Interest = .reading) {
         polls.append(pollfd(fd: descriptor, events: interest.rawValue, revents: 0))
     }
 
     /// Which of the added descriptors are ready, in the order of adding.
     /// Nothing is ready when the time is over.
-    public mutating func wait(_ timeout: Duration? = nil) -> [Bool] {
+    package mutating func wait(_ timeout: Duration? = nil) -> [Bool] {
         let count = clinux_poll(&polls, CUnsignedInt(polls.count), timeout.map { max($0, .zero).nanoseconds } ?? -1)
         return polls.map { count > 0 && $0.revents != 0 }
     }
 }
 
 extension Duration {
-    public var nanoseconds: Int64 {
+    package var nanoseconds: Int64 {
         let parts = min(max(self, .seconds(-(1 << 32))), .seconds(1 << 32)).components
         return parts.seconds * 1_000_000_000 + parts.attoseconds / 1_000_000_000
     }
 }
 
 /// Time since boot that goes on during suspend (CLOCK_BOOTTIME), as a limit on wall clock time must.
-public struct BootTime: Comparable, Sendable {
-    public var sinceBoot: Duration
+package struct BootTime: Comparable, Sendable {
+    package var sinceBoot: Duration
 
-    public static var now: BootTime {
+    package static var now: BootTime {
         var time = timespec()
         clock_gettime(CLOCK_BOOTTIME, &time)
         return BootTime(sinceBoot: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
     }
 
-    public static func < (a: BootTime, b: BootTime) -> Bool { a.sinceBoot < b.sinceBoot }
+    package static func < (a: BootTime, b: BootTime) -> Bool { a.sinceBoot < b.sinceBoot }
     /// Stays within some ten thousand years, whatever is added.
-    public static func + (a: BootTime, b: Duration) -> BootTime {
+    package static func + (a: BootTime, b: Duration) -> BootTime {
         BootTime(sinceBoot: a.sinceBoot + min(max(b, .zero - forEver), forEver))
     }
 
     private static var forEver: Duration { .seconds(1 << 40) }
 
-    public static func - (a: BootTime, b: BootTime) -> Duration { a.sinceBoot - b.sinceBoot }
+    package static func - (a: BootTime, b: BootTime) -> Duration { a.sinceBoot - b.sinceBoot }
 }
 
 /// A timerfd on CLOCK_BOOTTIME: readable from its deadline on.
-public struct DeadlineTimer: ~Copyable, Sendable {
-    public let descriptor: Descriptor
+package struct DeadlineTimer: ~Copyable, Sendable {
+    package let descriptor: Descriptor
 
-    public init() throws(SystemError) {
+    package init() throws(SystemError) {
         descriptor = Descriptor(
             owning: try check(
                 timerfd_create(CLOCK_BOOTTIME, CInt(TFD_CLOEXEC) | CInt(TFD_NONBLOCK)),
@@ -67,7 +67,7 @@ public struct DeadlineTimer: ~Copyable, Sendable {
     }
 
     /// Replaces the deadline; `nil` disarms.
-    public func set(_ deadline: BootTime?) {
+    package func set(_ deadline: BootTime?) {
         var value = itimerspec()
         if let deadline {
             let parts = deadline.sinceBoot.components

@@ -14,12 +14,12 @@ public typealias ProcessID = Int32
 /// A process by pidfd: it keeps meaning the same process after the pid is used again.
 ///
 /// Readable (poll) once the process has ended.
-public struct ProcessDescriptor: ~Copyable, Sendable {
-    public let descriptor: Descriptor
-    public let pid: ProcessID
+package struct ProcessDescriptor: ~Copyable, Sendable {
+    package let descriptor: Descriptor
+    package let pid: ProcessID
 
     /// - Throws: `ESRCH` when no such process is left.
-    public init(pid: ProcessID) throws(SystemError) {
+    package init(pid: ProcessID) throws(SystemError) {
         descriptor = Descriptor(
             owning: try check(clinux_pidfd_open(pid), "pidfd_open", value: String(pid)))
         self.pid = pid
@@ -31,32 +31,32 @@ public struct ProcessDescriptor: ~Copyable, Sendable {
     }
 
     /// Sends a signal. A process that has ended already is no error.
-    public func send(_ signal: Signal) throws(SystemError) {
+    package func send(_ signal: Signal) throws(SystemError) {
         let result = clinux_pidfd_send_signal(descriptor.rawValue, signal.rawValue)
         guard result != -ESRCH else { return }
         _ = try check(result, "pidfd_send_signal", value: "\(signal)")
     }
 
     /// Sends a signal to the process group that this process leads. It must be a child that is not reaped yet.
-    public func sendToGroup(_ signal: Signal) { kill(-pid, signal.rawValue) }
+    package func sendToGroup(_ signal: Signal) { kill(-pid, signal.rawValue) }
 
-    public var hasEnded: Bool {
+    package var hasEnded: Bool {
         var polled = pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)
         return poll(&polled, 1, 0) > 0
     }
 
-    public enum Change: Equatable, Sendable {
+    package enum Change: Equatable, Sendable {
         case ended(ExitStatus)
         case stopped(Signal)
     }
 
     /// What became of a child, without waiting; `nil` when nothing did. Reaps it when it ended.
-    public func change() throws(SystemError) -> Change? {
+    package func change() throws(SystemError) -> Change? {
         try wait(WEXITED | WSTOPPED | WNOHANG)
     }
 
     /// Waits for a child's end and reaps it.
-    public func waitForEnd() throws(SystemError) -> ExitStatus {
+    package func waitForEnd() throws(SystemError) -> ExitStatus {
         while true {
             if case .ended(let status) = try wait(WEXITED) { return status }
         }

@@ -40,26 +40,26 @@ public struct Credentials: Equatable, Sendable {
 }
 
 /// Everything that happens between clone3 and exec.
-public struct Program: Sendable {
+package struct Program: Sendable {
     /// Paths to try in turn, as a search through `PATH` gives them.
-    public var candidates: [ByteString]
-    public var arguments: [ByteString]
+    package var candidates: [ByteString]
+    package var arguments: [ByteString]
     /// `NAME=value` each.
-    public var environment: [ByteString]
-    public var workingDirectory: ByteString?
-    public var credentials: Credentials?
+    package var environment: [ByteString]
+    package var workingDirectory: ByteString?
+    package var credentials: Credentials?
     /// Descriptors to place at 0, 1, 2…, with everything above closed; `nil` leaves all as they are.
-    public var descriptors: [CInt]?
-    public var closesAboveStandardError = false
+    package var descriptors: [CInt]?
+    package var closesAboveStandardError = false
     /// A terminal to run on, in a session of its own: descriptors 0, 1 and 2, in place of `descriptors`.
-    public var terminal: PseudoTerminal?
-    public var startsSession = false
-    public var resetsOOMScore = false
+    package var terminal: PseudoTerminal?
+    package var startsSession = false
+    package var resetsOOMScore = false
     /// Which variable of the environment gets the program's own pid, as socket activation wants it.
-    public var variableWithOwnPID: String?
-    public var signalMask = SignalSet()
+    package var variableWithOwnPID: String?
+    package var signalMask = SignalSet()
 
-    public init(candidates: [ByteString], arguments: [ByteString], environment: [ByteString]) {
+    package init(candidates: [ByteString], arguments: [ByteString], environment: [ByteString]) {
         self.candidates = candidates
         self.arguments = arguments
         self.environment = environment
@@ -67,23 +67,23 @@ public struct Program: Sendable {
 }
 
 /// Why a program did not start.
-public struct SpawnError: Error, Sendable, Equatable {
-    public enum Stage: Sendable, Equatable {
+package struct SpawnError: Error, Sendable, Equatable {
+    package enum Stage: Sendable, Equatable {
         case clone, oomScore, session, descriptors, terminal, credentials, workingDirectory, exec
         /// Writing into the join file with this number; 0 is the cgroup itself when clone3 could not place.
         case join(Int)
     }
 
-    public var stage: Stage
-    public var system: SystemError
+    package var stage: Stage
+    package var system: SystemError
 }
 
-public struct SpawnedProcess: ~Copyable, Sendable {
-    public let process: ProcessDescriptor
+package struct SpawnedProcess: ~Copyable, Sendable {
+    package let process: ProcessDescriptor
     /// clone3 could not place the process in its cgroup; it joined by itself before exec.
-    public let joinedLate: Bool
+    package let joinedLate: Bool
 
-    public consuming func takeProcess() -> ProcessDescriptor { process }
+    package consuming func takeProcess() -> ProcessDescriptor { process }
 }
 
 extension Program {
@@ -93,7 +93,7 @@ extension Program {
     ///   - cgroup: directory of a cgroup v2, or `nil`.
     ///   - joinFiles: open `tasks` files of v1 cgroups, which the child enters before exec.
     /// - Throws: what failed and where. No process is left then.
-    public func start(
+    package func start(
         cgroup: CInt? = nil, joinFiles: [CInt] = []
     ) throws(SpawnError) -> SpawnedProcess {
         var result = clinux_spawned()
@@ -102,7 +102,7 @@ extension Program {
     }
 
     /// Makes the process and lets it wait for `HeldProgram.release`, so that others can place it first.
-    public func hold() throws(SpawnError) -> HeldProgram {
+    package func hold() throws(SpawnError) -> HeldProgram {
         var held = clinux_held()
         let error = withPlan(nil, []) { clinux_hold_program(&$0, &held) }
         guard error == 0 else {
@@ -191,11 +191,11 @@ extension Program {
 }
 
 /// A process that has not begun with its program. It ends with its owner, or with this process.
-public struct HeldProgram: ~Copyable {
+package struct HeldProgram: ~Copyable {
     private let program: Program
-    public let pid: ProcessID
+    package let pid: ProcessID
     /// The process's pidfd, which stays this value's.
-    public let pidfd: CInt
+    package let pidfd: CInt
     /// `nil` once the process is no longer this value's to end.
     private var held: clinux_held?
 
@@ -209,7 +209,7 @@ public struct HeldProgram: ~Copyable {
     /// Lets the program begin, and returns once it runs.
     ///
     /// - Throws: what failed and where. No process is left then.
-    public consuming func release() throws(SpawnError) -> SpawnedProcess {
+    package consuming func release() throws(SpawnError) -> SpawnedProcess {
         var result = clinux_spawned()
         var waiting = held.take()!
         let error = clinux_release_program(&waiting, &result)

@@ -9,9 +9,9 @@ internal import SystemPackage
 /// is closed, the terminal has hung up: its session gets SIGHUP, its reads end and its writes fail.
 public struct PseudoTerminal: Sendable {
     /// The master. Nothing blocks on it.
-    public let reading: SharedDescriptor
+    package let reading: SharedDescriptor
     /// The master once more, since an event loop waits for each descriptor once.
-    public let writing: SharedDescriptor
+    package let writing: SharedDescriptor
     let peer: SharedDescriptor
 
     /// In characters. Programs learn of it, and get SIGWINCH when it changes; it limits nothing.
@@ -40,14 +40,14 @@ public struct PseudoTerminal: Sendable {
         /// Whether programs' line feeds are read as carriage return and line feed (OPOST), likewise.
         public var processesOutput = true
         /// What else it is like: keys, line editing; `nil` is what the kernel begins with.
-        public var modes: TerminalModes?
+        package var modes: TerminalModes?
 
         public init(columns: UInt16 = 80, rows: UInt16 = 24) { size = Size(columns: columns, rows: rows) }
     }
 
     /// - Parameter owner: who may open the terminal by its path; `nil` is this process's user.
     /// - Throws: where there is no `/dev/ptmx`, or no terminal left (`/proc/sys/kernel/pty/max`).
-    public init(_ settings: Settings, owner: UInt32? = nil) throws(SystemError) {
+    package init(_ settings: Settings, owner: UInt32? = nil) throws(SystemError) {
         var ends: (master: CInt, peer: CInt) = (-1, -1)
         _ = try check(clinux_pseudo_terminal(&ends.master, &ends.peer), "open", path: "/dev/ptmx")
         reading = SharedDescriptor(Descriptor(owning: ends.master))
@@ -65,7 +65,7 @@ public struct PseudoTerminal: Sendable {
     }
 
     /// Sets the size. The program gets SIGWINCH if it is another one.
-    public func resize(to size: Size) throws(SystemError) {
+    package func resize(to size: Size) throws(SystemError) {
         var raw = winsize(ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0)
         _ = try check(
             ioctl(reading.descriptor.rawValue, UInt(TIOCSWINSZ), &raw) == 0 ? 0 : -errno, "ioctl(TIOCSWINSZ)",
@@ -73,31 +73,31 @@ public struct PseudoTerminal: Sendable {
     }
 
     /// As the program has set them.
-    public var modes: TerminalModes? { TerminalModes(of: reading.descriptor.rawValue) }
+    package var modes: TerminalModes? { TerminalModes(of: reading.descriptor.rawValue) }
 
     /// The process group that gets the keys' signals.
-    public var foregroundGroup: ProcessID { tcgetpgrp(reading.descriptor.rawValue) }
+    package var foregroundGroup: ProcessID { tcgetpgrp(reading.descriptor.rawValue) }
 
     /// Sends SIGINT, SIGQUIT or SIGTSTP to the foreground, as the keys for them do.
-    public func signal(_ signal: Signal) {
+    package func signal(_ signal: Signal) {
         _ = clinux_terminal_signal(reading.descriptor.rawValue, signal.rawValue)
     }
 
     /// What has to be typed to end the input.
     ///
     /// - Parameter last: what was typed before. In the middle of a line, the key ends the line alone.
-    public func endOfInput(after last: UInt8?) -> [UInt8] {
+    package func endOfInput(after last: UInt8?) -> [UInt8] {
         let key = modes?.endOfFile ?? 4
         return last == nil || last == UInt8(ascii: "\n") ? [key] : [key, key]
     }
 }
 
 /// The modes of a terminal (termios).
-public struct TerminalModes: Sendable {
+package struct TerminalModes: Sendable {
     private var raw: termios
 
     /// `nil` for what is no terminal.
-    public init?(of descriptor: CInt) {
+    package init?(of descriptor: CInt) {
         raw = termios()
         guard tcgetattr(descriptor, &raw) == 0 else { return nil }
     }
@@ -105,7 +105,7 @@ public struct TerminalModes: Sendable {
     /// Every key arrives as it is and at once, and every byte is shown as it is.
     ///
     /// - Parameter processesOutput: whether line feeds go on being shown as new lines.
-    public func forKeysOnly(processesOutput: Bool) -> TerminalModes {
+    package func forKeysOnly(processesOutput: Bool) -> TerminalModes {
         var result = self
         cfmakeraw(&result.raw)
         if processesOutput { result.raw.c_oflag = raw.c_oflag }
@@ -118,19 +118,19 @@ public struct TerminalModes: Sendable {
     }
 
     /// Sets the modes at once. A process in the background is stopped by that (SIGTTOU).
-    public func apply(to descriptor: CInt) throws(SystemError) {
+    package func apply(to descriptor: CInt) throws(SystemError) {
         var modes = raw
         while tcsetattr(descriptor, TCSANOW, &modes) != 0 {
             guard errno == EINTR else { throw SystemError("tcsetattr", errno: Errno.current) }
         }
     }
 
-    public var processesOutput: Bool { raw.c_oflag & tcflag_t(OPOST) != 0 }
+    package var processesOutput: Bool { raw.c_oflag & tcflag_t(OPOST) != 0 }
 
     fileprivate var endOfFile: UInt8 { key(VEOF) }
 
     /// The signals that the kernel makes of these keys.
-    public func signals(of keys: some Sequence<UInt8>) -> [Signal] {
+    package func signals(of keys: some Sequence<UInt8>) -> [Signal] {
         guard raw.c_lflag & tcflag_t(ISIG) != 0 else { return [] }
         let signals = [(key(VINTR), Signal.interrupt), (key(VQUIT), .quit), (key(VSUSP), .terminalStop)]
         // 0 stands for no key.

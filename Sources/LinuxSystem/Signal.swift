@@ -136,19 +136,19 @@ public struct SignalSet: @unchecked Sendable {
 }
 
 /// A signalfd(2): signals as something to wait for, without handlers.
-public struct SignalDescriptor: ~Copyable {
-    public struct Received: Sendable {
-        public var signal: Signal
+package struct SignalDescriptor: ~Copyable {
+    package struct Received: Sendable {
+        package var signal: Signal
         /// Sent by the kernel on its own account: a Ctrl-C, a terminal that hung up.
-        public var isFromKernel: Bool
+        package var isFromKernel: Bool
         /// The sender's pid, 0 for the kernel.
-        public var sender: ProcessID
+        package var sender: ProcessID
     }
 
-    public let descriptor: Descriptor
+    package let descriptor: Descriptor
 
     /// The signals must be blocked, or they still take their default action.
-    public init(_ signals: SignalSet) throws(SystemError) {
+    package init(_ signals: SignalSet) throws(SystemError) {
         var set = signals.raw
         descriptor = Descriptor(
             owning: try check(
@@ -157,7 +157,7 @@ public struct SignalDescriptor: ~Copyable {
     }
 
     /// The next pending signal, or `nil`.
-    public func next() -> Received? {
+    package func next() -> Received? {
         var info = signalfd_siginfo()
         guard clinux_read(descriptor.rawValue, &info, MemoryLayout<signalfd_siginfo>.size) > 0 else {
             return nil

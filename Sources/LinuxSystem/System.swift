@@ -3,14 +3,14 @@ internal import Glibc
 internal import SystemPackage
 
 /// Facts about this process.
-public enum ThisProcess {
-    public static var id: ProcessID { getpid() }
+package enum ThisProcess {
+    package static var id: ProcessID { getpid() }
     /// 0 when the parent is outside the pid namespace, 1 when it is gone or is init.
-    public static var parentID: ProcessID { getppid() }
-    public static var effectiveUserID: UInt32 { geteuid() }
-    public static var effectiveGroupID: UInt32 { getegid() }
+    package static var parentID: ProcessID { getppid() }
+    package static var effectiveUserID: UInt32 { geteuid() }
+    package static var effectiveGroupID: UInt32 { getegid() }
 
-    public static var currentDirectory: String? {
+    package static var currentDirectory: String? {
         guard let path = getcwd(nil, 0) else { return nil }
         defer { free(path) }
         return String(cString: path)
@@ -18,18 +18,18 @@ public enum ThisProcess {
 
     /// Whether `parent` can be the process that forked this one: a child is of its parent's session,
     /// unless it leads one of its own.
-    public static func sharesSession(with parent: ProcessID) -> Bool {
+    package static func sharesSession(with parent: ProcessID) -> Bool {
         let own = getsid(0)
         return own == getpid() || own == getsid(parent)
     }
 
-    public static var leadsSession: Bool { getsid(0) == getpid() }
+    package static var leadsSession: Bool { getsid(0) == getpid() }
 
     /// The program that this process runs, free of symbolic links.
-    public static var executablePath: String? { readLink("/proc/self/exe") }
+    package static var executablePath: String? { readLink("/proc/self/exe") }
 
     /// `NAME=value` each, byte for byte.
-    public static var environment: [ByteString] {
+    package static var environment: [ByteString] {
         var result: [ByteString] = []
         var next = clinux_environment()
         while let entry = next.pointee {
@@ -39,20 +39,20 @@ public enum ThisProcess {
         return result
     }
 
-    public static func environmentVariable(_ name: String) -> String? {
+    package static func environmentVariable(_ name: String) -> String? {
         getenv(name).map { String(cString: $0) }
     }
 
     /// How many descriptors this process and its children may have at most (hard RLIMIT_NOFILE).
-    public static var hardDescriptorLimit: Int { Int(clamping: clinux_hard_descriptor_limit()) }
+    package static var hardDescriptorLimit: Int { Int(clamping: clinux_hard_descriptor_limit()) }
 
     /// -1000 exempts from every OOM kill; children inherit it.
-    public static var oomScoreAdjustment: Int? {
+    package static var oomScoreAdjustment: Int? {
         (try? readTextFile("/proc/self/oom_score_adj")).flatMap { Int($0.dropLast()) }
     }
 
     /// Whether this process group is the one that its terminal listens to.
-    public static var isTerminalForeground: Bool {
+    package static var isTerminalForeground: Bool {
         guard let terminal = try? Descriptor(opening: "/dev/tty", O_RDWR | O_NOCTTY) else { return false }
         return tcgetpgrp(terminal.rawValue) == getpgrp()
     }
@@ -77,13 +77,13 @@ public enum ThisProcess {
     }
 
     /// Stops as if by a job-control signal that could not be ignored.
-    public static func stop() { raise(SIGSTOP) }
+    package static func stop() { raise(SIGSTOP) }
 }
 
 /// Facts about this machine.
-public enum Machine {
-    public static var kernelRelease: String { withUnsafeName { $0.release } }
-    public static var hostName: String { withUnsafeName { $0.nodename } }
+package enum Machine {
+    package static var kernelRelease: String { withUnsafeName { $0.release } }
+    package static var hostName: String { withUnsafeName { $0.nodename } }
 
     private static func withUnsafeName<Field>(_ field: (utsname) -> Field) -> String {
         var name = utsname()
@@ -94,24 +94,24 @@ public enum Machine {
     }
 
     /// Of this boot, and so read only once.
-    public static let bootID = (try? readTextFile("/proc/sys/kernel/random/boot_id")).map { String($0.dropLast()) }
+    package static let bootID = (try? readTextFile("/proc/sys/kernel/random/boot_id")).map { String($0.dropLast()) }
 
     /// RAM in bytes, without swap.
-    public static var memoryBytes: UInt64 {
+    package static var memoryBytes: UInt64 {
         UInt64(sysconf(CInt(_SC_PHYS_PAGES))) * UInt64(pageSize)
     }
 
-    public static var pageSize: Int { sysconf(CInt(_SC_PAGESIZE)) }
+    package static var pageSize: Int { sysconf(CInt(_SC_PAGESIZE)) }
 
-    public static var onlineProcessors: Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }
+    package static var onlineProcessors: Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }
 
     /// Whether any swap device or file is in use.
-    public static var hasSwap: Bool {
+    package static var hasSwap: Bool {
         ((try? readTextFile("/proc/swaps")) ?? "").split(separator: "\n").count > 1
     }
 
     /// 64 bits from the kernel's generator, as 16 lower-case hexadecimal digits.
-    public static func randomHexadecimal() -> String {
+    package static func randomHexadecimal() -> String {
         var generator = SystemRandomNumberGenerator()
         let text = String(generator.next(), radix: 16)
         return String(repeating: "0", count: 16 - text.count) + text
@@ -119,43 +119,43 @@ public enum Machine {
 }
 
 /// What /proc says about other processes; `nil` when they are gone.
-public enum ProcessTable {
-    public static func commandName(_ pid: ProcessID) -> String? {
+package enum ProcessTable {
+    package static func commandName(_ pid: ProcessID) -> String? {
         (try? readTextFile("/proc/\(pid)/comm")).map { String($0.dropLast()) }
     }
 
     /// `R`, `S`, `D`, `Z`…
-    public static func state(_ pid: ProcessID) -> Character? {
+    package static func state(_ pid: ProcessID) -> Character? {
         guard let line = try? readTextFile("/proc/\(pid)/stat") else { return nil }
         // The command name may itself hold parentheses and blanks.
         return line.lastIndex(of: ")").flatMap { line[$0...].dropFirst(2).first }
     }
 
     /// Whether the process ignores the signal.
-    public static func ignores(_ signal: Signal, _ pid: ProcessID) -> Bool {
+    package static func ignores(_ signal: Signal, _ pid: ProcessID) -> Bool {
         let lines = ((try? readTextFile("/proc/\(pid)/status")) ?? "").split(separator: "\n")
         let mask = lines.first { $0.hasPrefix("SigIgn:\t") }.flatMap { UInt64($0.dropFirst(8), radix: 16) } ?? 0
         return mask & 1 << (signal.rawValue - 1) != 0
     }
 
-    public static func owner(_ pid: ProcessID) -> UInt32? {
+    package static func owner(_ pid: ProcessID) -> UInt32? {
         guard let directory = try? Descriptor(opening: "/proc/\(pid)", O_RDONLY | O_DIRECTORY) else { return nil }
         return try? directory.identity().owner
     }
 }
 
 /// Wall clock time for reports.
-public struct Timestamp: Sendable, Equatable {
-    public var sinceEpoch: Duration
+package struct Timestamp: Sendable, Equatable {
+    package var sinceEpoch: Duration
 
-    public static var now: Timestamp {
+    package static var now: Timestamp {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return Timestamp(sinceEpoch: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
     }
 
     /// RFC 3339 in UTC, to the millisecond: `2026-11-21T03:04:05.678Z`.
-    public var text: String {
+    package var text: String {
         let parts = sinceEpoch.components
         var seconds = time_t(parts.seconds)
         var fields = tm()

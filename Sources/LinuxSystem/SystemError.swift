@@ -9,7 +9,7 @@ public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
     public var value: String?
     public var errno: Errno
 
-    public init(_ operation: String, path: String? = nil, value: String? = nil, errno: Errno) {
+    package init(_ operation: String, path: String? = nil, value: String? = nil, errno: Errno) {
         self.operation = operation
         self.path = path
         self.value = value

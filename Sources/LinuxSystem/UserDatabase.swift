@@ -2,8 +2,8 @@ internal import CLinux
 internal import Glibc
 
 /// Users and groups by name or number, as `passwd` and `group` databases know them.
-public enum UserDatabase {
-    public enum LookupError: Error, Equatable, Sendable {
+package enum UserDatabase {
+    package enum LookupError: Error, Equatable, Sendable {
         case unknownUser(String)
         case unknownGroup(String)
         /// A uid that no database knows has no group of its own.
@@ -15,7 +15,7 @@ public enum UserDatabase {
     /// - Parameters:
     ///   - user: a name or a number; `nil` keeps the caller's uid.
     ///   - group: a name or a number.
-    public static func credentials(user: String?, group: String?) throws(LookupError) -> Credentials {
+    package static func credentials(user: String?, group: String?) throws(LookupError) -> Credentials {
         if let user, user.hasPrefix("+") { throw .unknownUser(user) }
         if let group, group.hasPrefix("+") { throw .unknownGroup(group) }
         let gid = try group.map(groupID)

@@ -1,34 +1,34 @@
 internal import CSystemd
 internal import Glibc
-public import LinuxSystem
+package import LinuxSystem
 
 /// A connection to a service manager, for one question after the other, each within a bounded time.
 ///
 /// For one thread. Closed when its owner ends.
-public struct Bus: ~Copyable {
-    public let address: Address
+package struct Bus: ~Copyable {
+    package let address: Address
     private let connection: Connection
     private var library: Library { connection.library }
     private var handle: OpaquePointer { connection.handle }
 
     /// How to reach a manager.
-    public struct Address: Sendable, Equatable {
+    package struct Address: Sendable, Equatable {
         /// A manager's own socket, or that of a D-Bus daemon.
-        public var socket: String
+        package var socket: String
         /// A daemon stands between, and wants to be told what to pass on.
-        public var isDaemon: Bool
+        package var isDaemon: Bool
 
-        public init(socket: String, isDaemon: Bool) {
+        package init(socket: String, isDaemon: Bool) {
             self.socket = socket
             self.isDaemon = isDaemon
         }
     }
 
     /// How long the manager may take for one thing that is asked of it, in the worst case.
-    public static let patience = Duration.seconds(30)
+    package static let patience = Duration.seconds(30)
 
     /// - Throws: `.noLibrary`, `.unreachable`, `.timedOut`, `.interrupted`.
-    public static func connect(
+    package static func connect(
         to address: Address, until deadline: BootTime = .now + patience
     ) throws(BusError) -> Bus {
         let bus = Bus(try Connection(address), address)

@@ -1,8 +1,8 @@
 internal import SystemPackage
 
 /// Why something that was asked of a service manager did not happen.
-public struct BusError: Error, Sendable, Equatable {
-    public enum Kind: Sendable, Equatable {
+package struct BusError: Error, Sendable, Equatable {
+    package enum Kind: Sendable, Equatable {
         /// libsystemd is not on this machine.
         case noLibrary
         /// Nobody answers at the address, or nobody may ask.
@@ -19,15 +19,15 @@ public struct BusError: Error, Sendable, Equatable {
         case malformed
     }
 
-    public var kind: Kind
+    package var kind: Kind
     /// What was asked: a method's name, or `connect`.
-    public var operation: String
+    package var operation: String
     /// The socket, or the unit.
-    public var path: String?
+    package var path: String?
     /// The manager's own words.
-    public var message: String
+    package var message: String
 
-    public init(_ kind: Kind, _ operation: String, path: String? = nil, _ message: String) {
+    package init(_ kind: Kind, _ operation: String, path: String? = nil, _ message: String) {
         self.kind = kind
         self.operation = operation
         self.path = path
@@ -41,7 +41,7 @@ public struct BusError: Error, Sendable, Equatable {
 }
 
 extension BusError: CustomStringConvertible {
-    public var description: String {
+    package var description: String {
         let name = if case .refused(let name) = kind { "\(name): " } else { "" }
         return "\(operation)\(path.map { " \($0)" } ?? ""): \(name)\(message)"
     }

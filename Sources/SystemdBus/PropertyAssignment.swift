@@ -1,7 +1,7 @@
 /// `KEY=VALUE` as `systemctl set-property` takes it, for the keys of a scope that cgrun has no option for.
 public struct PropertySyntaxError: Error, Sendable, Equatable {
     public var accepted: String
-    public init(accepted: String) { self.accepted = accepted }
+    package init(accepted: String) { self.accepted = accepted }
 }
 
 extension UnitProperty {

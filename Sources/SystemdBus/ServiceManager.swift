@@ -1,4 +1,4 @@
-public import LinuxSystem
+package import LinuxSystem
 
 /// systemd, by its manager interface (org.freedesktop.systemd1.Manager).
 public struct ServiceManager: ~Copyable {
@@ -6,7 +6,7 @@ public struct ServiceManager: ~Copyable {
         case system, user
     }
 
-    public let scope: Scope
+    package let scope: Scope
     private let bus: Bus
 
     private static let destination = "org.freedesktop.systemd1"
@@ -18,12 +18,12 @@ public struct ServiceManager: ~Copyable {
         destination: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus")
 
     /// Whether the machine was booted with systemd (sd_booted(3)).
-    public static var isBooted: Bool { isDirectory("/run/systemd/system") }
+    package static var isBooted: Bool { isDirectory("/run/systemd/system") }
 
     /// Connects to the manager's own socket where the caller may, else through the D-Bus daemon.
     ///
     /// - Throws: what the first address that was tried said.
-    public init(_ scope: Scope) throws(BusError) {
+    package init(_ scope: Scope) throws(BusError) {
         self.scope = scope
         bus = try Self.connect(try Self.addresses(scope))
     }
@@ -60,28 +60,28 @@ public struct ServiceManager: ~Copyable {
     }
 
     /// The socket that answered.
-    public var address: Bus.Address { bus.address }
+    package var address: Bus.Address { bus.address }
 
     // MARK: Scopes
 
     /// A scope to be made.
-    public struct TransientScope: Sendable, Equatable {
+    package struct TransientScope: Sendable, Equatable {
         /// With its ending.
-        public var name: String
-        public var properties: [UnitProperty]
+        package var name: String
+        package var properties: [UnitProperty]
 
-        public init(name: String, properties: [UnitProperty]) {
+        package init(name: String, properties: [UnitProperty]) {
             self.name = name
             self.properties = properties
         }
     }
 
     /// What came of `startScope`.
-    public struct Started: Sendable {
+    package struct Started: Sendable {
         /// As systemd spells it, such as `257.9-1~deb13u1`; `nil` if it would not say.
-        public var version: String?
+        package var version: String?
         /// Properties that this version does not know, and that were left out or replaced.
-        public var unknown: [String]
+        package var unknown: [String]
     }
 
     /// Makes a scope, and an auxiliary one that it depends on, in one transaction, and waits until
@@ -90,7 +90,7 @@ public struct ServiceManager: ~Copyable {
     /// - Parameter retreat: for a property that this manager does not know: what to send in its
     ///   place, or `nil` where it must be known.
     /// - Throws: `.refused` as the manager did; `.jobFailed`. Nothing is left of the scopes then.
-    public func startScope(
+    package func startScope(
         _ scope: TransientScope, beside auxiliary: TransientScope,
         retreat: (UnitProperty) -> [UnitProperty]?
     ) throws(BusError) -> Started {
@@ -173,7 +173,7 @@ public struct ServiceManager: ~Copyable {
 
     // MARK: Questions
 
-    public func version() throws(BusError) -> String {
+    package func version() throws(BusError) -> String {
         try readVersion(try askVersion(), until: .now + Bus.patience)
     }
 
@@ -191,7 +191,7 @@ public struct ServiceManager: ~Copyable {
     }
 
     /// Waits until no unit of this name is loaded, so that the name can be used again.
-    public func waitUntilGone(_ unit: String, until deadline: BootTime) throws(BusError) {
+    package func waitUntilGone(_ unit: String, until deadline: BootTime) throws(BusError) {
         while true {
             let question = try bus.newCall(Self.manager, "GetUnit")
             try question.append(unit)

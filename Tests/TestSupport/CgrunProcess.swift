@@ -1,13 +1,13 @@
-public import LinuxSystem
+import LinuxSystem
 import Cgroups
 import Glibc
 
 /// The programs under test, as `Tests/run` built them.
-public enum Programs {
-    public static let cgrun = path("CGRUN", "cgrun")
-    public static let probe = path("CGRUN_PROBE", "cgrun-probe")
-    public static let host = path("CGRUN_HOST", "cgrun-host")
-    public static let guardian = cgrun.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/cgrun-guard"
+package enum Programs {
+    package static let cgrun = path("CGRUN", "cgrun")
+    package static let probe = path("CGRUN_PROBE", "cgrun-probe")
+    package static let host = path("CGRUN_HOST", "cgrun-host")
+    package static let guardian = cgrun.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/cgrun-guard"
 
     private static func path(_ variable: String, _ name: String) -> String {
         if let path = ThisProcess.environmentVariable(variable) { return path }
@@ -29,25 +29,25 @@ extension String {
         return nil
     }
 
-    public func contains(text part: String) -> Bool { range(of: part) != nil }
+    package func contains(text part: String) -> Bool { range(of: part) != nil }
 }
 
 /// How a program ended, and what it wrote.
-public struct Outcome: Sendable {
-    public var status: ExitStatus
-    public var output: String
-    public var errors: String
+package struct Outcome: Sendable {
+    package var status: ExitStatus
+    package var output: String
+    package var errors: String
 
-    public var exitCode: Int? {
+    package var exitCode: Int? {
         if case .exited(let code) = status { Int(code) } else { nil }
     }
 
-    public var lines: [String] { output.split(separator: "\n").map(String.init) }
+    package var lines: [String] { output.split(separator: "\n").map(String.init) }
 }
 
 /// A program that a test started. Its output goes to memory, so that nobody has to read along.
-public final class TestProcess {
-    public let process: ProcessDescriptor
+package final class TestProcess {
+    package let process: ProcessDescriptor
     private let standardOutput: Descriptor
     private let standardError: Descriptor
     private var ended: ExitStatus?
@@ -55,7 +55,7 @@ public final class TestProcess {
     /// - Parameters:
     ///   - marker: found in the environment of everything that descends from the process.
     ///   - standardInput: a descriptor; `nil` for nothing to read.
-    public init(
+    package init(
         _ arguments: [String], marker: String, environment: [String: String] = [:], standardInput: CInt? = nil,
         standardOutput output: CInt? = nil, newSession: Bool = false, workingDirectory: String? = nil
     ) throws {
@@ -91,15 +91,15 @@ public final class TestProcess {
         return ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].map { ByteString("\($0)/\(command)".utf8)! }
     }
 
-    public var pid: ProcessID { process.pid }
-    public var output: String { (try? standardOutput.readAll(path: "stdout")) ?? "" }
-    public var errors: String { (try? standardError.readAll(path: "stderr")) ?? "" }
-    public var hasEnded: Bool { ended != nil || process.hasEnded }
+    package var pid: ProcessID { process.pid }
+    package var output: String { (try? standardOutput.readAll(path: "stdout")) ?? "" }
+    package var errors: String { (try? standardError.readAll(path: "stderr")) ?? "" }
+    package var hasEnded: Bool { ended != nil || process.hasEnded }
 
-    public func send(_ signal: Signal) { try? process.send(signal) }
+    package func send(_ signal: Signal) { try? process.send(signal) }
 
     /// Waits for the end; a process that takes longer is killed and fails the test.
-    public func end(within limit: Duration = .seconds(30)) throws -> Outcome {
+    package func end(within limit: Duration = .seconds(30)) throws -> Outcome {
         if ended == nil {
             let limit = limit * patience
             var poller = Poller()
@@ -115,7 +115,7 @@ public final class TestProcess {
     }
 
     /// Waits until the output holds a text.
-    public func waitForOutput(_ text: String, within limit: Duration = .seconds(20)) throws {
+    package func waitForOutput(_ text: String, within limit: Duration = .seconds(20)) throws {
         try eventually(within: limit, "\"\(text)\" in the output, which is \"\(output)\", \"\(errors)\"") {
             output.contains(text: text)
         }
@@ -129,21 +129,21 @@ public final class TestProcess {
     }
 }
 
-public struct TestFailure: Error, CustomStringConvertible {
-    public var description: String
-    public init(_ description: String) { self.description = description }
+package struct TestFailure: Error, CustomStringConvertible {
+    package var description: String
+    package init(_ description: String) { self.description = description }
 }
 
 /// How much longer than on a real machine things may take: more than 1 under emulation.
-public let patience = ThisProcess.environmentVariable("CGRUN_TEST_PATIENCE").flatMap { Int($0) } ?? 1
+package let patience = ThisProcess.environmentVariable("CGRUN_TEST_PATIENCE").flatMap { Int($0) } ?? 1
 
-public func pause(_ duration: Duration) {
+package func pause(_ duration: Duration) {
     var poller = Poller()
     _ = poller.wait(duration)
 }
 
 /// Looks again and again until something holds.
-public func eventually(
+package func eventually(
     within limit: Duration = .seconds(10), _ what: @autoclosure () -> String, _ holds: () throws -> Bool
 ) throws {
     let limit = limit * patience

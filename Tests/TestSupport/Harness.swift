@@ -1,16 +1,16 @@
-public import CgroupSandbox
+import CgroupSandbox
 import FoundationEssentials
 import Glibc
 import LinuxSystem
 import SystemdBus
 
 /// One test's use of cgrun: everything it starts carries the test's marker, and nothing may be left of it.
-public final class Harness {
-    public let marker = Marker()
+package final class Harness {
+    package let marker = Marker()
     private let directory: String
     private let leftovers: Leftovers
 
-    public init() throws {
+    package init() throws {
         leftovers = Leftovers(of: marker)
         directory = "/tmp/cgrun-test-\(marker.text)"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -18,9 +18,9 @@ public final class Harness {
 
     deinit { try? FileManager.default.removeItem(atPath: directory) }
 
-    public func path(_ name: String) -> String { "\(directory)/\(name)" }
+    package func path(_ name: String) -> String { "\(directory)/\(name)" }
 
-    public func start(
+    package func start(
         _ arguments: [String], environment: [String: String] = [:], standardInput: CInt? = nil,
         standardOutput: CInt? = nil, newSession: Bool = false
     ) throws -> TestProcess {
@@ -30,18 +30,18 @@ public final class Harness {
     }
 
     /// Starts `cgrun` with these arguments.
-    public func startCgrun(_ arguments: [String], environment: [String: String] = [:]) throws -> TestProcess {
+    package func startCgrun(_ arguments: [String], environment: [String: String] = [:]) throws -> TestProcess {
         try start([Programs.cgrun] + arguments, environment: environment)
     }
 
-    public func cgrun(
+    package func cgrun(
         _ arguments: String..., environment: [String: String] = [:], within limit: Duration = .seconds(30)
     ) throws -> Outcome {
         try startCgrun(arguments, environment: environment).end(within: limit)
     }
 
     /// Runs cgrun with a report, and reads it.
-    public func reported(
+    package func reported(
         _ arguments: String..., environment: [String: String] = [:]
     ) throws -> (outcome: Outcome, report: Report) {
         let file = path("report.json")
@@ -49,56 +49,56 @@ public final class Harness {
         return (outcome, try report(file))
     }
 
-    public func report(_ file: String) throws -> Report {
+    package func report(_ file: String) throws -> Report {
         let data = try Data(contentsOf: URL(filePath: file))
         return try JSONDecoder().decode(Report.self, from: data)
     }
 
-    public func writeFile(_ name: String, _ text: String) throws -> String {
+    package func writeFile(_ name: String, _ text: String) throws -> String {
         try Data(text.utf8).write(to: URL(filePath: path(name)))
         return path(name)
     }
 
     /// Waits a moment for what dies asynchronously, then demands that nothing of this test is left.
-    public func expectNothingLeft(within limit: Duration = .seconds(10)) throws {
+    package func expectNothingLeft(within limit: Duration = .seconds(10)) throws {
         try leftovers.expectNone(within: limit)
     }
 }
 
 /// What `cgrun check` says that this machine can enforce.
-public enum Capability {
+package enum Capability {
     private static let findings = Preflight().findings
 
-    public static func has(_ subject: String) -> Bool {
+    package static func has(_ subject: String) -> Bool {
         findings.contains { $0.subject == subject && $0.isAvailable }
     }
 
     /// What `Tests/run` says that this tier must have, so that a wrong "no" cannot pass for a skip.
-    public static var expected: [String] {
+    package static var expected: [String] {
         (ThisProcess.environmentVariable("CGRUN_TEST_EXPECT") ?? "").split(separator: " ").map(String.init)
     }
 
-    public static var isHybrid: Bool { findings.first?.detail.hasPrefix("hybrid") == true }
-    public static var isUnified: Bool { findings.first?.detail.hasPrefix("unified") == true }
+    package static var isHybrid: Bool { findings.first?.detail.hasPrefix("hybrid") == true }
+    package static var isUnified: Bool { findings.first?.detail.hasPrefix("unified") == true }
     /// CAP_SYS_RESOURCE, without which nobody can exempt a process from OOM kills.
-    public static var canRaiseOOMScore: Bool {
+    package static var canRaiseOOMScore: Bool {
         let status = (try? readTextFile("/proc/self/status")) ?? ""
         let mask = status.split(separator: "\n").first { $0.hasPrefix("CapEff:") }?.split(separator: "\t").last
         return mask.flatMap { UInt64($0, radix: 16) }.map { $0 & (1 << 24) != 0 } ?? false
     }
 
     /// Whether systemd is PID 1 here.
-    public static var isBooted: Bool { ServiceManager.isBooted }
+    package static var isBooted: Bool { ServiceManager.isBooted }
     /// Whether jobs get a scope of systemd's, as `Tests/run` has it for this run.
-    public static var usesSystemd: Bool {
+    package static var usesSystemd: Bool {
         isBooted && ThisProcess.environmentVariable("CGRUN_CGROUP_MANAGER") != "cgroupfs"
     }
 
     /// Whether cgroups can be made without a manager.
-    public static var mayMakeCgroups: Bool { TestCgroups.own.first.map { access($0, W_OK) == 0 } ?? false }
+    package static var mayMakeCgroups: Bool { TestCgroups.own.first.map { access($0, W_OK) == 0 } ?? false }
 
     /// How many processes stand by a job: its guard, and in a scope the holder.
-    public static var helperCount: Int { usesSystemd ? 2 : 1 }
+    package static var helperCount: Int { usesSystemd ? 2 : 1 }
 
-    public static var isRoot: Bool { ThisProcess.effectiveUserID == 0 }
+    package static var isRoot: Bool { ThisProcess.effectiveUserID == 0 }
 }

@@ -2,23 +2,23 @@ import LinuxSystem
 import Glibc
 
 /// What a test leaves behind: processes with its marker, and cgroups that came into being since it began.
-public struct Leftovers: Sendable, CustomStringConvertible {
+package struct Leftovers: Sendable, CustomStringConvertible {
     private let marker: Marker
     private let before = Set(TestCgroups.jobs)
 
-    public init(of marker: Marker) { self.marker = marker }
+    package init(of marker: Marker) { self.marker = marker }
 
     private var cgroups: [String] { TestCgroups.jobs.filter { !before.contains($0) } }
     private var isEmpty: Bool { marker.survivors.isEmpty && cgroups.isEmpty }
 
     /// Who is left, and who keeps each cgroup.
-    public var description: String {
+    package var description: String {
         "processes \(marker.survivors), cgroups \(cgroups.map(Self.describe))"
     }
 
     /// Waits a moment for what dies asynchronously. What is left then is told, and ended, so that it
     /// fails the test that left it and no other.
-    public func expectNone(within limit: Duration = .seconds(10)) throws {
+    package func expectNone(within limit: Duration = .seconds(10)) throws {
         do { try eventually(within: limit, "left: \(self)") { isEmpty } } catch {
             end()
             throw error

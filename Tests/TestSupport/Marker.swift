@@ -1,28 +1,28 @@
-public import LinuxSystem
+import LinuxSystem
 import Cgroups
 import Glibc
 
 /// Finds what descends from a test, wherever it fled: by a variable in the environment, and by cgroup.
-public struct Marker: Sendable {
-    public static let variable = "CGRUN_TEST_MARKER"
+package struct Marker: Sendable {
+    package static let variable = "CGRUN_TEST_MARKER"
     /// What the markers of this test run, and of no other, begin with.
     private static let run = Machine.randomHexadecimal()
-    public let text: String
+    package let text: String
 
-    public init() { text = Self.run + Machine.randomHexadecimal() }
+    package init() { text = Self.run + Machine.randomHexadecimal() }
     private init(text: String) { self.text = text }
 
     /// The marker of all tests of this run.
-    public static let ofAnyTest = Marker(text: run)
+    package static let ofAnyTest = Marker(text: run)
 
-    public struct Survivor: Sendable, CustomStringConvertible {
-        public var pid: ProcessID
-        public var command: String
-        public var description: String { "\(pid) \(command)" }
+    package struct Survivor: Sendable, CustomStringConvertible {
+        package var pid: ProcessID
+        package var command: String
+        package var description: String { "\(pid) \(command)" }
     }
 
     /// The living processes with this marker; zombies are dead.
-    public var survivors: [Survivor] {
+    package var survivors: [Survivor] {
         Self.allProcesses.filter(isAlive).map { Survivor(pid: $0, command: ProcessTable.commandName($0) ?? "?") }
     }
 
@@ -36,9 +36,9 @@ public struct Marker: Sendable {
         return state != "Z" && state != "X"
     }
 
-    public var guards: [Survivor] { survivors.filter { $0.command == "cgrun-guard" } }
+    package var guards: [Survivor] { survivors.filter { $0.command == "cgrun-guard" } }
 
-    public static var allProcesses: [ProcessID] { entries(of: "/proc").compactMap { ProcessID($0) } }
+    package static var allProcesses: [ProcessID] { entries(of: "/proc").compactMap { ProcessID($0) } }
 
     static func entries(of path: String) -> [String] {
         guard let directory = opendir(path) else { return [] }
@@ -55,9 +55,9 @@ public struct Marker: Sendable {
 }
 
 /// The cgroups below this process's own, which `Tests/run` made for the tests alone.
-public enum TestCgroups {
+package enum TestCgroups {
     /// Directories of this process's cgroup in every hierarchy that cgrun may use.
-    public static var own: [String] {
+    package static var own: [String] {
         guard let layout = try? CgroupLayout.current() else { return [] }
         let unified = layout.ownPath == "/" ? layout.mount : layout.mount + layout.ownPath
         // After cgrun moved this process out of its way, its jobs are beside the leaf.
@@ -71,9 +71,9 @@ public enum TestCgroups {
     }
 
     /// cgrun's cgroups that exist at the moment.
-    public static var jobs: [String] { Set((own + slices).flatMap { jobs(below: $0) }).sorted() }
+    package static var jobs: [String] { Set((own + slices).flatMap { jobs(below: $0) }).sorted() }
 
-    public static func jobs(below path: String) -> [String] {
+    package static func jobs(below path: String) -> [String] {
         Marker.entries(of: path).flatMap { name -> [String] in
             guard isDirectory("\(path)/\(name)") else { return [] }
             let below = jobs(below: "\(path)/\(name)")
@@ -88,4 +88,4 @@ public enum TestCgroups {
 }
 
 /// Open descriptors of this process.
-public var openDescriptorCount: Int { Marker.entries(of: "/proc/self/fd").count }
+package var openDescriptorCount: Int { Marker.entries(of: "/proc/self/fd").count }

@@ -47,11 +47,12 @@ _Noreturn static void fail(struct clinux_spawned *result, enum clinux_spawn_stag
         raw_syscall(SYS_exit_group, 127, 0, 0);
 }
 
-static void reset_handlers(void)
+// Up to `last`; each costs a system call or two while the parent waits.
+static void reset_signals(bool keeps_ignored, int last)
 {
-    for (int number = 1; number < NSIG; number++) {
+    for (int number = 1; number <= last; number++) {
         struct sigaction action;
-        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN
+        if (sigaction(number, NULL, &action) == 0 && !(keeps_ignored && action.sa_handler == SIG_IGN)
             && action.sa_handler != SIG_DFL) {
             memset(&action, 0, sizeof action);
             action.sa_handler = SIG_DFL;
@@ -161,6 +162,8 @@ _Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawn
         change_credentials(plan, result);
     if (plan->working_directory && chdir(plan->working_directory) < 0)
         fail(result, CLINUX_STAGE_DIRECTORY, errno);
+    if (!plan->keep_ignored)
+        reset_signals(false, SIGSYS);
     sigprocmask(SIG_SETMASK, &plan->mask, NULL);
     execute(plan, result);
 }
@@ -181,7 +184,8 @@ __attribute__((noinline)) static long start_with_clone(
 {
     long pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)pidfd);
     if (pid == 0) {
-        reset_handlers();
+        // Of what shares the parent's memory, none may run a handler of the parent's.
+        reset_signals(true, NSIG - 1);
         child(plan, result, flags & CLONE_FILES);
     }
     return pid;
@@ -306,7 +310,7 @@ int clinux_hold_program(const struct clinux_spawn *plan, struct clinux_held *hel
     if (pid == -ENOSYS) {
         pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)&pidfd);
         if (pid == 0) {
-            reset_handlers();
+            reset_signals(true, NSIG - 1);
             held_child(plan, shared, gate);
         }
     }

@@ -18,6 +18,10 @@ public struct JobSpec: Sendable {
     public var terminal: PseudoTerminal.Settings?
     /// The mask that the command starts with: nothing blocked, whatever the calling thread blocks.
     public var signalMask = SignalSet()
+    /// Whether signals that this program ignores stay ignored, as under `nohup`. Servers ignore
+    /// SIGTERM, SIGINT and SIGPIPE to read them in other ways: their jobs are to have them. Real-time
+    /// signals stay ignored in any case.
+    public var keepsIgnoredSignals = false
 
     public var limits = Limits()
     /// Wall clock time, suspend included; then the job is stopped.

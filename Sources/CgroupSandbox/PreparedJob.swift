@@ -260,6 +260,7 @@ private struct Start {
         program.terminal = terminal
         program.closesAboveStandardError = spec.closesDescriptors
         program.signalMask = spec.signalMask
+        program.keepsIgnoredSignals = spec.keepsIgnoredSignals
         // Inherited, it would exempt the job from its own memory limit's OOM kill.
         program.resetsOOMScore = ThisProcess.oomScoreAdjustment == -1000
         return program

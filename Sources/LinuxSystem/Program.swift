@@ -58,6 +58,8 @@ package struct Program: Sendable {
     /// Which variable of the environment gets the program's own pid, as socket activation wants it.
     package var variableWithOwnPID: String?
     package var signalMask = SignalSet()
+    /// Whether what this process ignores stays ignored.
+    package var keepsIgnoredSignals = false
 
     package init(candidates: [ByteString], arguments: [ByteString], environment: [ByteString]) {
         self.candidates = candidates
@@ -158,7 +160,7 @@ extension Program {
                                         change_credentials: credentials != nil,
                                         uid: credentials?.uid ?? 0, gid: credentials?.gid ?? 0,
                                         groups: groups.baseAddress, group_count: CUnsignedInt(groups.count),
-                                        mask: signalMask.raw)
+                                        mask: signalMask.raw, keep_ignored: keepsIgnoredSignals)
                                     return body(&plan)
                                 }
                             }

@@ -24,6 +24,7 @@ struct RunCommand {
             var spec = request.spec
             spec.signalMask = signals.originalMask
             spec.terminal = relay?.settings
+            spec.keepsIgnoredSignals = true
             let output = try ReportOutput(request)
             do {
                 return try run(spec, output, signals, relay)

@@ -42,6 +42,16 @@ extension Behaviour {
             #expect(TestCgroups.jobs.isEmpty, "nothing is left once run returns")
         }
 
+        /// Servers ignore SIGTERM and SIGPIPE to learn of them in other ways.
+        @Test func whatThisProgramIgnoresReachesTheCommand() async throws {
+            let before = Glibc.signal(SIGUSR2, SIG_IGN)
+            defer { _ = Glibc.signal(SIGUSR2, before) }
+            var spec = try JobSpec(.path(Programs.probe), arguments: ["signals"], environment: environment)
+            #expect(try await run(spec, output: .string(limit: 1_000)).standardOutput.isEmpty)
+            spec.keepsIgnoredSignals = true
+            #expect(try await run(spec, output: .string(limit: 1_000)).standardOutput.contains("ignored 12"))
+        }
+
         @Test func outputIsBounded() async throws {
             let result = try await run(
                 shell("yes | head -c 3000000; yes | head -c 10 >&2; echo end"), output: .bytes(limit: 1_000),

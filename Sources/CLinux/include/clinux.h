@@ -163,6 +163,8 @@ struct clinux_spawn {
     unsigned group_count;
     /// The mask that the command starts with.
     sigset_t mask;
+    /// What the parent ignores stays ignored, as under nohup.
+    bool keep_ignored;
 };
 
 struct clinux_spawned {

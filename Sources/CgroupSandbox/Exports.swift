@@ -1,0 +1,3 @@
+// What a program that imports CgroupSandbox names in limits, results and errors.
+@_exported public import Cgroups
+@_exported public import LinuxSystem

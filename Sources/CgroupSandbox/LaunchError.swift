@@ -3,7 +3,7 @@ internal import LinuxSystem
 internal import SystemPackage
 
 /// Why a job did not start. Nothing of it is left.
-public struct LaunchError: Error, Sendable, Equatable {
+public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Kind: Sendable, Equatable {
         /// The cgroup, a limit, the guard or another part of the sandbox could not be had.
         case setup
@@ -82,4 +82,6 @@ public struct LaunchError: Error, Sendable, Equatable {
 
     /// Reason and remedy in one line.
     public var message: String { remedy.map { "\(reason); \($0)" } ?? reason }
+    /// The same as `message`, for whoever prints errors.
+    public var description: String { message }
 }

@@ -23,6 +23,7 @@ public struct JobSpec: Sendable {
     /// signals stay ignored in any case.
     public var keepsIgnoredSignals = false
 
+    /// What the whole tree may use. One that cannot be enforced is an error at the start, and never a warning.
     public var limits = Limits()
     /// Wall clock time, suspend included; then the job is stopped.
     public var timeout: Duration?
@@ -35,6 +36,7 @@ public struct JobSpec: Sendable {
     public var grace = Duration.seconds(5)
     /// Whether the job dies when the process that started this one is gone.
     public var diesWithParent = true
+    /// Who makes the cgroup. `Job` and `run` make directories below the program's own.
     public var manager = ManagerChoice.auto
     /// A cgroup as in `/proc/PID/cgroup`, to nest the job's in; `nil` is the caller's own. Not with systemd.
     public var cgroupParent: String?

@@ -4,6 +4,7 @@ internal import SystemPackage
 
 /// Why a job did not start. Nothing of it is left.
 public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// What kind of thing went wrong.
     public enum Kind: Sendable, Equatable {
         /// The cgroup, a limit, the guard or another part of the sandbox could not be had.
         case setup
@@ -19,12 +20,16 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
         case parentLost
     }
 
+    /// What to tell cases apart by; texts may change.
     public var kind: Kind
+    /// What happened, in one line.
     public var reason: String
+    /// What to do about it, in one line; `nil` when nothing general can be said.
     public var remedy: String?
     /// The system call that failed, for programs.
     public var evidence: [Report.Evidence] = []
 
+    /// For programs that refuse a job for reasons of their own.
     public init(_ kind: Kind, _ reason: String, remedy: String? = nil) {
         self.kind = kind
         self.reason = reason
@@ -63,6 +68,7 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
         evidence = [Report.Evidence(source: error.system.operation, value: "errno \(errno.rawValue): \(errno)")]
     }
 
+    /// What cgrun exits with: 125, 126 for `notExecutable`, 127 for `notFound`.
     public var exitCode: CInt {
         switch kind {
         case .setup, .invalid, .cancelled, .parentLost: 125

@@ -6,7 +6,9 @@ public import LinuxSystem
 /// The blocking core: launch, supervise, finish, from one thread. Nothing is left of a job once
 /// `finish` returned. `run` and `Job` are the same for concurrent programs.
 public struct LaunchedJob: ~Copyable, Sendable {
+    /// The job's own number, as in its cgroup's name and its report.
     public let id: String
+    /// What was asked for.
     public let spec: JobSpec
     let cgroup: JobCgroup
     let main: ProcessDescriptor

@@ -4,10 +4,13 @@ internal import SystemdBus
 
 /// What this machine can enforce for this caller.
 public struct Preflight: Sendable {
+    /// One thing that was tried.
     public struct Finding: Sendable, Equatable, Codable {
         /// An option, or a part of the machinery.
         public var subject: String
+        /// Whether it worked.
         public var isAvailable: Bool
+        /// With what: files and versions; or why not.
         public var detail: String
         /// What to do where it is not.
         @Explicit public var remedy: String?
@@ -18,6 +21,7 @@ public struct Preflight: Sendable {
         }
     }
 
+    /// In the order in which they were tried.
     public var findings: [Finding] = []
 
     /// Whether a job can be contained at all, limits aside.

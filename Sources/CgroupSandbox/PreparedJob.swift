@@ -4,7 +4,9 @@ internal import SystemdBus
 
 /// A job whose place is known, but of which nothing exists yet.
 public struct PreparedJob: ~Copyable {
+    /// The job's own number, as in its cgroup's name and its report.
     public let id: String
+    /// What was asked for.
     public let spec: JobSpec
     /// The report as it stands before the start.
     public let report: Report

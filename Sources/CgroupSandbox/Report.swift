@@ -2,89 +2,157 @@
 ///
 /// The JSON form is versioned by `schema`; units are in the names.
 public struct Report: Sendable, Equatable, Codable {
+    /// The version of the JSON form. It grows when a field changes its meaning or goes, not when one is added.
     public var schema = 1
+    /// The job's own number, as in its cgroup's name.
     public var jobID: String
+    /// The command and its arguments; bytes that are not UTF-8 are shown as U+FFFD.
     public var argv: [String]
+    /// The working directory that was asked for, or the launcher's own.
     @Explicit public var cwd: String?
+    /// The user that the command ran as.
     public var uid: UInt32
+    /// The machine's name (`uname -n`).
     public var host: String
+    /// `/proc/sys/kernel/random/boot_id`, which is another after each boot.
     @Explicit public var bootID: String?
+    /// What held the job together.
     public var containment: Containment
+    /// RFC 3339, in UTC.
     public var startedAt: String
+    /// RFC 3339, in UTC; `nil` for a job that did not start.
     @Explicit public var endedAt: String?
+    /// From the command's start to its end, time of suspend included.
     @Explicit public var wallSeconds: Double?
 
+    /// How the command ended.
     public var result = Result.unknown
+    /// With `exited`.
     @Explicit public var exitCode: Int32?
+    /// With `signaled` and `dumped`.
     @Explicit public var signal: SignalInfo?
+    /// Whether the kernel wrote a core file, or gave one to a handler.
     public var coreDumped = false
+    /// Why it ended.
     public var cause = Cause.unknown
+    /// How sure `cause` is.
     public var confidence = Confidence.certain
+    /// What `cause` was told from.
     public var evidence: [Evidence] = []
+    /// What `cgrun` exits with.
     @Explicit public var launcherExitCode: Int32?
     /// Why the job did not start.
     @Explicit public var error: String?
 
+    /// Whether the kernel killed a process of the tree for want of memory, whatever the command made of it.
     public var oomInTree = false
+    /// Whether `strays` were left when the command had ended.
     public var straysKilled = false
+    /// Reserved: `nil` until escapes from the cgroup are looked for.
     @Explicit public var escapeDetected: Bool?
 
+    /// What was allowed, as asked for and read back.
     public var limits: LimitValues
+    /// What memory was used.
     public var memory = Memory()
+    /// How many processes and threads there were.
     public var pids = PIDs()
+    /// What CPU time was used.
     public var cpu = CPU()
+    /// Bytes for each device (`io.stat`); needs the controller.
     @Explicit public var io: [DeviceIO]?
+    /// What was waited for (PSI, Linux 4.20).
     public var pressure = PressureSet()
+    /// Who asked for the end, and how it came.
     public var termination = Termination()
     /// Processes that were left when the command had ended, and were killed.
     public var strays: [ProcessInfo] = []
     /// Processes that did not die from `cgroup.kill`.
     public var unkillable: [ProcessInfo] = []
+    /// Which fields are `nil`, and why.
     public var unavailable: [Unavailable] = []
 
     /// How the command ended.
     public enum Result: String, Sendable, Codable {
-        case exited, signaled, dumped, unknown
+        /// By itself, with `exitCode`.
+        case exited
+        /// By `signal`.
+        case signaled
+        /// By `signal`, with a core file.
+        case dumped
+        /// Nobody was there to learn it: the launcher was lost, or the host took its children's statuses away.
+        case unknown
+        /// It was not executed; `error` says why.
         case notStarted = "not_started"
     }
 
     /// Why it ended.
     public enum Cause: String, Sendable, Codable, CaseIterable {
+        /// The command exited with 0, by itself.
         case normal
+        /// It exited with another number, and nothing else explains it.
         case nonzeroExit = "nonzero_exit"
+        /// A signal that this program sent, or cgrun passed on, ended it.
         case signalForwarded = "signal_forwarded"
+        /// A signal from somebody else ended it, or one of its own: a crash, an `abort`.
         case signalOther = "signal_other"
+        /// The kernel killed for want of memory at `Limits.memoryMax`.
         case oomOwnLimit = "oom_own_limit"
+        /// The same at the limit of a cgroup above the job.
         case oomAncestor = "oom_ancestor"
+        /// The same because the machine ran out.
         case oomSystem = "oom_system"
+        /// systemd-oomd killed it. Reserved.
         case oomd
+        /// `JobSpec.timeout` was over.
         case timeoutWall = "timeout_wall"
+        /// `JobSpec.cpuTimeout` was used up.
         case timeoutCPU = "timeout_cpu"
+        /// The task that waited for it was cancelled.
         case cancelled
+        /// The process that had started the launcher was gone. Not with `Job`.
         case parentLost = "parent_lost"
+        /// The launcher was gone; the guard had the report written. Not with `Job`, whose reports go with the program.
         case launcherLost = "launcher_lost"
+        /// The guard died and could not be replaced.
         case guardLost = "guard_lost"
         /// The job's scope was stopped from outside, or went with its manager.
         case unitStopped = "unit_stopped"
+        /// It failed after the kernel had refused it processes or threads at `Limits.pidsMax`.
         case pidsLimit = "pids_limit"
+        /// The cgroup, a limit or another part of the sandbox could not be had.
         case setupError = "setup_error"
+        /// The command was not found or could not be executed.
         case execError = "exec_error"
+        /// Nothing tells why.
         case unknown
     }
 
+    /// How sure a cause is.
     public enum Confidence: String, Sendable, Codable {
-        case certain, likely, possible
+        /// The kernel counted it, or this program did it.
+        case certain
+        /// Nothing else is known that explains it.
+        case likely
+        /// It happened, and may have had nothing to do with the end.
+        case possible
     }
 
     /// A value that the cause was told from.
     public struct Evidence: Sendable, Equatable, Codable {
+        /// A file of the kernel's, or `cgrun` for what it did itself.
         public var source: String
+        /// What was in it, or what that was.
         public var value: String
     }
 
+    /// What held a job together.
     public struct Containment: Sendable, Equatable, Codable {
+        /// `systemd` or `cgroupfs`.
         public var manager: String
+        /// Why that one.
         public var managerReason: String
+        /// What was asked for: `guarded`.
         public var requested: String
         /// `guarded`: own cgroup, guard outside of it, and what stands behind the guard.
         public var achieved: String
@@ -94,7 +162,9 @@ public struct Report: Sendable, Equatable, Codable {
         @Explicit public var unit: String?
         /// As systemd spells it, such as `257.9-1~deb13u1`.
         @Explicit public var systemdVersion: String?
+        /// The job's cgroup as an absolute path. It is removed by now.
         @Explicit public var cgroup: String?
+        /// The controllers that it had.
         public var controllers: [String]
         /// `unified` or `hybrid`.
         @Explicit public var hierarchy: String?
@@ -104,69 +174,111 @@ public struct Report: Sendable, Equatable, Codable {
         public var guardsReplaced = 0
     }
 
+    /// Somebody who ends the job when others cannot.
     public struct Layer: Sendable, Equatable, Codable {
         /// `launcher`, `guard`, `manager`, `init`, `sweep`.
         public var name: String
+        /// What it is and does here.
         public var detail: String
     }
 
+    /// A signal.
     public struct SignalInfo: Sendable, Equatable, Codable {
+        /// As in `kill -l`.
         public var number: Int32
+        /// `SIGTERM`.
         public var name: String
     }
 
+    /// What was allowed. `nil`: no limit was asked for.
     public struct LimitValues: Sendable, Equatable, Codable {
+        /// `memory.max`.
         @Explicit public var memoryMaxBytes: UInt64?
+        /// `memory.high`.
         @Explicit public var memoryHighBytes: UInt64?
+        /// `memory.swap.max`; 0 with `memory.max` alone.
         @Explicit public var swapMaxBytes: UInt64?
+        /// `pids.max`, threads included.
         @Explicit public var pidsMax: Int?
+        /// `cpu.max`, in processors.
         @Explicit public var cpuCores: Double?
+        /// `cpu.weight`, from 1 to 10000.
         @Explicit public var cpuWeight: Int?
+        /// `cpuset.cpus`.
         @Explicit public var cpuset: String?
+        /// `JobSpec.timeout`.
         @Explicit public var wallTimeoutSeconds: Double?
+        /// `JobSpec.cpuTimeout`.
         @Explicit public var cpuTimeoutSeconds: Double?
     }
 
+    /// Memory that was used; needs the controller.
     public struct Memory: Sendable, Equatable, Codable {
+        /// `memory.peak` (Linux 5.19), page cache included.
         @Explicit public var peakBytes: UInt64?
+        /// `memory.swap.peak` (Linux 6.5).
         @Explicit public var swapPeakBytes: UInt64?
+        /// `memory.events`: how often a limit was met, and what came of it. Names as in the kernel.
         @Explicit public var events: [String: UInt64]?
+        /// `memory.events.local` (Linux 5.2): the same without cgroups below the job's.
         @Explicit public var eventsLocal: [String: UInt64]?
     }
 
+    /// Processes and threads; needs the controller.
     public struct PIDs: Sendable, Equatable, Codable {
+        /// `pids.peak` (Linux 6.1).
         @Explicit public var peak: UInt64?
+        /// `max` in `pids.events`: how many the limit refused.
         @Explicit public var refusedForks: UInt64?
     }
 
+    /// CPU time (`cpu.stat`), which is counted without the controller, too.
     public struct CPU: Sendable, Equatable, Codable {
+        /// All of it.
         @Explicit public var usageSeconds: Double?
+        /// What was spent in programs.
         @Explicit public var userSeconds: Double?
+        /// What was spent in the kernel.
         @Explicit public var systemSeconds: Double?
+        /// How long `cpu.max` made the job wait.
         @Explicit public var throttledSeconds: Double?
     }
 
+    /// What was read from and written to a device.
     public struct DeviceIO: Sendable, Equatable, Codable {
+        /// `major:minor`.
         public var device: String
+        /// What reached the device; the page cache is not a device.
         public var readBytes: UInt64
+        /// The same of writes, which may come after the job's end.
         public var writeBytes: UInt64
     }
 
+    /// How long processes waited, by resource.
     public struct PressureSet: Sendable, Equatable, Codable {
+        /// `memory.pressure`.
         @Explicit public var memory: Pressure?
+        /// `cpu.pressure`.
         @Explicit public var cpu: Pressure?
+        /// `io.pressure`.
         @Explicit public var io: Pressure?
     }
 
+    /// How long processes waited for a resource.
     public struct Pressure: Sendable, Equatable, Codable {
+        /// At least one of them.
         public var someSeconds: Double
+        /// All of them at once; `nil` where the kernel does not tell.
         @Explicit public var fullSeconds: Double?
     }
 
+    /// Who asked for the end, and how it came.
     public struct Termination: Sendable, Equatable, Codable {
         /// `timeout`, `cpu_timeout`, `caller` (a signal to cgrun), `parent_lost`, …; `nil`: nobody asked.
         @Explicit public var requestedBy: String?
+        /// The stop signal, to the command alone.
         @Explicit public var signal: SignalInfo?
+        /// Between the stop signal and the kill.
         @Explicit public var graceSeconds: Double?
         /// The grace was over, or there was none.
         public var escalated = false
@@ -176,13 +288,19 @@ public struct Report: Sendable, Equatable, Codable {
         @Explicit public var emptyAfterSeconds: Double?
     }
 
+    /// A process of the job.
     public struct ProcessInfo: Sendable, Equatable, Codable {
+        /// Its number, which may mean another process by now.
         public var pid: Int32
+        /// Its name, of at most 15 bytes (`/proc/PID/comm`).
         public var comm: String
     }
 
+    /// A fact that is missing.
     public struct Unavailable: Sendable, Equatable, Codable {
+        /// The field by its name in the JSON.
         public var field: String
+        /// Why it is missing.
         public var reason: String
     }
 }
@@ -190,8 +308,10 @@ public struct Report: Sendable, Equatable, Codable {
 /// An optional that is written as `null`, where the compiler's coding would leave it out.
 @propertyWrapper
 public struct Explicit<Value: Codable & Equatable & Sendable>: Sendable, Equatable, Codable {
+    /// The value; `nil` is written as `null`.
     public var wrappedValue: Value?
 
+    /// A value, or none.
     public init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
 
     public init(from decoder: any Decoder) throws {

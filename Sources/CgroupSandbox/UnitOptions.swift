@@ -10,10 +10,12 @@ public struct UnitOptions: Sendable, Equatable {
     public var name: String?
     /// With its ending; `nil` is where the manager puts scopes.
     public var slice: String?
+    /// What `systemctl status` shows; `nil` is the command, cut off after 200 characters.
     public var description: String?
     /// More properties of the scope.
     public var properties: [UnitProperty] = []
 
+    /// Nothing asked for: the job goes where `JobSpec.manager` says.
     public init() {}
 
     /// Whether anything here needs systemd.

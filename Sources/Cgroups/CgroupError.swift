@@ -3,27 +3,39 @@ internal import SystemPackage
 
 /// Why a job's cgroup cannot be had as asked for. Each kind has a reason and a remedy of its own.
 public struct CgroupError: Error, Sendable, Equatable {
+    /// What is in the way.
     public enum Kind: Sendable, Equatable {
+        /// There is no cgroup v2 hierarchy.
         case noCgroup2
+        /// There is no `cgroup.kill`: Linux 5.14 has it.
         case kernelTooOld(release: String)
+        /// The cgroup filesystem is mounted read-only.
         case readOnly(path: String)
+        /// This user may not make cgroups there.
         case notDelegated(path: String)
         /// Processes that are not cgrun's to move keep the parent from passing controllers on.
         case busyParent(path: String, members: [String])
+        /// The parent does not have the controller that a limit needs.
         case controllerMissing(Controller, option: String, path: String, available: String)
         /// A v1 controller that the caller may not make a child group in.
         case legacyNotWritable(Controller, option: String, path: String)
         /// A setting that v1 has no file for.
         case legacyUnsupported(option: String, reason: String)
+        /// The kernel does not offer that file: it is too old, or built without swap accounting.
         case knobMissing(file: String, option: String)
+        /// What was written reads back as something else.
         case notApplied(file: String, wanted: String, got: String, option: String)
         /// The kernel takes no such value here.
         case rejected(SystemError, option: String)
+        /// There is no such cgroup.
         case parentNotFound(path: String)
+        /// `cgroup.max.descendants` or `cgroup.max.depth` of a cgroup above.
         case tooManyCgroups(path: String)
+        /// Any other system call that failed.
         case system(SystemError)
     }
 
+    /// What to tell cases apart by; texts may change.
     public var kind: Kind
 
     init(_ kind: Kind) { self.kind = kind }

@@ -21,29 +21,40 @@ public struct JobStatistics: Sendable, Equatable {
     public var pidsRefusedForks: UInt64?
     /// `cpu.stat`, which accounts without the controller, too.
     public var cpuUsageMicroseconds: UInt64?
+    /// What was spent in programs.
     public var cpuUserMicroseconds: UInt64?
+    /// What was spent in the kernel.
     public var cpuSystemMicroseconds: UInt64?
+    /// How long `cpu.max` made the job wait; needs the controller.
     public var cpuThrottledMicroseconds: UInt64?
     /// `io.stat`.
     public var io: [DeviceIO]?
-    /// Totals of `memory.pressure`, `cpu.pressure`, `io.pressure` (4.20).
+    /// `memory.pressure` (4.20): totals since the job's start.
     public var memoryPressure: Pressure?
+    /// The same of `cpu.pressure`.
     public var cpuPressure: Pressure?
+    /// The same of `io.pressure`.
     public var ioPressure: Pressure?
 
+    /// What was read from and written to a device.
     public struct DeviceIO: Sendable, Equatable {
         /// `major:minor`.
         public var device: String
+        /// What reached the device; the page cache is not a device.
         public var readBytes: UInt64
+        /// The same of writes, which may come after the job's end.
         public var writeBytes: UInt64
     }
 
+    /// How long processes waited for a resource.
     public struct Pressure: Sendable, Equatable {
-        /// Time during which some process waited for the resource, or all did.
+        /// At least one of them.
         public var someMicroseconds: UInt64
+        /// All of them at once; `nil` where the kernel does not tell.
         public var fullMicroseconds: UInt64?
     }
 
+    /// Nothing is known.
     public init() {}
 
     static func deviceIO(_ text: String) -> [DeviceIO] {
@@ -74,22 +85,28 @@ public struct JobStatistics: Sendable, Equatable {
 
     // MARK: What a death can be told from
 
+    /// How many processes the kernel killed for want of memory; 0 where it does not tell.
     public var oomKills: UInt64 { memoryEvents?["oom_kill"] ?? 0 }
 }
 
 /// Lines of `key count`, as `memory.events` and `cpu.stat` have them. An array, because a
 /// dictionary's type costs more to set up than the few comparisons of a short life.
 public struct EventCounts: Sendable, Equatable {
+    /// In the order of the file.
     public private(set) var entries: [Entry] = []
 
+    /// One line.
     public struct Entry: Sendable, Equatable {
+        /// As in the kernel: `oom_kill`.
         public var key: String
+        /// How often.
         public var count: UInt64
     }
 
+    /// No lines.
     public init() {}
 
-    public init(_ entries: [(String, UInt64)]) {
+    package init(_ entries: [(String, UInt64)]) {
         self.entries = entries.map { Entry(key: $0.0, count: $0.1) }
     }
 
@@ -106,6 +123,7 @@ public struct EventCounts: Sendable, Equatable {
         for index in entries.indices { entries[index].count += others[entries[index].key] ?? 0 }
     }
 
+    /// The count of a key; `nil` where the kernel has no such line.
     public subscript(key: String) -> UInt64? { entries.first { $0.key == key }?.count }
 }
 

@@ -10,9 +10,12 @@ public struct LimitSyntaxError: Error, Equatable, Sendable {
 
 /// A limit, or `max`: no limit.
 public enum Ceiling<Value: Equatable & Sendable>: Equatable, Sendable {
+    /// So much and no more.
     case value(Value)
+    /// Everything that the cgroup above has; the resource is accounted for nevertheless.
     case max
 
+    /// The limit; `nil` for none.
     public var value: Value? {
         if case .value(let value) = self { value } else { nil }
     }
@@ -20,13 +23,15 @@ public enum Ceiling<Value: Equatable & Sendable>: Equatable, Sendable {
 
 /// An amount of memory in bytes.
 public struct ByteCount: Equatable, Comparable, Sendable, CustomStringConvertible {
+    /// The kernel rounds limits down to whole pages; what was asked for is compared with that in mind.
     public var bytes: UInt64
 
+    /// So many bytes.
     public init(_ bytes: UInt64) { self.bytes = bytes }
 
     public static func < (a: ByteCount, b: ByteCount) -> Bool { a.bytes < b.bytes }
 
-    public static let accepted =
+    package static let accepted =
         "bytes, a number with K, M, G or T (or KiB, MiB, GiB, TiB; powers of 1024), a percentage of RAM, or max"
 
     /// The kernel keeps memory limits as signed 64-bit numbers of pages.
@@ -91,7 +96,7 @@ extension Ceiling where Value == ByteCount {
 }
 
 extension Ceiling where Value == Int {
-    public static let acceptedCount = "a whole number from 1 to 4194304, or max"
+    package static let acceptedCount = "a whole number from 1 to 4194304, or max"
 
     /// A number of processes and threads. 4194304 is the kernel's own PID_MAX_LIMIT.
     public init(parsingCount text: String) throws(LimitSyntaxError) {
@@ -111,11 +116,16 @@ extension Ceiling where Value == Int {
 public struct CPUBandwidth: Equatable, Sendable {
     /// Microseconds of CPU time in each period of 100 ms.
     public var quotaMicroseconds: UInt64
-    public static let periodMicroseconds: UInt64 = 100_000
+    package static let periodMicroseconds: UInt64 = 100_000
 
-    public static let accepted = "a number of processors such as 0.5 or 2, from 0.01 to 10000, or max"
+    package static let accepted = "a number of processors such as 0.5 or 2, from 0.01 to 10000, or max"
 
-    /// The kernel refuses quotas below 1 ms.
+    /// A quota; one that the kernel refuses is an error at the job's start.
+    public init(quotaMicroseconds: UInt64) { self.quotaMicroseconds = quotaMicroseconds }
+
+    /// Reads `0.5`, `2`.
+    ///
+    /// - Throws: below 0.01, as the kernel refuses quotas of less than 1 ms, and above 10000.
     public init(parsing text: String) throws(LimitSyntaxError) {
         guard let decimal = Decimal(text[...]),
             let quota = decimal.multiplied(by: Self.periodMicroseconds, over: 1),
@@ -124,10 +134,14 @@ public struct CPUBandwidth: Equatable, Sendable {
         quotaMicroseconds = quota
     }
 
+    /// The same in processors.
     public var cores: Double { Double(quotaMicroseconds) / Double(Self.periodMicroseconds) }
 }
 
 extension Ceiling where Value == CPUBandwidth {
+    /// Reads what `CPUBandwidth` does, and `max`.
+    ///
+    /// - Throws: for everything else.
     public init(parsingCores text: String) throws(LimitSyntaxError) {
         self = text == "max" ? .max : .value(try CPUBandwidth(parsing: text))
     }
@@ -139,8 +153,15 @@ extension Ceiling where Value == CPUBandwidth {
 
 /// A share of CPU time among siblings: 1 to 10000, 100 by default.
 public struct CPUWeight: Equatable, Sendable {
+    /// From 1 to 10000; another is an error at the job's start.
     public var value: Int
 
+    /// A weight.
+    public init(_ value: Int) { self.value = value }
+
+    /// Reads a whole number.
+    ///
+    /// - Throws: for one that is not from 1 to 10000, and for everything else.
     public init(parsing text: String) throws(LimitSyntaxError) {
         guard let value = wholeNumber(text), (1...10_000).contains(value) else {
             throw LimitSyntaxError(accepted: "a whole number from 1 to 10000 (100 is everybody's default)")
@@ -151,10 +172,14 @@ public struct CPUWeight: Equatable, Sendable {
 
 /// Processors by number, as `cpuset.cpus` lists them: `0-3,8`.
 public struct CPUSet: Equatable, Sendable {
+    /// From 0; one that the machine does not have is an error at the job's start.
     public var processors: Set<Int>
 
-    public static let accepted = "processor numbers and ranges such as 0-3,8"
+    package static let accepted = "processor numbers and ranges such as 0-3,8"
 
+    /// Reads `0-3,8`.
+    ///
+    /// - Throws: for everything else.
     public init(parsing text: String) throws(LimitSyntaxError) {
         processors = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -168,7 +193,7 @@ public struct CPUSet: Equatable, Sendable {
     }
 
     /// The processors that the calling process may use.
-    public static var ofThisProcess: CPUSet? {
+    package static var ofThisProcess: CPUSet? {
         let status = (try? readTextFile("/proc/self/status")) ?? ""
         return status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
             .flatMap { $0.split(separator: "\t").last }.flatMap { try? CPUSet(parsing: String($0)) }

@@ -2,22 +2,23 @@ internal import LinuxSystem
 
 /// What a job may use. `nil` leaves a resource alone; `.max` asks for its accounting without a limit.
 public struct Limits: Equatable, Sendable {
-    /// `memory.max`, for the whole tree.
+    /// `memory.max`, for the whole tree, page cache included. Above it the kernel reclaims, then kills.
     public var memoryMax: Ceiling<ByteCount>?
-    /// `memory.high`: above it the kernel reclaims and slows down, but does not kill.
+    /// `memory.high`: above it the kernel reclaims and slows down, but does not kill. Not on hybrid machines.
     public var memoryHigh: Ceiling<ByteCount>?
     /// `memory.swap.max`. Pinned to 0 by `memoryMax` unless it is given, since a
     /// limit on memory alone only moves the job into swap.
     public var swapMax: Ceiling<ByteCount>?
-    /// `pids.max`. Threads count.
+    /// `pids.max`: processes and threads. Above it `fork` and `pthread_create` fail with `EAGAIN`.
     public var pidsMax: Ceiling<Int>?
-    /// `cpu.max`.
+    /// `cpu.max`: CPU time in each period of 100 ms. Above it the job waits for the next.
     public var cpuMax: Ceiling<CPUBandwidth>?
-    /// `cpu.weight`.
+    /// `cpu.weight`: the share among siblings when there is not enough for all.
     public var cpuWeight: CPUWeight?
-    /// `cpuset.cpus`.
+    /// `cpuset.cpus`: the processors that it may run on.
     public var cpuset: CPUSet?
 
+    /// No limits: the job gets a cgroup and nothing else.
     public init() {}
 
     /// `swapMax`, or the 0 that a memory limit implies.
@@ -57,7 +58,16 @@ public struct Limits: Equatable, Sendable {
 
 /// A cgroup v2 controller.
 public enum Controller: String, Sendable, CaseIterable {
-    case cpuset, cpu, io, memory, pids
+    /// Which processors.
+    case cpuset
+    /// CPU time. Its accounting needs no controller.
+    case cpu
+    /// What is read from and written to devices.
+    case io
+    /// Memory, page cache and swap.
+    case memory
+    /// Processes and threads.
+    case pids
 }
 
 /// One value for one control file, in the terms of cgroup v2.

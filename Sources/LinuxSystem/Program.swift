@@ -4,6 +4,7 @@ internal import SystemPackage
 
 /// Text for exec: any bytes but NUL.
 public struct ByteString: Hashable, Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
+    /// Without the NUL that ends it in C.
     public let bytes: [UInt8]
 
     /// - Returns: `nil` when there is a NUL among the bytes, which exec could not pass on.
@@ -13,7 +14,7 @@ public struct ByteString: Hashable, Sendable, ExpressibleByStringLiteral, Custom
         self.bytes = bytes
     }
 
-    public init(cString: UnsafePointer<CChar>) {
+    package init(cString: UnsafePointer<CChar>) {
         bytes = Array(UnsafeRawBufferPointer(start: cString, count: strlen(cString)))
     }
 
@@ -28,10 +29,14 @@ public struct ByteString: Hashable, Sendable, ExpressibleByStringLiteral, Custom
 
 /// A user and groups to run a program as.
 public struct Credentials: Equatable, Sendable {
+    /// Real, effective and saved.
     public var uid: UInt32
+    /// Real, effective and saved.
     public var gid: UInt32
+    /// All others; those of this program are given up.
     public var supplementaryGroups: [UInt32]
 
+    /// Needs root at the job's start, which fails otherwise.
     public init(uid: UInt32, gid: UInt32, supplementaryGroups: [UInt32]) {
         self.uid = uid
         self.gid = gid

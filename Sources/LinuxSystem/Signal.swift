@@ -7,17 +7,29 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
 
     public init(rawValue: CInt) { self.rawValue = rawValue }
 
+    /// `SIGHUP`.
     public static let hangUp = Signal(rawValue: SIGHUP)
+    /// `SIGINT`.
     public static let interrupt = Signal(rawValue: SIGINT)
+    /// `SIGQUIT`.
     public static let quit = Signal(rawValue: SIGQUIT)
+    /// `SIGABRT`.
     public static let abort = Signal(rawValue: SIGABRT)
+    /// `SIGKILL`, which cannot be handled.
     public static let kill = Signal(rawValue: SIGKILL)
+    /// `SIGTERM`.
     public static let terminate = Signal(rawValue: SIGTERM)
+    /// `SIGUSR1`.
     public static let user1 = Signal(rawValue: SIGUSR1)
+    /// `SIGUSR2`.
     public static let user2 = Signal(rawValue: SIGUSR2)
+    /// `SIGPIPE`.
     public static let pipe = Signal(rawValue: SIGPIPE)
+    /// `SIGCHLD`.
     public static let child = Signal(rawValue: SIGCHLD)
+    /// `SIGCONT`.
     public static let `continue` = Signal(rawValue: SIGCONT)
+    /// `SIGSTOP`, which cannot be handled.
     public static let stop = Signal(rawValue: SIGSTOP)
     public static let terminalStop = Signal(rawValue: SIGTSTP)
     public static let terminalOutput = Signal(rawValue: SIGTTOU)
@@ -72,7 +84,7 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
     }
 
     /// Undoes what was inherited: the signal is neither ignored nor handled from here on.
-    public func takeDefaultAction() { _ = signal(rawValue, SIG_DFL) }
+    package func takeDefaultAction() { _ = signal(rawValue, SIG_DFL) }
 
     /// `SIGTERM`, `SIGRTMIN+2`.
     public var description: String {
@@ -86,11 +98,13 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
 public struct SignalSet: @unchecked Sendable {
     var raw = sigset_t()
 
+    /// These signals, or none.
     public init(_ signals: [Signal] = []) {
         sigemptyset(&raw)
         for signal in signals { sigaddset(&raw, signal.rawValue) }
     }
 
+    /// Every signal there is.
     public static var all: SignalSet {
         var set = SignalSet()
         sigfillset(&set.raw)
@@ -105,19 +119,20 @@ public struct SignalSet: @unchecked Sendable {
     }
 
     /// Blocked signals that have arrived, for the calling thread or its process.
-    public static var pending: SignalSet {
+    package static var pending: SignalSet {
         var set = SignalSet()
         sigpending(&set.raw)
         return set
     }
 
+    /// Whether a signal is in it.
     public func contains(_ signal: Signal) -> Bool {
         var set = raw
         return sigismember(&set, signal.rawValue) == 1
     }
 
     /// Blocks exactly these signals in the calling thread.
-    public func replaceMask() {
+    package func replaceMask() {
         var set = raw
         pthread_sigmask(SIG_SETMASK, &set, nil)
     }
@@ -129,7 +144,7 @@ public struct SignalSet: @unchecked Sendable {
     }
 
     /// Blocks these signals in the calling thread, besides those that are blocked already.
-    public func block() {
+    package func block() {
         var set = raw
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }

@@ -4,9 +4,11 @@ public import SystemPackage
 public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The operation in the words of its man page: `open`, `write`, `clone3`.
     public var operation: String
+    /// The file, or what stands for one.
     public var path: String?
     /// What was to be written or sent.
     public var value: String?
+    /// What the kernel said.
     public var errno: Errno
 
     package init(_ operation: String, path: String? = nil, value: String? = nil, errno: Errno) {

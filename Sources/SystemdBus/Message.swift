@@ -128,15 +128,25 @@ struct Message: ~Copyable {
 
 /// A property of a unit, as the manager's bus interface types it.
 public struct UnitProperty: Sendable, Equatable {
+    /// A value with its type on the bus.
     public enum Value: Sendable, Equatable {
+        /// `s`.
         case string(String)
+        /// `b`.
         case bool(Bool)
+        /// `i`.
         case int32(Int32)
+        /// `u`.
         case uint32(UInt32)
+        /// `t`.
         case uint64(UInt64)
+        /// `as`.
         case strings([String])
+        /// `ay`.
         case bytes([UInt8])
+        /// `au`, of process numbers.
         case pids([Int32])
+        /// `ah`: open files that are sent along.
         case descriptors([CInt])
 
         var signature: String {
@@ -154,9 +164,12 @@ public struct UnitProperty: Sendable, Equatable {
         }
     }
 
+    /// As in `systemd.directives(7)`, or only on the bus: `PIDFDs`.
     public var name: String
+    /// Its value.
     public var value: Value
 
+    /// A property and its value. Whether there is one the manager says when the scope is started.
     public init(_ name: String, _ value: Value) {
         self.name = name
         self.value = value

@@ -1,5 +1,6 @@
 /// `KEY=VALUE` as `systemctl set-property` takes it, for the keys of a scope that cgrun has no option for.
 public struct PropertySyntaxError: Error, Sendable, Equatable {
+    /// What would have been taken.
     public var accepted: String
     package init(accepted: String) { self.accepted = accepted }
 }

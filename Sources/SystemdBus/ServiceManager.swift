@@ -2,8 +2,12 @@ package import LinuxSystem
 
 /// systemd, by its manager interface (org.freedesktop.systemd1.Manager).
 public struct ServiceManager: ~Copyable {
+    /// Whose manager.
     public enum Scope: String, Sendable {
-        case system, user
+        /// The machine's, which is PID 1.
+        case system
+        /// The caller's own, `systemd --user`.
+        case user
     }
 
     package let scope: Scope

@@ -17,6 +17,7 @@ public struct Executable: Sendable, Hashable {
 public struct Arguments: Sendable, Hashable, ExpressibleByArrayLiteral {
     let elements: [ByteStringSource]
 
+    /// These words, in UTF-8.
     public init(_ arguments: [String]) { elements = arguments.map { .string($0) } }
     /// Any bytes but NUL.
     public init(bytes arguments: [[UInt8]]) { elements = arguments.map { .bytes($0) } }

@@ -22,17 +22,26 @@ public enum JobEvent: Sendable, Equatable {
 
 /// How long processes of a job may wait for a resource within a window of time, before that is told.
 public struct PressureThreshold: Sendable, Hashable {
+    /// What can be waited for.
     public enum Resource: String, Sendable, CaseIterable {
-        case memory, cpu, io
+        /// `memory.pressure`.
+        case memory
+        /// `cpu.pressure`.
+        case cpu
+        /// `io.pressure`.
+        case io
     }
 
+    /// What is waited for.
     public var resource: Resource
     /// How long at least one process, or with `isFull` all at once, had to wait.
     public var stall: Duration
     /// From 500 ms to 10 s; without root a multiple of 2 s.
     public var window: Duration
+    /// Whether all processes have to wait at once. For the processor that never happens in a whole machine.
     public var isFull: Bool
 
+    /// The kernel looks at it when it is used, and not before.
     public init(_ resource: Resource, stall: Duration, window: Duration = .seconds(2), isFull: Bool = false) {
         self.resource = resource
         self.stall = stall

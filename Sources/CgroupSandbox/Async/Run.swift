@@ -6,10 +6,13 @@ public import SystemPackage
 public struct JobResult<Output: Sendable, ErrorOutput: Sendable>: Sendable {
     /// Everything about the end, the limits and the use of resources; the command line's JSON when encoded.
     public var report: Report
+    /// What the command wrote, as `output` asked for it.
     public var standardOutput: Output
+    /// The same of its standard error, as `error` asked for it.
     public var standardError: ErrorOutput
     /// Whether there was more output than was asked for.
     public var isOutputTruncated: Bool
+    /// Whether there were more errors than were asked for.
     public var isErrorTruncated: Bool
 
     /// The command's own end; `nil` when it could not be learnt, or did not come.

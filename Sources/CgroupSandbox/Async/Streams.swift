@@ -39,6 +39,7 @@ public struct JobInput: Sendable {
 public protocol OutputMethod: Sendable {
     /// What the result of a run holds.
     associatedtype Value: Sendable
+    /// Where it goes.
     var destination: OutputDestination { get }
     /// Makes the value from what was captured; nothing for destinations that are not captured.
     func value(of bytes: [UInt8]) -> Value
@@ -69,7 +70,9 @@ public struct OutputDestination: Sendable {
 
 /// Output that nobody wants.
 public struct DiscardedOutput: OutputMethod {
+    /// `/dev/null`.
     public var destination: OutputDestination { .discarded }
+    /// Nothing.
     public func value(of bytes: [UInt8]) {}
 }
 
@@ -77,6 +80,7 @@ public struct DiscardedOutput: OutputMethod {
 public struct StringOutput: OutputMethod {
     /// In bytes.
     public var limit: Int
+    /// Memory of this program.
     public var destination: OutputDestination { .captured(limit: limit) }
     /// The text; bytes that are not UTF-8 become U+FFFD.
     public func value(of bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
@@ -84,8 +88,11 @@ public struct StringOutput: OutputMethod {
 
 /// Output byte for byte.
 public struct BytesOutput: OutputMethod {
+    /// In bytes.
     public var limit: Int
+    /// Memory of this program.
     public var destination: OutputDestination { .captured(limit: limit) }
+    /// The bytes as they are.
     public func value(of bytes: [UInt8]) -> [UInt8] { bytes }
 }
 
@@ -93,19 +100,25 @@ public struct BytesOutput: OutputMethod {
 public struct DescriptorOutput: OutputMethod {
     let descriptor: FileDescriptor
     let isClosed: Bool
+    /// That file.
     public var destination: OutputDestination { OutputDestination(kind: .descriptor(descriptor, isClosed: isClosed)) }
+    /// Nothing.
     public func value(of bytes: [UInt8]) {}
 }
 
 /// Output that is read from `Job.standardOutput` or `Job.standardError` as it comes.
 public struct SequenceOutput: OutputMethod {
+    /// A pipe that is read when somebody asks.
     public var destination: OutputDestination { OutputDestination(kind: .sequence) }
+    /// Nothing: it was for the body.
     public func value(of bytes: [UInt8]) {}
 }
 
 /// Errors that go where the output goes.
 public struct CombinedOutput: OutputMethod {
+    /// What the output's is.
     public var destination: OutputDestination { OutputDestination(kind: .combined) }
+    /// Nothing: it is in the output.
     public func value(of bytes: [UInt8]) {}
 }
 

@@ -78,7 +78,12 @@ public struct ByteCount: Equatable, Comparable, Sendable, CustomStringConvertibl
 }
 
 extension Ceiling where Value == ByteCount {
-    /// - Parameter zeroAllowed: whether no memory at all makes sense, as it does for swap.
+    /// Reads a size, a share of the machine's memory such as `50%`, and `max`.
+    ///
+    /// - Parameters:
+    ///   - text: as `ByteCount` reads it.
+    ///   - zeroAllowed: whether no memory at all makes sense, as it does for swap.
+    /// - Throws: for everything else.
     public init(parsing text: String, zeroAllowed: Bool = false) throws(LimitSyntaxError) {
         if text == "max" {
             self = .max

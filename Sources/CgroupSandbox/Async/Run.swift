@@ -37,9 +37,14 @@ public struct JobResult<Output: Sendable, ErrorOutput: Sendable>: Sendable {
 /// ```
 ///
 /// - Parameters:
+///   - executable: a name that is looked up in the job's `PATH`, or a path.
+///   - arguments: without the program's name.
+///   - environment: all of it; `CGRUN_JOB_ID` is added.
 ///   - workingDirectory: `nil` keeps this program's.
+///   - limits: what the whole tree may use.
 ///   - timeout: wall clock time, suspend included; then the command is stopped.
 ///   - terminal: a pseudo-terminal for the command; see `Job.start` for what that means to the streams.
+///   - input: what the command reads.
 ///   - output: what becomes of the standard output.
 ///   - error: what becomes of the standard error.
 /// - Throws: why the command did not start. How it ended is never an error.

@@ -22,7 +22,9 @@ public struct JobInput: Sendable {
 
     /// An open file of this program's.
     ///
-    /// - Parameter closeAfterSpawningProcess: whether it is closed here, also when the job does not start.
+    /// - Parameters:
+    ///   - descriptor: stays this program's; the job gets a duplicate.
+    ///   - closeAfterSpawningProcess: whether it is closed here, also when the job does not start.
     public static func fileDescriptor(
         _ descriptor: FileDescriptor, closeAfterSpawningProcess: Bool = false
     ) -> JobInput { JobInput(kind: .descriptor(descriptor, isClosed: closeAfterSpawningProcess)) }
@@ -140,7 +142,9 @@ extension OutputMethod where Self == BytesOutput {
 extension OutputMethod where Self == DescriptorOutput {
     /// An open file of this program's.
     ///
-    /// - Parameter closeAfterSpawningProcess: whether it is closed here, also when the job does not start.
+    /// - Parameters:
+    ///   - descriptor: stays this program's; the job gets a duplicate.
+    ///   - closeAfterSpawningProcess: whether it is closed here, also when the job does not start.
     public static func fileDescriptor(
         _ descriptor: FileDescriptor, closeAfterSpawningProcess: Bool = false
     ) -> DescriptorOutput { DescriptorOutput(descriptor: descriptor, isClosed: closeAfterSpawningProcess) }

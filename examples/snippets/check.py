@@ -51,7 +51,8 @@ def cgroups():
         for base in ([f"/sys/fs/cgroup/{controllers}"] if controllers else ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]):
             directory = base + path
             if os.path.isdir(directory):
-                found |= {f"{directory}/{name}" for name in os.listdir(directory) if name.startswith("cgrun-")}
+                found |= {f"{directory}/{name}" for name in os.listdir(directory)
+                          if re.fullmatch("cgrun-[0-9a-f]{16}", name)}
     return found
 
 

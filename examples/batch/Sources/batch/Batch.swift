@@ -61,7 +61,8 @@ struct Batch: AsyncParsableCommand {
 
     private func one(_ file: String) async throws -> Outcome {
         let words = command.map { word in
-            word.replacingOccurrences(of: "{/}", with: file).replacingOccurrences(of: "{}", with: "\(directory)/\(file)")
+            word.replacingOccurrences(of: "{/}", with: file).replacingOccurrences(
+                of: "{}", with: "\(directory)/\(file)")
         }
         var limits = Limits()
         limits.memoryMax = mem

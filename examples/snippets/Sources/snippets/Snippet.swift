@@ -29,7 +29,8 @@ struct Snippet {
     ) throws -> Int {
         guard let text = query[name] else { return standard }
         guard let value = Int(text), accepted.contains(value) else {
-            throw HTTPError(.badRequest, message: "\(name): a number from \(accepted.lowerBound) to \(accepted.upperBound)")
+            throw HTTPError(
+                .badRequest, message: "\(name): a number from \(accepted.lowerBound) to \(accepted.upperBound)")
         }
         return value
     }

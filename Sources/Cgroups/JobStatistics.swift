@@ -3,9 +3,9 @@ internal import SystemPackage
 
 /// What a job used and what happened to it, from its cgroup's files. `nil`: not available.
 public struct JobStatistics: Sendable, Equatable {
-    /// `memory.current` at the moment of reading, page cache included. Only with `.current`.
+    /// `memory.current` at the moment of reading, page cache included. Only while the job runs.
     public var memoryBytes: UInt64?
-    /// `pids.current` at the moment of reading. Only with `.current`.
+    /// `pids.current` at the moment of reading. Only while the job runs.
     public var pids: UInt64?
     /// `memory.peak` (5.19), page cache included.
     public var memoryPeakBytes: UInt64?

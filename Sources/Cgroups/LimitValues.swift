@@ -158,21 +158,21 @@ extension Ceiling where Value == CPUBandwidth {
 
 /// A share of CPU time among siblings: 1 to 10000, 100 by default.
 public struct CPUWeight: Equatable, Sendable {
-    /// From 1 to 10000; another is an error at the job's start.
-    public var value: Int
+    /// From 1 to 10000. The kernel's v1 would take others, and make something else of them.
+    public let value: Int
 
-    /// A weight.
-    public init(_ value: Int) { self.value = value }
-
-    /// Reads a whole number.
-    ///
-    /// - Throws: for one that is not from 1 to 10000, and for everything else.
-    public init(parsing text: String) throws(LimitSyntaxError) {
-        guard let value = wholeNumber(text), (1...10_000).contains(value) else {
+    /// - Throws: for a number that is not from 1 to 10000.
+    public init(_ value: Int) throws(LimitSyntaxError) {
+        guard (1...10_000).contains(value) else {
             throw LimitSyntaxError(accepted: "a whole number from 1 to 10000 (100 is everybody's default)")
         }
         self.value = value
     }
+
+    /// Reads a whole number.
+    ///
+    /// - Throws: for one that is not from 1 to 10000, and for everything else.
+    public init(parsing text: String) throws(LimitSyntaxError) { try self.init(wholeNumber(text) ?? 0) }
 }
 
 /// Processors by number, as `cpuset.cpus` lists them: `0-3,8`.

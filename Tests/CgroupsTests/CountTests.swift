@@ -72,6 +72,11 @@ let notNumbers = [
     func refuses(_ text: String) {
         #expect(throws: LimitSyntaxError.self) { try CPUWeight(parsing: text) }
     }
+
+    @Test(arguments: [Int.min, -5, 0, 10_001, .max])
+    func numbersOutOfRangeAreRefused(_ number: Int) {
+        #expect(throws: LimitSyntaxError.self) { try CPUWeight(number) }
+    }
 }
 
 /// `--cpuset`.

@@ -34,6 +34,9 @@ public final class TerminalRelay {
     /// PIPE_BUF: what a pipe that is ready for writing takes without blocking.
     private static let chunk = 4096
 
+    /// Looks at the standard streams, and changes nothing.
+    ///
+    /// - Throws: when one of them is closed.
     public init() throws(SystemError) {
         modes = TerminalModes(of: 0)
         isShown = TerminalModes(of: 1) != nil
@@ -185,7 +188,10 @@ public final class TerminalRelay {
     /// A reader that takes its time is waited for, as any program would. A signal or the loss of the
     /// parent ends that.
     ///
-    /// - Parameter patience: how long a reader that takes nothing is waited for; `nil` is for ever.
+    /// - Parameters:
+    ///   - signals: as for `supervise`.
+    ///   - parent: as for the launch.
+    ///   - patience: how long a reader that takes nothing is waited for; `nil` is for ever.
     public func finish(_ signals: SignalForwarder, parent: ParentWatch?, patience: Duration?) {
         // Ctrl-C is a signal again.
         if !isShown { restore() }

@@ -16,9 +16,12 @@ public struct PseudoTerminal: Sendable {
 
     /// In characters. Programs learn of it, and get SIGWINCH when it changes; it limits nothing.
     public struct Size: Equatable, Sendable {
+        /// Characters in a line.
         public var columns: UInt16
+        /// Lines.
         public var rows: UInt16
 
+        /// 0 is taken by programs for unknown.
         public init(columns: UInt16, rows: UInt16) {
             self.columns = columns
             self.rows = rows
@@ -34,6 +37,7 @@ public struct PseudoTerminal: Sendable {
 
     /// What a new terminal is like.
     public struct Settings: Sendable {
+        /// Until `resize`.
         public var size: Size
         /// Whether what is typed is shown (ECHO), until the program decides otherwise.
         public var echoesInput = true
@@ -42,6 +46,7 @@ public struct PseudoTerminal: Sendable {
         /// What else it is like: keys, line editing; `nil` is what the kernel begins with.
         package var modes: TerminalModes?
 
+        /// A terminal as the kernel makes them, of this size.
         public init(columns: UInt16 = 80, rows: UInt16 = 24) { size = Size(columns: columns, rows: rows) }
     }
 

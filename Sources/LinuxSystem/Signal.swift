@@ -31,8 +31,11 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
     public static let `continue` = Signal(rawValue: SIGCONT)
     /// `SIGSTOP`, which cannot be handled.
     public static let stop = Signal(rawValue: SIGSTOP)
+    /// `SIGTSTP`.
     public static let terminalStop = Signal(rawValue: SIGTSTP)
+    /// `SIGTTOU`.
     public static let terminalOutput = Signal(rawValue: SIGTTOU)
+    /// `SIGWINCH`.
     public static let windowChange = Signal(rawValue: SIGWINCH)
 
     private static let names: [(CInt, String)] = [

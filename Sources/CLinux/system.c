@@ -2,12 +2,14 @@
 #include "clinux.h"
 
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -82,6 +84,20 @@ int clinux_set_nonblocking(int descriptor)
 int clinux_socketpair(int ends[2])
 {
     return (int)or_errno(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
+}
+
+int clinux_connect(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    if (strlen(path) >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    strcpy(address.sun_path, path);
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (descriptor < 0 || connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0)
+        return (int)or_errno(descriptor);
+    int error = errno;
+    close(descriptor);
+    return -error;
 }
 
 int clinux_send(int socket, const void *data, size_t size, const int *descriptors, unsigned count)
@@ -263,6 +279,30 @@ uint64_t clinux_own_cgroup(void)
     for (ssize_t i = 0; i < size; i++)
         hash = (hash ^ (unsigned char)text[i]) * 1099511628211ULL;
     return hash;
+}
+
+void clinux_await_move_lock(void)
+{
+    char text[4096], path[4200];
+    int file = clinux_open("/proc/self/cgroup", O_RDONLY, 0);
+    if (file < 0)
+        return;
+    ssize_t size = clinux_read(file, text, sizeof text - 1);
+    close(file);
+    text[size > 0 ? size : 0] = 0;
+    // The last line: the hierarchies of v1, if the kernel has any, come first.
+    char *own = strstr(text, "0::/"), *end = own ? strchr(own, '\n') : NULL;
+    if (!end)
+        return;
+    *end = 0;
+    // Only threads of processes that are in the cgroup can be written here: if this process has been
+    // moved already, the kernel refuses, and nothing can ever be moved back. A number, since the
+    // lock is not taken for "0".
+    snprintf(path, sizeof path, "/sys/fs/cgroup%s/cgroup.threads", own + 3);
+    if ((file = clinux_open(path, O_WRONLY, 0)) < 0)
+        return;
+    clinux_write(file, text, (size_t)snprintf(text, sizeof text, "%d", getpid()));
+    close(file);
 }
 
 void clinux_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

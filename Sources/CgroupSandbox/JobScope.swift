@@ -19,13 +19,13 @@ struct JobScope: ~Copyable {
     ///
     /// - Parameters:
     ///   - command: what becomes the job's first process, waiting.
+    ///   - holder: what keeps the job's scope.
     ///   - guardian: the guard, which gets a scope of its own.
     /// - Throws: why there is no scope. What was made of it goes with its processes.
     static func start(
         _ plan: ScopePlan, by manager: borrowing ServiceManager, command: borrowing HeldProgram,
-        guardian: JobGuard, program: GuardProgram, layout: CgroupLayout
+        holder: consuming HolderProcess, guardian: JobGuard, layout: CgroupLayout
     ) throws(LaunchError) -> JobScope {
-        let holder = try HolderProcess.start(program)
         try guardian.awaitScope()
         let pids = [
             command.pidfd: command.pid, holder.process.descriptor.rawValue: holder.process.pid,
@@ -38,11 +38,12 @@ struct JobScope: ~Copyable {
                 beside: plan.guardScope(guardian: guardian.descriptor)
             ) { ScopePlan.retreat($0, members: pids) }
         } catch {
-            throw LaunchError(error, starting: plan.name)
+            throw error.operation == "connect"
+                ? LaunchError(error, connectingTo: plan.scope) : LaunchError(error, starting: plan.name)
         }
         guard !holder.process.hasEnded else {
             throw LaunchError(
-                .setup, "the guard's program left at once; \(program.candidates[0]) may be no guard",
+                .setup, "the guard's program left at once; \(holder.program) may be no guard",
                 remedy: "set CGRUN_GUARD to the path of cgrun-guard")
         }
         // The manager's word is not enough.
@@ -101,9 +102,12 @@ struct JobScope: ~Copyable {
 struct HolderProcess: ~Copyable {
     let process: ProcessDescriptor
     let control: SharedDescriptor
+    /// Where its program was looked for first.
+    let program: ByteString
     var isLeftToGuard = false
 
-    private init(_ helper: consuming Helper) {
+    private init(_ helper: consuming Helper, _ program: ByteString) {
+        self.program = program
         process = helper.process
         control = SharedDescriptor(helper.control)
     }
@@ -112,7 +116,7 @@ struct HolderProcess: ~Copyable {
         let helper = try program.start(as: "cgrun-holder") { socket throws(SystemError) in
             try GuardProcess.send(.hold, guard_message(), [], to: socket)
         }
-        return HolderProcess(helper)
+        return HolderProcess(helper, program.candidates[0])
     }
 
     deinit {

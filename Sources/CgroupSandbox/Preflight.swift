@@ -155,7 +155,8 @@ private final class ProbeScope {
         } catch { throw LaunchError(error, command: "true") }
         let plan = ScopePlan(spec, jobName: JobName.make().cgroup, controllers: Controller.allCases)
         scope = try JobScope.start(
-            plan, by: manager, command: process, guardian: guardian, program: program, layout: layout)
+            plan, by: manager, command: process, holder: HolderProcess.start(program), guardian: guardian,
+            layout: layout)
         self.guardian = guardian
         self.process = process
     }

@@ -183,13 +183,15 @@ private struct Start {
     func inScope(
         _ plan: ScopePlan, _ manager: consuming ServiceManager, _ guardProgram: GuardProgram
     ) throws(LaunchError) -> LaunchedJob {
+        // Before its helpers: it would have a copy of their sockets, and they would not notice a loss.
+        let held: HeldProgram
+        do { held = try program.hold() } catch { throw LaunchError(error, command: commandName) }
+        let holder = try HolderProcess.start(guardProgram)
         try guardian.start()
         var number: UInt64 = 0
         do throws(LaunchError) {
-            let held: HeldProgram
-            do { held = try program.hold() } catch { throw LaunchError(error, command: commandName) }
             let scope = try JobScope.start(
-                plan, by: manager, command: held, guardian: guardian, program: guardProgram, layout: layout)
+                plan, by: manager, command: held, holder: holder, guardian: guardian, layout: layout)
             var report = report
             report.describe(scope.started)
             let site: CgroupSite

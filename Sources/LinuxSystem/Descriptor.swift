@@ -16,6 +16,18 @@ package struct Descriptor: ~Copyable, Sendable {
         rawValue = try check(clinux_open(path, flags, mode), "open", path: path)
     }
 
+    /// Connects to a Unix socket, without waiting: `EAGAIN` when nobody gets round to accepting.
+    package init(connectingTo path: String) throws(SystemError) {
+        rawValue = try check(clinux_connect(path), "connect", path: path)
+    }
+
+    /// Leaves the closing to somebody else.
+    package consuming func giveUp() -> CInt {
+        let descriptor = rawValue
+        discard self
+        return descriptor
+    }
+
     package func duplicate() throws(SystemError) -> Descriptor { try InheritedDescriptor.duplicate(rawValue) }
 
     /// Reads from the start; for files that the kernel makes up on each read.

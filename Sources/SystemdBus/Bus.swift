@@ -1,6 +1,6 @@
 internal import CSystemd
 internal import Glibc
-package import LinuxSystem
+internal import LinuxSystem
 
 /// A connection to a service manager, for one question after the other, each within a bounded time.
 ///
@@ -27,22 +27,17 @@ package struct Bus: ~Copyable {
     /// How long the manager may take for one thing that is asked of it, in the worst case.
     package static let patience = Duration.seconds(30)
 
-    /// - Throws: `.noLibrary`, `.unreachable`, `.timedOut`, `.interrupted`.
-    package static func connect(
-        to address: Address, until deadline: BootTime = .now + patience
-    ) throws(BusError) -> Bus {
-        let bus = Bus(try Connection(address), address)
-        try bus.becomeReady(until: deadline)
-        return bus
-    }
-
-    private init(_ connection: Connection, _ address: Address) {
-        self.connection = connection
+    /// Connects, and leaves it at that: while the manager gets ready to be asked, which takes it more
+    /// than a millisecond, the caller may have something else to do. The first call waits.
+    ///
+    /// - Throws: `.unreachable`, `.noLibrary`.
+    package init(to address: Address) throws(BusError) {
+        connection = try Connection(address)
         self.address = address
     }
 
     private func becomeReady(until deadline: BootTime) throws(BusError) {
-        var result = library.functions.sd_bus_start(handle)
+        var result: CInt = 0
         while result >= 0 {
             result = library.functions.sd_bus_is_ready(handle)
             if result > 0 { return }
@@ -64,7 +59,9 @@ package struct Bus: ~Copyable {
     }
 
     /// - Returns: what the answer refers to.
-    func send(_ message: borrowing Message) throws(BusError) -> UInt64 {
+    func send(_ message: borrowing Message, until deadline: BootTime) throws(BusError) -> UInt64 {
+        // The library waits as well, but for as long as it takes.
+        try becomeReady(until: deadline)
         var cookie: UInt64 = 0
         let result = library.functions.sd_bus_send(handle, message.handle, &cookie)
         guard result >= 0 else {
@@ -77,7 +74,7 @@ package struct Bus: ~Copyable {
     ///
     /// - Throws: `.refused` with the D-Bus error's name and message, or why there is no answer.
     func call(_ message: consuming Message, until deadline: BootTime) throws(BusError) -> Message {
-        let cookie = try send(message)
+        let cookie = try send(message, until: deadline)
         return try answer(to: cookie, message.member, until: deadline)
     }
 
@@ -135,14 +132,24 @@ private final class Connection {
     let handle: OpaquePointer
 
     init(_ address: Bus.Address) throws(BusError) {
-        let library = try Library()
-        var handle: OpaquePointer?
-        var result = library.functions.sd_bus_new(&handle)
-        if result >= 0 {
-            result = library.functions.sd_bus_set_address(handle, "unix:path=" + Self.escaped(address.socket))
+        // Before the library is loaded: from here on the manager is at work, too.
+        let socket: Descriptor
+        do { socket = try Descriptor(connectingTo: address.socket) } catch {
+            throw BusError(.unreachable, "connect", path: address.socket, "\(error.errno)")
         }
-        if result >= 0, address.isDaemon { result = library.functions.sd_bus_set_bus_client(handle, 1) }
+        let library = try Library()
+        let functions = library.functions
+        var handle: OpaquePointer?
+        var result = functions.sd_bus_new(&handle)
+        if result >= 0 { result = functions.sd_bus_set_fd(handle, socket.rawValue, socket.rawValue) }
+        if result >= 0 {
+            // The bus closes it from now on.
+            _ = socket.giveUp()
+            if address.isDaemon { result = functions.sd_bus_set_bus_client(handle, 1) }
+            if result >= 0 { result = functions.sd_bus_start(handle) }
+        }
         guard result >= 0, let handle else {
+            _ = functions.sd_bus_close_unref(handle)
             throw BusError(.unreachable, "connect", path: address.socket, result: result)
         }
         self.library = library
@@ -150,16 +157,6 @@ private final class Connection {
     }
 
     deinit { _ = library.functions.sd_bus_close_unref(handle) }
-
-    /// An address keeps all but these characters for itself.
-    private static func escaped(_ path: String) -> String {
-        path.utf8.map { byte in
-            let plain = isalnum(CInt(byte)) != 0 || "-_/.".utf8.contains(byte)
-            if plain { return String(Unicode.Scalar(byte)) }
-            let digits = String(byte, radix: 16)
-            return "%" + (digits.utf8.count == 1 ? "0" : "") + digits
-        }.joined()
-    }
 }
 
 /// libsystemd, loaded when first needed.

@@ -24,7 +24,8 @@ public struct ServiceManager: ~Copyable {
     /// Whether the machine was booted with systemd (sd_booted(3)).
     package static var isBooted: Bool { isDirectory("/run/systemd/system") }
 
-    /// Connects to the manager's own socket where the caller may, else through the D-Bus daemon.
+    /// Connects to the manager's own socket where the caller may, else through the D-Bus daemon, and
+    /// does not wait for it to be ready.
     ///
     /// - Throws: what the first address that was tried said.
     package init(_ scope: Scope) throws(BusError) {
@@ -35,7 +36,7 @@ public struct ServiceManager: ~Copyable {
     private static func connect(_ addresses: [Bus.Address]) throws(BusError) -> Bus {
         var failure = BusError(.unreachable, "connect", "no address to try")
         for (index, address) in addresses.enumerated() {
-            do { return try Bus.connect(to: address) } catch  where error.kind == .unreachable {
+            do { return try Bus(to: address) } catch  where error.kind == .unreachable {
                 // The first says more than its fallback.
                 if index == 0 { failure = error }
             }
@@ -100,10 +101,11 @@ public struct ServiceManager: ~Copyable {
     ) throws(BusError) -> Started {
         let deadline = BootTime.now + Bus.patience
         if address.isDaemon { try subscribe(until: deadline) }
-        // Asked along, so that the answer costs no wait of its own.
-        let question = try askVersion()
         var units = [scope, auxiliary]
-        var cookie = try bus.send(startCall(units))
+        let call = try startCall(units)
+        // Asked along, so that the answer costs no wait of its own.
+        let question = try askVersion(until: deadline)
+        var cookie = try bus.send(call, until: deadline)
         let version = try? readVersion(question, until: deadline)
         var unknown: [String] = []
         while true {
@@ -121,7 +123,7 @@ public struct ServiceManager: ~Copyable {
                         $0.name == property.name ? retreat($0) ?? [] : [$0]
                     }
                 }
-                cookie = try bus.send(startCall(units))
+                cookie = try bus.send(startCall(units), until: deadline)
             }
         }
     }
@@ -177,15 +179,11 @@ public struct ServiceManager: ~Copyable {
 
     // MARK: Questions
 
-    package func version() throws(BusError) -> String {
-        try readVersion(try askVersion(), until: .now + Bus.patience)
-    }
-
-    private func askVersion() throws(BusError) -> UInt64 {
+    private func askVersion(until deadline: BootTime) throws(BusError) -> UInt64 {
         let question = try bus.newCall(Self.properties, "Get")
         try question.append(Self.manager.interface)
         try question.append("Version")
-        return try bus.send(question)
+        return try bus.send(question, until: deadline)
     }
 
     private func readVersion(_ cookie: UInt64, until deadline: BootTime) throws(BusError) -> String {

@@ -5,6 +5,8 @@ import CLinux
 func hold() -> CInt {
     clinux_set_name("cgrun-holder")
     let scope = AwaitedScope()
+    // The manager is asked to move this process, the guard and the job's first in a moment.
+    clinux_await_move_lock()
     var message = guard_message()
     var received = [CInt](repeating: -1, count: Int(GUARD_MAX_DESCRIPTORS))
     while true {

@@ -52,6 +52,8 @@ int clinux_duplicate(int descriptor);
 int clinux_memfd(const char *_Nonnull name);
 int clinux_pipe(int ends[_Nonnull 2]);
 int clinux_set_nonblocking(int descriptor);
+/// A Unix stream socket, not blocking.
+int clinux_connect(const char *_Nonnull path);
 int clinux_socketpair(int ends[_Nonnull 2]);
 /// Sends one datagram with up to GUARD_MAX_DESCRIPTORS descriptors; never raises SIGPIPE.
 int clinux_send(int socket, const void *_Nonnull data, size_t size,
@@ -92,6 +94,10 @@ char *_Nullable const *_Nonnull clinux_environment(void);
 int clinux_pidfd_open(pid_t pid);
 /// Tells this process's cgroups from others: a hash of /proc/self/cgroup.
 uint64_t clinux_own_cgroup(void);
+/// Waits until processes can be moved between cgroups at once. The kernel's lock for that is slow to
+/// take, by an RCU grace period (some 10 ms), unless it was taken a moment ago: whoever asks for
+/// moves soon has this wait go on beside everything else. Where it may not be had, nothing happens.
+void clinux_await_move_lock(void);
 /// What ps(1) shows of this thread.
 void clinux_set_name(const char *_Nonnull name);
 int clinux_pidfd_send_signal(int pidfd, int signal);

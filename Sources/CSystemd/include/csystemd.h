@@ -8,7 +8,7 @@
 
 #define CSYSTEMD_FUNCTIONS(X) \
     X(sd_bus_new) \
-    X(sd_bus_set_address) \
+    X(sd_bus_set_fd) \
     X(sd_bus_set_bus_client) \
     X(sd_bus_start) \
     X(sd_bus_is_ready) \

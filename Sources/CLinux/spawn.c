@@ -273,10 +273,13 @@ _Noreturn static void held_child(const struct clinux_spawn *plan, struct clinux_
                                  const int gate[2])
 {
     char released;
+    uint64_t before = clinux_own_cgroup();
     // With the launcher's end open here, a lost launcher would not end this wait.
     close(gate[0]);
-    if (read(gate[1], &released, 1) != 1)
+    if (read(gate[1], &released, 1) != 1) {
+        clinux_await_scope(before);
         _exit(127);
+    }
     child(plan, result, false);
 }
 
@@ -340,6 +343,7 @@ int clinux_release_program(struct clinux_held *held, struct clinux_spawned *resu
 void clinux_discard_program(struct clinux_held *held)
 {
     struct clinux_wait_status ignored;
+    clinux_pidfd_send_signal(held->pidfd, SIGKILL);
     close(held->gate);
     clinux_wait(held->pidfd, WEXITED, &ignored);
     close(held->pidfd);

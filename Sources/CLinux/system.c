@@ -281,6 +281,12 @@ uint64_t clinux_own_cgroup(void)
     return hash;
 }
 
+void clinux_await_scope(uint64_t before)
+{
+    for (int i = 0; i < 300 && clinux_own_cgroup() == before; i++)
+        clinux_poll(NULL, 0, i < 100 ? 1000000 : 10000000);
+}
+
 void clinux_await_move_lock(void)
 {
     char text[4096], path[4200];

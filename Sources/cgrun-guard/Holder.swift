@@ -26,14 +26,6 @@ func hold() -> CInt {
 struct AwaitedScope {
     private let before = clinux_own_cgroup()
 
-    /// The manager acts within milliseconds; where it does not, empty units stay, and nothing in them.
-    private static let milliseconds = 1_000
-
     /// Waits until this process is in it.
-    func wait() {
-        for _ in 0..<Self.milliseconds {
-            if clinux_own_cgroup() != before { return }
-            usleep(1_000)
-        }
-    }
+    func wait() { clinux_await_scope(before) }
 }

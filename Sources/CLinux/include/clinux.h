@@ -94,6 +94,10 @@ char *_Nullable const *_Nonnull clinux_environment(void);
 int clinux_pidfd_open(pid_t pid);
 /// Tells this process's cgroups from others: a hash of /proc/self/cgroup.
 uint64_t clinux_own_cgroup(void);
+/// Waits until a manager has moved this process out of the cgroups with this hash. A scope whose
+/// processes were dead before they came never gets empty, and stays. The manager acts within
+/// milliseconds; where it does not, for two seconds, empty units stay, and nothing in them.
+void clinux_await_scope(uint64_t before);
 /// Waits until processes can be moved between cgroups at once. The kernel's lock for that is slow to
 /// take, by an RCU grace period (some 10 ms), unless it was taken a moment ago: whoever asks for
 /// moves soon has this wait go on beside everything else. Where it may not be had, nothing happens.

@@ -31,21 +31,10 @@ struct JobScope: ~Copyable {
             command.pidfd: command.pid, holder.process.descriptor.rawValue: holder.process.pid,
             guardian.descriptor: guardian.pid ?? 0,
         ]
-        let started: ServiceManager.Started
-        do {
-            started = try manager.startScope(
-                plan.jobScope(members: [command.pidfd, holder.process.descriptor.rawValue]),
-                beside: plan.guardScope(guardian: guardian.descriptor)
-            ) { ScopePlan.retreat($0, members: pids) }
-        } catch {
-            throw error.operation == "connect"
-                ? LaunchError(error, connectingTo: plan.scope) : LaunchError(error, starting: plan.name)
-        }
-        guard !holder.process.hasEnded else {
-            throw LaunchError(
-                .setup, "the guard's program left at once; \(holder.program) may be no guard",
-                remedy: "set CGRUN_GUARD to the path of cgrun-guard")
-        }
+        let started = try plan.start(
+            by: manager, plan.jobScope(members: [command.pidfd, holder.process.descriptor.rawValue]),
+            beside: plan.guardScope(guardian: guardian.descriptor), members: pids)
+        try holder.check()
         // The manager's word is not enough.
         let path = try membership(of: command.pid)
         guard path.hasSuffix("/" + plan.name), try membership(of: holder.process.pid) == path else {
@@ -88,7 +77,7 @@ struct JobScope: ~Copyable {
         dismissGuard()
         guard plan.isNamed || wasStopped, let manager = try? ServiceManager(plan.scope) else { return }
         let deadline = BootTime.now + .seconds(5)
-        for name in [plan.name, plan.guardName] where (try? manager.waitUntilGone(name, until: deadline)) == nil {
+        for name in [plan.name, plan.companionName] where (try? manager.waitUntilGone(name, until: deadline)) == nil {
             return
         }
         if wasStopped { ScopeCgroup.removeLeftover(path, in: layout) }
@@ -117,6 +106,19 @@ struct HolderProcess: ~Copyable {
             try GuardProcess.send(.hold, guard_message(), [], to: socket)
         }
         return HolderProcess(helper, program.candidates[0])
+    }
+
+    /// - Throws: when it left by itself: then its program is none.
+    func check() throws(LaunchError) {
+        guard process.hasEnded else { return }
+        throw LaunchError(
+            .setup, "the guard's program left at once; \(program) may be no guard",
+            remedy: "set CGRUN_GUARD to the path of cgrun-guard")
+    }
+
+    /// Has it kill a cgroup when nobody holds its other end any more.
+    func arm(_ killFile: borrowing Descriptor) throws(SystemError) {
+        try GuardProcess.send(.hold, guard_message(), [killFile.rawValue], to: control.descriptor.rawValue)
     }
 
     deinit {

@@ -66,6 +66,13 @@ extension JobSpec {
                 .setup, "--cgroup-parent names a cgroup, but systemd places its units itself",
                 remedy: "give --slice, or --cgroup-manager cgroupfs")
         }
+        return try .reach(unit.managerScope, layout)
+    }
+}
+
+extension ServiceManager {
+    /// - Throws: why scopes cannot be had from it, with what to do.
+    static func reach(_ scope: Scope, _ layout: CgroupLayout) throws(LaunchError) -> ServiceManager {
         guard ServiceManager.isBooted else {
             throw LaunchError(
                 .setup, "this machine was not booted with systemd (no /run/systemd/system)",
@@ -76,8 +83,8 @@ extension JobSpec {
                 .setup, "systemd limits units through cgroup v1 here, which cannot be handed over whole",
                 remedy: "use --cgroup-manager cgroupfs, or boot with systemd.unified_cgroup_hierarchy=1")
         }
-        do { return try ServiceManager(unit.managerScope) } catch {
-            throw LaunchError(error, connectingTo: unit.managerScope)
+        do { return try ServiceManager(scope) } catch {
+            throw LaunchError(error, connectingTo: scope)
         }
     }
 }

@@ -55,7 +55,8 @@ extension Report {
             Self.firstLayers + [
                 Layer(
                     name: "manager",
-                    detail: "systemd's \(plan.scope.rawValue) manager stops the scope when \(plan.guardName) is empty")
+                    detail:
+                        "systemd's \(plan.scope.rawValue) manager stops the scope when \(plan.companionName) is empty")
             ]
         if plan.scope == .user {
             containment.layers.append(

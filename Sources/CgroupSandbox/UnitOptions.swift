@@ -24,30 +24,44 @@ public struct UnitOptions: Sendable, Equatable {
     var managerScope: ServiceManager.Scope { scope ?? (ThisProcess.effectiveUserID == 0 ? .system : .user) }
 }
 
-/// The scope that a job gets, and the one beside it that holds the guard.
+/// The scope that a job gets, and the one beside it that holds the guard; or one for all jobs of a
+/// program, and one that holds the program.
 struct ScopePlan: Sendable {
     /// With its ending.
     let name: String
-    let guardName: String
+    /// Without this one there is not the other: the manager is the guard's guard.
+    let companionName: String
     let limits: Limits
     /// Whose manager.
     let scope: ServiceManager.Scope
     private let options: UnitOptions
-    private let command: String
+    private let title: String
     private let controllers: [Controller]
 
     /// - Parameter controllers: what to hand over; `nil` is what the limits need, and what the report reads from.
     init(_ spec: JobSpec, jobName: String, controllers: [Controller]? = nil) {
         let stem = spec.unit.name ?? jobName
         name = stem + ".scope"
-        guardName = stem + "-guard.scope"
+        companionName = stem + "-guard.scope"
         limits = spec.limits
         let needed = spec.limits.settings.map(\.controller)
         self.controllers =
             controllers ?? Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }
         scope = spec.unit.managerScope
         options = spec.unit
-        command = spec.arguments.map(\.description).joined(separator: " ")
+        title = "cgrun " + spec.arguments.map(\.description).joined(separator: " ").prefix(200)
+    }
+
+    /// - Parameter program: whose jobs.
+    init(_ options: UnitOptions, _ limits: Limits, jobsOf program: String) {
+        let stem = options.name ?? JobName.make().cgroup
+        name = stem + ".scope"
+        companionName = stem + "-host.scope"
+        self.limits = limits
+        controllers = Controller.allCases
+        scope = options.managerScope
+        self.options = options
+        title = "jobs of \(program)"
     }
 
     /// Whether somebody may want the unit's name again.
@@ -56,14 +70,14 @@ struct ScopePlan: Sendable {
     /// What else than processes is in the job's scope, and counts against its tasks: the holder.
     static let holderTasks = 1
 
-    /// The job's scope. It goes when the guard's does: the manager is the guard's guard.
+    /// The job's scope, or the jobs'.
     func jobScope(members: [CInt]) -> ServiceManager.TransientScope {
         var properties =
             placement + [
-                UnitProperty("Description", .string(options.description ?? "cgrun " + command.prefix(200))),
+                UnitProperty("Description", .string(options.description ?? title)),
                 UnitProperty("PIDFDs", .descriptors(members)),
-                UnitProperty("BindsTo", .strings([guardName])),
-                UnitProperty("After", .strings([guardName])),
+                UnitProperty("BindsTo", .strings([companionName])),
+                UnitProperty("After", .strings([companionName])),
                 UnitProperty("DelegateControllers", .strings(controllers.map(\.rawValue))),
                 // A job that has lost launcher and guard has nobody to finish for.
                 UnitProperty("KillSignal", .int32(Signal.kill.rawValue)),
@@ -80,7 +94,7 @@ struct ScopePlan: Sendable {
 
     func guardScope(guardian: CInt) -> ServiceManager.TransientScope {
         ServiceManager.TransientScope(
-            name: guardName,
+            name: companionName,
             properties: placement + [
                 UnitProperty("Description", .string("cgrun: guard of \(name)")),
                 UnitProperty("PIDFDs", .descriptors([guardian])),
@@ -88,6 +102,34 @@ struct ScopePlan: Sendable {
                 UnitProperty("CollectMode", .string("inactive-or-failed")),
                 UnitProperty("StopWhenUnneeded", .bool(true)),
             ])
+    }
+
+    /// A program of its own will: it is stopped as systemd stops all scopes, and an OOM kill of one of
+    /// its processes does not stop it.
+    func programScope(members: [CInt], called program: String) -> ServiceManager.TransientScope {
+        ServiceManager.TransientScope(
+            name: companionName,
+            properties: placement + [
+                UnitProperty("Description", .string("\(program), whose jobs are in \(name)")),
+                UnitProperty("PIDFDs", .descriptors(members)),
+                UnitProperty("CollectMode", .string("inactive-or-failed")),
+                UnitProperty("OOMPolicy", .string("continue")),
+            ])
+    }
+
+    /// Has both scopes made, and waits until they are there.
+    ///
+    /// - Parameter members: the processes to be moved, by their pidfds.
+    func start(
+        by manager: borrowing ServiceManager, _ scope: ServiceManager.TransientScope,
+        beside companion: ServiceManager.TransientScope, members: [CInt: ProcessID]
+    ) throws(LaunchError) -> ServiceManager.Started {
+        do {
+            return try manager.startScope(scope, beside: companion) { Self.retreat($0, members: members) }
+        } catch {
+            throw error.operation == "connect"
+                ? LaunchError(error, connectingTo: self.scope) : LaunchError(error, starting: name)
+        }
     }
 
     /// One line for each unit.
@@ -100,6 +142,13 @@ struct ScopePlan: Sendable {
 
     private var placement: [UnitProperty] { options.slice.map { [UnitProperty("Slice", .string($0))] } ?? [] }
 
+    /// What the scope itself is limited to, as systemd is told.
+    var limitsOfScope: Limits {
+        var limits = limits
+        if let count = limits.pidsMax?.value { limits.pidsMax = .value(count + Self.holderTasks) }
+        return limits
+    }
+
     /// The limits as the unit shows them. They hold the job in its own cgroup, too, where they are
     /// read back; only a weight has its meaning here, among the scope's siblings.
     private var limitProperties: [UnitProperty] {
@@ -110,7 +159,7 @@ struct ScopePlan: Sendable {
         add("MemoryMax", limits.memoryMax?.value?.bytes)
         add("MemoryHigh", limits.memoryHigh?.value?.bytes)
         add("MemorySwapMax", limits.effectiveSwapMax?.value?.bytes)
-        add("TasksMax", (limits.pidsMax?.value).map { UInt64($0 + Self.holderTasks) })
+        add("TasksMax", (limitsOfScope.pidsMax?.value).map { UInt64($0) })
         add("CPUQuotaPerSecUSec", (limits.cpuMax?.value).map { UInt64($0.cores * 1e6) })
         add("CPUWeight", limits.cpuWeight.map { UInt64($0.value) })
         if let cpuset = limits.cpuset { properties.append(UnitProperty("AllowedCPUs", .bytes(Self.mask(cpuset)))) }

@@ -83,9 +83,12 @@ package struct CgroupLayout: Sendable, Equatable {
     /// The job of cgrun's that the caller is in.
     package var ownJob: String? { ownPath.split(separator: "/").last { JobName.isJob($0) }.map(String.init) }
 
+    /// The directory that the caller's jobs are made in, unless another is named.
+    package var placeOfJobs: String { absolute(CgroupPlace.ownParent(ownPath)) }
+
     /// Whether the caller's own cgroup was handed over to it, as by `Delegate=`.
     package var isOwnDelegated: Bool {
-        let own = try? CgroupDirectory(opening: absolute(CgroupPlace.ownParent(ownPath)), .v2)
+        let own = try? CgroupDirectory(opening: placeOfJobs, .v2)
         return own?.isMarkedDelegated == true
     }
 

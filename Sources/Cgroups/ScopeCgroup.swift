@@ -1,3 +1,4 @@
+internal import Glibc
 package import LinuxSystem
 
 /// The cgroup of a delegated scope: its manager made it, and the caller arranges its inside.
@@ -35,6 +36,18 @@ package struct ScopeCgroup: ~Copyable {
             try directory.write(Delegation.text(known), to: "cgroup.subtree_control")
         } catch { throw CgroupError.writing(error, in: directory.path) }
     }
+
+    /// Writes limits for all that is in the scope, and reads each back.
+    package func apply(_ limits: Limits) throws(CgroupError) {
+        _ = try Delegation.missingControllers(for: limits, in: directory)
+        try CgroupSite.apply(limits, to: directory)
+    }
+
+    /// Opens `cgroup.kill`, by which everything in the scope dies.
+    package func openKillFile() throws(SystemError) -> Descriptor { try directory.open("cgroup.kill", O_WRONLY) }
+
+    /// The scope's directory.
+    package var path: String { directory.path }
 
     /// Reads back what has its meaning here and nowhere below: the weight among the scope's siblings.
     package func checkWeight(_ limits: Limits) throws(CgroupError) {

@@ -35,6 +35,22 @@ extension Behaviour {
             #expect(openDescriptorCount == before)
         }
 
+        @Test func aRefusedScopeNamesTheCallThatGetsOne() async {
+            var spec = spec(["true"])
+            spec.manager = .systemd
+            let error = await #expect(throws: LaunchError.self) {
+                try await CgroupSandbox.run(spec, output: .discarded)
+            }
+            #expect(error?.remedy?.contains(text: "HostScope.enter") == true)
+        }
+
+        @Test(.enabled(if: !Capability.isBooted, "booted with systemd"))
+        func withoutSystemdThereIsNoScope() {
+            let error = #expect(throws: LaunchError.self) { try HostScope.enter() }
+            #expect(error?.reason.contains(text: "not booted with systemd") == true)
+            #expect(error?.remedy?.contains(text: "leave HostScope.enter out") == true)
+        }
+
         @Test func stopsAJob() throws {
             var job = try LaunchedJob.launch(PreparedJob(spec(["sleep", "60"])))
             #expect(job.cgroupPath.contains(text: job.id))

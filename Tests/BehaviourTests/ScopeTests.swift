@@ -19,22 +19,6 @@ extension Behaviour {
             return job
         }
 
-        /// `systemctl`, for the manager that jobs are with.
-        @discardableResult
-        private func systemctl(_ arguments: String...) throws -> Outcome {
-            try harness.start(["systemctl"] + (Capability.isRoot ? [] : ["--user"]) + arguments).end()
-        }
-
-        private func expectNoUnit() throws {
-            var listed = ""
-            try eventually("no unit left, but: \(listed)") {
-                listed = try systemctl("list-units", "--all", "--plain", "--no-legend", "cgrun*").output
-                return listed.isEmpty
-            }
-            let failed = try systemctl("list-units", "--failed", "--plain", "--no-legend").output
-            #expect(!failed.contains(text: "cgrun"), "\(failed)")
-        }
-
         // MARK: Losses
 
         @Test func launcherAndGuardKilledAtOnce() throws {
@@ -57,7 +41,7 @@ extension Behaviour {
                 _ = try job.end()
                 try harness.expectNothingLeft()
             }
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         @Test func guardKilledEndsTheJob() throws {
@@ -71,7 +55,7 @@ extension Behaviour {
                 let cause = try harness.report(file).cause
                 #expect(cause == .guardLost || cause == .unitStopped)
             }
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         @Test func everyHelperKilledInTurn() throws {
@@ -83,7 +67,7 @@ extension Behaviour {
                 _ = try job.end()
                 try harness.expectNothingLeft()
             }
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         // MARK: Ends from outside
@@ -92,7 +76,7 @@ extension Behaviour {
             let file = harness.path("report")
             let job = try startTree("--report", file, "--unit", "stopped-\(harness.marker.text)")
             let start = BootTime.now
-            try systemctl("stop", "stopped-\(harness.marker.text).scope")
+            try harness.systemctl("stop", "stopped-\(harness.marker.text).scope")
             let outcome = try job.end()
             #expect(outcome.exitCode == 137)
             #expect(BootTime.now - start < .seconds(4), "no stop timeout is waited for")
@@ -101,7 +85,7 @@ extension Behaviour {
             #expect(report.cause == .unitStopped)
             #expect(report.containment.unit == "stopped-\(harness.marker.text).scope")
             try harness.expectNothingLeft()
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         /// The manager has ended command and guard by the time cgrun looks: the guard is not to blame.
@@ -110,7 +94,7 @@ extension Behaviour {
             let unit = "late-\(harness.marker.text)"
             let job = try startTree("--report", file, "--unit", unit)
             job.send(.stop)
-            try systemctl("stop", "\(unit).scope")
+            try harness.systemctl("stop", "\(unit).scope")
             try eventually("command and guard ended: \(harness.marker.survivors)") {
                 harness.marker.survivors.allSatisfy { $0.pid == job.pid || ProcessTable.state($0.pid) == "Z" }
             }
@@ -118,12 +102,12 @@ extension Behaviour {
             #expect(try job.end().exitCode == 137)
             #expect(try harness.report(file).cause == .unitStopped)
             try harness.expectNothingLeft()
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         @Test func stoppedGuardUnitEndsTheJob() throws {
             let job = try startTree("--unit", "g-\(harness.marker.text)")
-            try systemctl("stop", "g-\(harness.marker.text)-guard.scope")
+            try harness.systemctl("stop", "g-\(harness.marker.text)-guard.scope")
             #expect(try job.end().exitCode == 137)
             try harness.expectNothingLeft()
         }
@@ -143,13 +127,13 @@ extension Behaviour {
             _ = try harness.start(["systemctl"] + user + verb + [unit]).end()
             try harness.expectNothingLeft()
             _ = try harness.start(["systemctl"] + user + ["reset-failed", unit]).end()
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         @Test func reloadAndReexecutionDisturbNothing() throws {
             let job = try startTree()
-            try systemctl("daemon-reload")
-            try systemctl("daemon-reexec")
+            try harness.systemctl("daemon-reload")
+            try harness.systemctl("daemon-reexec")
             pause(.milliseconds(300))
             #expect(harness.marker.survivors.count == 1 + Capability.helperCount + 4)
             #expect(try harness.cgrun("true").exitCode == 0)
@@ -158,15 +142,15 @@ extension Behaviour {
             try harness.expectNothingLeft()
             // And as the last guard.
             let lost = try startTree()
-            try systemctl("daemon-reexec")
+            try harness.systemctl("daemon-reexec")
             try lostWithGuard(lost)
             try harness.expectNothingLeft()
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         @Test func busRestarted() throws {
             let job = try startTree()
-            try systemctl("restart", "dbus.service")
+            try harness.systemctl("restart", "dbus.service")
             #expect(try harness.cgrun("true").exitCode == 0)
             #expect(harness.marker.survivors.count == 1 + Capability.helperCount + 4)
             job.send(.kill)
@@ -214,7 +198,7 @@ extension Behaviour {
             first.send(.kill)
             _ = try first.end()
             try harness.expectNothingLeft()
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         @Test func unitIsAsAskedFor() throws {
@@ -222,7 +206,7 @@ extension Behaviour {
             let job = try startTree(
                 "--unit", unit, "--slice", "asked", "--description", "What it is for", "-p", "Documentation=man:true(1)"
             )
-            let shown = try systemctl(
+            let shown = try harness.systemctl(
                 "show", unit + ".scope", "-p", "Slice", "-p", "Description", "-p", "Documentation", "-p", "BindsTo")
             for line in [
                 "Slice=asked.slice", "Description=What it is for", "Documentation=\"man:true(1)\"",
@@ -269,14 +253,14 @@ extension Behaviour {
             for _ in 0..<min(500, rounds * 3) { #expect(try harness.cgrun("true").exitCode == 0) }
             #expect(openDescriptorCount == before)
             try harness.expectNothingLeft()
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         @Test func aHundredJobsAtATime() throws {
             let jobs = try (0..<min(100, rounds)).map { _ in try harness.startCgrun(["--", "sleep", "0.5"]) }
             for job in jobs { #expect(try job.end(within: .seconds(60)).exitCode == 0) }
             try harness.expectNothingLeft()
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         // MARK: Limits
@@ -287,7 +271,8 @@ extension Behaviour {
         func limitsAreShownByTheUnitAndHeldBelowIt() throws {
             let unit = "limited-\(harness.marker.text)"
             let job = try startTree("--unit", unit, "--mem", "64M", "--pids", "32")
-            let shown = try systemctl("show", unit + ".scope", "-p", "MemoryMax", "-p", "TasksMax", "-p", "OOMPolicy")
+            let shown = try harness.systemctl(
+                "show", unit + ".scope", "-p", "MemoryMax", "-p", "TasksMax", "-p", "OOMPolicy")
             #expect(shown.lines.contains("MemoryMax=67108864"), "\(shown.output)")
             #expect(shown.lines.contains("TasksMax=33"), "the holder is one more: \(shown.output)")
             let cgroup = try #require(
@@ -302,8 +287,10 @@ extension Behaviour {
         @Test(.enabled(if: limited && Capability.isRoot, "needs a slice of its own with a limit"))
         func limitOfASliceAboveIsToldFromTheJobsOwn() throws {
             let slice = "cgruntest\(harness.marker.text.prefix(8)).slice"
-            #expect(try systemctl("set-property", "--runtime", slice, "MemoryMax=48M", "MemorySwapMax=0").exitCode == 0)
-            defer { _ = try? systemctl("revert", slice) }
+            #expect(
+                try harness.systemctl("set-property", "--runtime", slice, "MemoryMax=48M", "MemorySwapMax=0").exitCode
+                    == 0)
+            defer { _ = try? harness.systemctl("revert", slice) }
             let (outcome, report) = try harness.reported(
                 "--slice", slice, "--mem", "256M", "--", Programs.probe, "allocate", "128")
             #expect(outcome.exitCode == 137)
@@ -312,7 +299,7 @@ extension Behaviour {
             let own = try harness.reported("--slice", slice, "--mem", "16M", "--", Programs.probe, "allocate", "128")
             #expect(own.report.cause == .oomOwnLimit)
             try harness.expectNothingLeft()
-            try systemctl("stop", slice)
+            try harness.systemctl("stop", slice)
         }
 
         @Test(
@@ -367,7 +354,7 @@ extension Behaviour {
             let script = "for i in 1 2 3 4 5; do \(Programs.cgrun) -- \(Programs.probe) plant 2 & done; wait"
             #expect(try harness.cgrun("--", "sh", "-c", script).lines.count == 5)
             try harness.expectNothingLeft()
-            try expectNoUnit()
+            try harness.expectNoUnit()
         }
 
         // MARK: No bus

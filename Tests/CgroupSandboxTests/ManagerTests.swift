@@ -86,7 +86,7 @@ struct ManagerTests {
         spec.unit.properties = [UnitProperty("OOMPolicy", .string("kill"))]
         let plan = ScopePlan(spec, jobName: "cgrun-1")
         #expect(plan.name == "nightly.scope")
-        #expect(plan.guardName == "nightly-guard.scope")
+        #expect(plan.companionName == "nightly-guard.scope")
         let scope = plan.jobScope(members: [])
         #expect(scope.properties.filter { $0.name == "OOMPolicy" }.map(\.value) == [.string("kill")])
         #expect(scope.properties.contains(UnitProperty("Slice", .string("batch.slice"))))

@@ -94,6 +94,12 @@ package enum Capability {
         isBooted && ThisProcess.environmentVariable("CGRUN_CGROUP_MANAGER") != "cgroupfs"
     }
 
+    /// The first number of systemd's version; 0 where it is not to be had.
+    public static var systemdVersion: Int {
+        let detail = findings.first { $0.subject == "--cgroup-manager systemd" && $0.isAvailable }?.detail
+        return detail.flatMap { Int($0.dropFirst("systemd ".count).prefix { $0.isNumber }) } ?? 0
+    }
+
     /// Whether cgroups can be made without a manager.
     package static var mayMakeCgroups: Bool { TestCgroups.own.first.map { access($0, W_OK) == 0 } ?? false }
 

@@ -21,7 +21,8 @@
 // whose processes were dead before they came never gets empty, and stays: the guard waits for it.
 //
 // GUARD_HOLD, in place of all these, makes the program a holder: it does nothing,
-// and ends when nobody has the other end of its socket any more.
+// and ends when nobody has the other end of its socket any more. Another GUARD_HOLD may follow:
+//   cgroup.kill              what to kill then
 //
 // The guard's descriptors are the launcher's to count: one that does not fit is lost in the socket,
 // and the guard ends itself rather than hold less than it was given.

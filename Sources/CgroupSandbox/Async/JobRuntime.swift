@@ -8,6 +8,8 @@ final class JobRuntime: Sendable {
     let guardian: JobGuard
     /// `/dev/null`, for streams that nobody wants.
     let null: Descriptor
+    /// Made for this program's jobs by `HostScope.enter`.
+    let scope = Locked<HeldScope?>(nil)
     private let guardWatch: GuardWatch
     private let state = Locked(State())
 
@@ -60,9 +62,10 @@ final class JobRuntime: Sendable {
         guard spec.manager != .systemd, !spec.unit.isGiven else {
             throw LaunchError(
                 .setup, "a program's jobs are not put into scopes of systemd's",
-                remedy: "run the program in a unit with Delegate=yes; its jobs are directories in it")
+                remedy: "call HostScope.enter first: it gets the program one scope, in which its jobs are directories")
         }
-        let key = PlaceKey(parent: spec.cgroupParent, controllers: spec.limits.settings.map(\.controller))
+        let parent = spec.cgroupParent ?? scope.withLock { $0?.place.cgroup }
+        let key = PlaceKey(parent: parent, controllers: spec.limits.settings.map(\.controller))
         let (place, isKnown) = try place(key, spec)
         do { return try launch(spec, streams: streams, in: place) } catch {
             // A parent that was removed and made again is another one.
@@ -85,7 +88,7 @@ final class JobRuntime: Sendable {
                 return state.places[key]
             }
             if let known { return (known, true) }
-            let place = try CgroupPlace(CgroupLayout.current(), parentPath: spec.cgroupParent, limits: spec.limits)
+            let place = try CgroupPlace(CgroupLayout.current(), parentPath: key.parent, limits: spec.limits)
             state.withLock { state in
                 // Each keeps descriptors open.
                 if state.places.count >= Self.mostPlaces { state.places = [:] }

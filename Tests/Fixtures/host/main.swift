@@ -6,11 +6,14 @@
 //   cgrun-host load WIDTH               jobs of all kinds for ever, WIDTH at a time
 //   cgrun-host deaf ignore|steal        one job, in a program that ignores SIGCHLD or waits for any child itself
 //   cgrun-host time ROUNDS              microseconds a job, in several ways
+//   cgrun-host scope …                  the same from a scope of its own (with SCOPE_LIMITS, a limited one;
+//                                       SCOPE_USER asks the user's manager for it, SCOPE_UNIT names it)
 
 import CgroupSandbox
 import Cgroups
 import Glibc
 import LinuxSystem
+import SystemdBus
 
 struct Usage: Error {}
 
@@ -126,7 +129,29 @@ func deaf(_ how: String) async throws {
     }
 }
 
-let words = CommandLine.arguments.dropFirst()
+func enterScope() {
+    var options = UnitOptions()
+    if ThisProcess.environmentVariable("SCOPE_USER") != nil { options.scope = .user }
+    options.name = ThisProcess.environmentVariable("SCOPE_UNIT")
+    var limits = Limits()
+    if ThisProcess.environmentVariable("SCOPE_LIMITS") != nil {
+        limits.memoryMax = .value(ByteCount(256 << 20))
+        limits.pidsMax = .value(100)
+    }
+    do {
+        let scope = try HostScope.enter(options, limits: limits)
+        say("scope \(scope.unit ?? "-") \(scope.programUnit ?? "-") \(scope.cgroup) \(scope.reason)")
+    } catch {
+        say("refused \(error.message)")
+        exit(1)
+    }
+}
+
+var words = CommandLine.arguments.dropFirst()
+if words.first == "scope" {
+    enterScope()
+    words.removeFirst()
+}
 let numbers = words.dropFirst().compactMap { Int($0) }
 raiseDescriptorLimit()
 switch (words.first, numbers.count) {

@@ -1,0 +1,158 @@
+public import Cgroups
+internal import LinuxSystem
+internal import SystemdBus
+
+/// Where this program's jobs are, on a machine booted with systemd.
+///
+/// Jobs of `run` and `Job` are directories that the program makes itself, without asking anybody. In a
+/// service or a login session it may not make any: those cgroups are systemd's. `enter` gets it a
+/// scope to make them in.
+///
+/// ```swift
+/// try HostScope.enter()
+/// let result = try await run(.name("convert"), arguments: ["in.png", "out.webp"], output: .discarded)
+/// ```
+public struct HostScope: Sendable, Equatable {
+    /// The scope that holds the jobs; `nil` where the program had a place for them before.
+    public let unit: String?
+    /// The scope that this program was moved to; `nil` where it stayed.
+    public let programUnit: String?
+    /// The directory in which the jobs' cgroups are made.
+    public let cgroup: String
+    /// Why jobs can be made there, for people.
+    public let reason: String
+
+    /// Gets a delegated scope for the jobs of this program, and moves the program into another one
+    /// beside it, together with the jobs' guard. One call of `StartTransientUnit` makes both; the jobs
+    /// need no more of them.
+    ///
+    /// Call it once, before the first job, from any thread. It takes as long as the manager takes: some
+    /// 10 ms, and at most 30 s. Processes that the program has started before stay where they are.
+    /// Where the program already is in a unit with `Delegate=`, in a job of cgrun's, or has such a
+    /// scope, nothing is done, and the result has that place. (A user's own manager does not mark its
+    /// delegated units: there the program gets a scope all the same.)
+    ///
+    /// `limits` hold for all jobs together, and not for the program; they are read back. The limits of
+    /// a slice or a user that both scopes are in stay, those of the service or session that the
+    /// program leaves do not.
+    ///
+    /// Stopping the program's scope stops the program with SIGTERM, and the jobs with SIGKILL;
+    /// stopping the jobs' scope kills the jobs, and later ones fail until this is called again. When the
+    /// program is killed, the guard kills the jobs. When both are killed in the same instant, the
+    /// process that keeps the jobs' scope does (`cgrun-holder`), and so does systemd once no process is
+    /// left in the program's scope: a job lives on only if all three are killed at once and a process
+    /// that the program started by other means is left there. A guard that is killed alone is
+    /// replaced; a holder is not, and takes no job along. Before systemd 255, a program that is killed
+    /// during this call may leave an empty cgroup.
+    ///
+    /// - Parameters:
+    ///   - unit: whose manager, names and properties; the name is that of the jobs' scope.
+    ///   - limits: `nil` values are no limits.
+    /// - Throws: when the machine was not booted with systemd, no manager can be reached or it refuses,
+    ///   a limit cannot be enforced, or limits are given where the program has a place already. The
+    ///   program may have been moved all the same.
+    @discardableResult
+    public static func enter(
+        _ unit: UnitOptions = UnitOptions(), limits: Limits = Limits()
+    ) throws(LaunchError) -> HostScope {
+        let runtime = try JobRuntime.shared()
+        return try runtime.scope.withLock { scope throws(LaunchError) in
+            let layout = try layout()
+            let present = if let scope, scope.exists { scope.place } else { given(layout) }
+            if let present {
+                guard limits.settings.isEmpty else {
+                    throw LaunchError(
+                        .setup, "jobs are made in \(present.cgroup) already: \(present.reason)",
+                        remedy: "set limits on that unit, or give them to each job")
+                }
+                return present
+            }
+            let made = try HeldScope(unit, limits, layout, runtime.guardian)
+            scope = made
+            return made.place
+        }
+    }
+
+    private static func layout() throws(LaunchError) -> CgroupLayout {
+        do { return try CgroupLayout.current() } catch { throw LaunchError(error) }
+    }
+
+    /// A place that needs no manager.
+    private static func given(_ layout: CgroupLayout) -> HostScope? {
+        let reason: String
+        if let job = layout.ownJob {
+            reason = "inside the job \(job)"
+        } else if layout.isOwnDelegated {
+            reason = "the unit around this program is delegated (Delegate=)"
+        } else {
+            return nil
+        }
+        return HostScope(unit: nil, programUnit: nil, cgroup: layout.placeOfJobs, reason: reason)
+    }
+}
+
+/// A scope that was made for this program's jobs. It goes with this program.
+final class HeldScope: Sendable {
+    let place: HostScope
+    private let holder: HolderProcess
+
+    /// Whether systemd has not ended it.
+    var exists: Bool { isDirectory(place.cgroup) }
+
+    fileprivate init(
+        _ options: UnitOptions, _ limits: Limits, _ layout: CgroupLayout, _ guardian: JobGuard
+    ) throws(LaunchError) {
+        guard ServiceManager.isBooted else {
+            throw LaunchError(
+                .setup, "there is no scope to be had: this machine was not booted with systemd",
+                remedy: "leave HostScope.enter out; jobs are made below the program's own cgroup")
+        }
+        let program = ThisProcess.executablePath?.split(separator: "/").last.map(String.init) ?? "a program"
+        let plan = ScopePlan(options, limits, jobsOf: program)
+        let manager = try ServiceManager.reach(plan.scope, layout)
+        let holder = try HolderProcess.start(GuardProgram())
+        // It goes with the program, and if that is killed meanwhile, waits until it is there: a scope
+        // whose processes were dead before they came stays.
+        try guardian.start()
+        try guardian.awaitScope()
+        let cgroup = try Self.start(plan, called: program, manager, holder, guardian, layout)
+        place = HostScope(
+            unit: plan.name, programUnit: plan.companionName, cgroup: cgroup,
+            reason: "the scope \(plan.name) was made for them")
+        self.holder = holder
+    }
+
+    /// - Returns: the directory of the jobs' scope.
+    private static func start(
+        _ plan: ScopePlan, called program: String, _ manager: borrowing ServiceManager,
+        _ holder: borrowing HolderProcess, _ guardian: JobGuard, _ layout: CgroupLayout
+    ) throws(LaunchError) -> String {
+        let own: ProcessDescriptor
+        do { own = try ProcessDescriptor(pid: ThisProcess.id) } catch { throw LaunchError(error) }
+        let (held, moved) = (holder.process.descriptor.rawValue, own.descriptor.rawValue)
+        let companion = guardian.descriptor
+        _ = try plan.start(
+            by: manager, plan.jobScope(members: [held]),
+            beside: plan.programScope(members: [moved, companion], called: program),
+            members: [held: holder.process.pid, moved: own.pid, companion: guardian.pid ?? 0])
+        try holder.check()
+        do {
+            // The manager's word is not enough.
+            let path = try CgroupLayout.unifiedPath(of: holder.process.pid)
+            let ownPath = try CgroupLayout.unifiedPath(of: own.pid)
+            guard path.hasSuffix("/" + plan.name), ownPath.hasSuffix("/" + plan.companionName) else {
+                throw LaunchError(.setup, "systemd made \(plan.name), but this program is in \(ownPath)")
+            }
+            let cgroup = try ScopeCgroup(path, in: layout)
+            try holder.arm(cgroup.openKillFile())
+            try cgroup.setAside([holder.process.pid])
+            try cgroup.passControllersOn()
+            try cgroup.apply(plan.limitsOfScope)
+            return cgroup.path
+        } catch let error as LaunchError { throw error } catch let error as CgroupError {
+            throw LaunchError(error)
+        } catch let error as SystemError { throw LaunchError(error) } catch {
+            throw LaunchError(.setup, "\(error)")
+        }
+    }
+}

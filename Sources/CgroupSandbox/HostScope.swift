@@ -49,12 +49,13 @@ public struct HostScope: Sendable, Equatable {
     ///   - unit: whose manager, names and properties; the name is that of the jobs' scope.
     ///   - limits: `nil` values are no limits.
     /// - Throws: when the machine was not booted with systemd, no manager can be reached or it refuses,
-    ///   a limit cannot be enforced, or limits are given where the program has a place already. The
+    ///   a limit means nothing or cannot be enforced, or limits are given where the program has a place already. The
     ///   program may have been moved all the same.
     @discardableResult
     public static func enter(
         _ unit: UnitOptions = UnitOptions(), limits: Limits = Limits()
     ) throws(LaunchError) -> HostScope {
+        try limits.check()
         let runtime = try JobRuntime.shared()
         return try runtime.scope.withLock { scope throws(LaunchError) in
             let layout = try layout()

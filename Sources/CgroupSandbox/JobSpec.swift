@@ -62,14 +62,22 @@ public struct JobSpec: Sendable {
         environment.removeAll { $0.bytes.starts(with: prefix) }
     }
 
-    /// - Throws: when there is no command.
+    /// - Throws: when there is no command, or a limit that means nothing.
     func check() throws(LaunchError) {
-        guard arguments.isEmpty else { return }
-        throw LaunchError(.invalid, "there is no command to run", remedy: "give at least its name")
+        guard !arguments.isEmpty else {
+            throw LaunchError(.invalid, "there is no command to run", remedy: "give at least its name")
+        }
+        try limits.check()
     }
 
     func environmentValue(_ name: String) -> ArraySlice<UInt8>? {
         let prefix = Array(name.utf8) + [UInt8(ascii: "=")]
         return environment.first { $0.bytes.starts(with: prefix) }?.bytes.dropFirst(prefix.count)
+    }
+}
+
+extension Limits {
+    func check() throws(LaunchError) {
+        if let nonsense { throw LaunchError(.invalid, nonsense) }
     }
 }

@@ -103,11 +103,14 @@ extension Ceiling where Value == ByteCount {
 extension Ceiling where Value == Int {
     package static let acceptedCount = "a whole number from 1 to 4194304, or max"
 
-    /// A number of processes and threads. 4194304 is the kernel's own PID_MAX_LIMIT.
+    /// What the kernel can count up to: its own PID_MAX_LIMIT.
+    package static let counts = 1...4_194_304
+
+    /// A number of processes and threads.
     public init(parsingCount text: String) throws(LimitSyntaxError) {
         if text == "max" {
             self = .max
-        } else if let count = wholeNumber(text), (1...4_194_304).contains(count) {
+        } else if let count = wholeNumber(text), Self.counts.contains(count) {
             self = .value(count)
         } else {
             throw LimitSyntaxError(accepted: Self.acceptedCount)
@@ -181,6 +184,8 @@ public struct CPUSet: Equatable, Sendable {
     public var processors: Set<Int>
 
     package static let accepted = "processor numbers and ranges such as 0-3,8"
+    /// More than any kernel is built for.
+    package static let numbers = 0..<8192
 
     /// Reads `0-3,8`.
     ///
@@ -190,7 +195,7 @@ public struct CPUSet: Equatable, Sendable {
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let ends = part.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
                 .map { wholeNumber(String($0)) }
-            guard let first = ends[0], let last = ends[ends.count - 1], first <= last, last < 8192 else {
+            guard let first = ends[0], let last = ends[ends.count - 1], first <= last, Self.numbers.contains(last) else {
                 throw LimitSyntaxError(accepted: Self.accepted)
             }
             processors.formUnion(first...last)

@@ -26,6 +26,17 @@ public struct Limits: Equatable, Sendable {
         swapMax ?? (memoryMax?.value == nil ? nil : .value(ByteCount(0)))
     }
 
+    /// What the types can hold and no kernel could enforce, as a sentence about it.
+    package var nonsense: String? {
+        if let count = pidsMax?.value, !Ceiling<Int>.counts.contains(count) {
+            return "pidsMax is \(count), where \(Ceiling<Int>.acceptedCount) is expected"
+        }
+        if let numbers = cpuset?.processors, numbers.isEmpty || !numbers.allSatisfy(CPUSet.numbers.contains) {
+            return "cpuset has the processors \(numbers.sorted()), where \(CPUSet.accepted) are expected"
+        }
+        return nil
+    }
+
     /// What to write, in order.
     package var settings: [CgroupSetting] {
         var result: [CgroupSetting] = []

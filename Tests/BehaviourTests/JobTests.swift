@@ -334,8 +334,14 @@ extension Behaviour {
             #expect(await kind(try spec { $0.cgroupParent = "/no/such/cgroup" }) == .setup)
             #expect(await kind(try spec { $0.cgroupParent = "\0" }) == .setup)
             #expect(await kind(try spec { $0.limits.memoryMax = .value(ByteCount(.max)) }) == .setup)
-            #expect(await kind(try spec { $0.limits.pidsMax = .value(.min) }) == .setup)
-            #expect(await kind(try spec { $0.limits.pidsMax = .value(.max) }) == .setup)
+            for count in [.min, -2, 0, .max] {
+                #expect(await kind(try spec { $0.limits.pidsMax = .value(count) }) == .invalid, "\(count)")
+            }
+            for processors: Set<Int> in [[], [-1], [.max]] {
+                var cpuset = try CPUSet(parsing: "0")
+                cpuset.processors = processors
+                #expect(await kind(try spec { $0.limits.cpuset = cpuset }) == .invalid, "\(processors)")
+            }
             let tiny = await kind(try spec { $0.limits.memoryMax = .value(ByteCount(0)) })
             #expect(tiny == nil || tiny == .setup || tiny == .notExecutable)
             #expect(await kind(try spec { $0.timeout = .seconds(Int64.max) }) == nil)

@@ -41,9 +41,8 @@ public struct PreparedJob: ~Copyable {
         var sweeps = true
     }
 
-    /// A directory in a place that is open already.
+    /// A directory in a place that is open already, for a specification that was checked.
     init(_ spec: JobSpec, in place: CgroupPlace, because reason: String) throws(LaunchError) {
-        try spec.check()
         let (id, name) = JobName.make()
         let site: CgroupSite
         do { site = try CgroupSite(place, name: name, limits: spec.limits) } catch { throw LaunchError(error) }

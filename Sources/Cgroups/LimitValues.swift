@@ -195,7 +195,8 @@ public struct CPUSet: Equatable, Sendable {
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let ends = part.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
                 .map { wholeNumber(String($0)) }
-            guard let first = ends[0], let last = ends[ends.count - 1], first <= last, Self.numbers.contains(last) else {
+            guard let first = ends[0], let last = ends[ends.count - 1], first <= last, Self.numbers.contains(last)
+            else {
                 throw LimitSyntaxError(accepted: Self.accepted)
             }
             processors.formUnion(first...last)

@@ -87,8 +87,7 @@ extension Behaviour {
 
         @Test(.enabled(if: Capability.isRoot, "only root may move a process out"))
         func aWriterOutsideTheJobHoldsNobodyUp() async throws {
-            let path = TestCgroups.own[0] + "/cgroup.procs"
-            let script = "trap '' HUP; yes & echo $! > \(path) && exit 3"
+            let script = "trap '' HUP; yes & echo $! > \(TestCgroups.filePathOfParent) && exit 3"
             let result = try await run(spec("sh", "-c", script), output: .bytes(limit: 10))
             #expect(result.terminationStatus == .exited(code: 3))
             // Its terminal is gone, and so it ends without being asked.

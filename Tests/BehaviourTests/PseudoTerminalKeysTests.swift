@@ -246,6 +246,7 @@ extension Behaviour {
             try terminal.waitFor("shell-2")
             try terminal.type("sh -c 'echo begun-$((1+1)); exec sleep 1000'\n")
             try terminal.waitFor("begun-2")
+            try eventually("sleep") { states("sleep").count == 2 }
             try terminal.type("\u{1A}")
             try eventually("sleep stopped: \(terminal.output)") {
                 terminal.drain()

@@ -163,8 +163,8 @@ extension Behaviour {
         /// One that somebody moved out of the job goes on writing, until its terminal hangs up.
         @Test(.enabled(if: Capability.isRoot && Capability.mayMakeCgroups, "only root may move a process out"))
         func aWriterOutsideTheJobHoldsNobodyUp() throws {
-            let path = TestCgroups.own[0] + "/cgroup.procs"
-            let outcome = try harness.cgrun("--pty", "sh", "-c", "trap '' HUP; yes & echo $! > \(path) && exit 3")
+            let outcome = try harness.cgrun(
+                "--pty", "sh", "-c", "trap '' HUP; yes & echo $! > \(TestCgroups.filePathOfParent) && exit 3")
             #expect(outcome.exitCode == 3)
             try harness.expectNothingLeft()
         }

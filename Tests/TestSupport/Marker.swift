@@ -65,6 +65,13 @@ package enum TestCgroups {
         return [trimmed] + layout.legacyPaths.map { "/sys/fs/cgroup/\($0.controller.rawValue)\($0.path)" }
     }
 
+    /// A shell's words for the file by which a process joins its parent, outside the job. Where that is
+    /// only the job knows: launching may move the launcher into a leaf.
+    package static var filePathOfParent: String {
+        let mount = (try? CgroupLayout.current())?.mount ?? ""
+        return "\"\(mount)$(sed -n 's/^0:://p' /proc/$PPID/cgroup)/cgroup.procs\""
+    }
+
     /// Where systemd's managers put scopes; on the machines that tests boot, nobody else does.
     private static var slices: [String] {
         Capability.isBooted ? ["/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/user.slice"] : []

@@ -59,6 +59,7 @@ final class JobRuntime: Sendable {
 
     /// Starts a job. Blocks for as long as a launch takes: a fraction of a millisecond.
     func launch(_ spec: JobSpec, streams: [CInt]) throws(LaunchError) -> LaunchedJob {
+        try spec.check()
         guard spec.manager != .systemd, !spec.unit.isGiven else {
             throw LaunchError(
                 .setup, "a program's jobs are not put into scopes of systemd's",

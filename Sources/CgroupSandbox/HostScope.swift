@@ -42,8 +42,9 @@ public struct HostScope: Sendable, Equatable {
     /// process that keeps the jobs' scope does (`cgrun-holder`), and so does systemd once no process is
     /// left in the program's scope: a job lives on only if all three are killed at once and a process
     /// that the program started by other means is left there. A guard that is killed alone is
-    /// replaced; a holder is not, and takes no job along. Before systemd 255, a program that is killed
-    /// during this call may leave an empty cgroup.
+    /// replaced; a holder is not, and takes no job along. systemd may leave the directory of a scope that
+    /// some process was still on its way out of, and before 255 that of one whose program was killed
+    /// during this call: empty, and without a unit.
     ///
     /// - Parameters:
     ///   - unit: whose manager, names and properties; the name is that of the jobs' scope.

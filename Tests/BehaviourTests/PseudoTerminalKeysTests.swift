@@ -233,7 +233,8 @@ extension Behaviour {
                 terminal.drain()
                 return states("sleep").isEmpty
             }
-            try terminal.type("wait; exit\n")
+            // Has the shell look at what became of it; with a stopped job it would not exit.
+            try terminal.type("jobs; exit\n")
             _ = try shell.end()
             #expect(terminal.editsLines)
             try harness.expectNothingLeft()

@@ -233,8 +233,8 @@ extension Behaviour {
                 terminal.drain()
                 return states("sleep").isEmpty
             }
-            // Has the shell look at what became of it; with a stopped job it would not exit.
-            try terminal.type("jobs; exit\n")
+            // A shell that has not looked at what became of a stopped job wants to be told twice.
+            try terminal.type("exit\nexit\n")
             _ = try shell.end()
             #expect(terminal.editsLines)
             try harness.expectNothingLeft()

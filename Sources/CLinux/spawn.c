@@ -270,20 +270,19 @@ int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned 
 // MARK: Held before exec
 
 _Noreturn static void held_child(const struct clinux_spawn *plan, struct clinux_spawned *result,
-                                 const int gate[2])
+                                 uint64_t cgroup_before, const int gate[2])
 {
     char released;
-    uint64_t before = clinux_own_cgroup();
     // With the launcher's end open here, a lost launcher would not end this wait.
     close(gate[0]);
     if (read(gate[1], &released, 1) != 1) {
-        clinux_await_scope(before);
+        clinux_await_scope(cgroup_before);
         _exit(127);
     }
     child(plan, result, false);
 }
 
-int clinux_hold_program(const struct clinux_spawn *plan, struct clinux_held *held)
+int clinux_hold_program(const struct clinux_spawn *plan, uint64_t cgroup_before, struct clinux_held *held)
 {
     int gate[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) < 0)
@@ -309,12 +308,12 @@ int clinux_hold_program(const struct clinux_spawn *plan, struct clinux_held *hel
     pthread_sigmask(SIG_SETMASK, &all, &before);
     long pid = raw_syscall(SYS_clone3, (long)&arguments, sizeof arguments, 0);
     if (pid == 0)
-        held_child(plan, shared, gate);
+        held_child(plan, shared, cgroup_before, gate);
     if (pid == -ENOSYS) {
         pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)&pidfd);
         if (pid == 0) {
             reset_signals(true, NSIG - 1);
-            held_child(plan, shared, gate);
+            held_child(plan, shared, cgroup_before, gate);
         }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);

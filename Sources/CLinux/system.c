@@ -394,3 +394,18 @@ int clinux_remove_cgroup(int parent, const char *name)
         return result;
     return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
 }
+
+void clinux_remove_scope(int directory)
+{
+    char link[32], path[4096];
+    for (int i = 0; i < 100 && faccessat(directory, "cgroup.procs", F_OK, 0) == 0; i++)
+        clinux_poll(NULL, 0, 1000000);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+    ssize_t size = readlink(link, path, sizeof path - 1);
+    int children = clinux_duplicate(directory);
+    if (children >= 0)
+        remove_children(children);
+    // Of one that is gone, this is no path.
+    path[size > 0 ? size : 0] = 0;
+    rmdir(path);
+}

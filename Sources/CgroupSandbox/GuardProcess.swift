@@ -20,8 +20,6 @@ struct GuardProcess: ~Copyable {
         /// The process whose loss ends the job.
         var parent: ParentWatch?
         var recovery: LossRecovery?
-        /// Kept open by the guard until the job is cleaned up.
-        var hold: SharedDescriptor?
         /// The cgroups once they exist; from then on a loss kills.
         var directories: [CgroupDirectory] = []
 
@@ -31,9 +29,19 @@ struct GuardProcess: ~Copyable {
 
         /// How many descriptors the guard has open for this job: at its start, and once it is armed.
         var descriptorCount: Int {
-            let own = (parent?.descriptor == nil ? 0 : 1) + (hold == nil ? 0 : 1)
-            return own + (recovery.map { $0.report == nil ? 2 : 3 } ?? 0) + parents.count + 1
+            return (parent?.descriptor == nil ? 0 : 1) + (recovery.map { $0.report == nil ? 2 : 3 } ?? 0)
+                + parents.count + 1
         }
+    }
+
+    /// What keeps the scope that the jobs are in.
+    struct Holder: Sendable {
+        /// A pidfd.
+        var process: SharedDescriptor
+        /// The process ends once nobody has this open.
+        var control: SharedDescriptor
+        /// The scope, once there is one.
+        var directory: SharedDescriptor?
     }
 
     /// Starts a guard that knows the first of these jobs; `tellRest` is for the others.
@@ -41,13 +49,16 @@ struct GuardProcess: ~Copyable {
     /// These are queued before the guard starts, as far as the queue goes: there is no moment at which
     /// it could see a loss and not be able to kill.
     ///
-    /// - Parameter jobs: in the order of their numbers.
+    /// - Parameters:
+    ///   - jobs: in the order of their numbers.
     static func start(
-        _ program: GuardProgram, launcher: borrowing ProcessDescriptor, jobs: [(number: UInt64, ward: Ward)]
+        _ program: GuardProgram, launcher: borrowing ProcessDescriptor, holder: Holder?,
+        jobs: [(number: UInt64, ward: Ward)]
     ) throws(LaunchError) -> GuardProcess {
         let watched = launcher.descriptor.rawValue
         let helper = try program.start(as: "cgrun-guard") { socket throws(SystemError) in
             try send(.watch, guard_message(), [watched], to: socket)
+            if let holder { try tell(of: holder, to: socket) }
             // Well below what a socket's queue takes.
             for (number, ward) in jobs.prefix(mostQueued) { try tell(number, ward, to: socket) }
         }
@@ -83,9 +94,21 @@ struct GuardProcess: ~Copyable {
         try patiently { socket throws(SystemError) in try Self.arm(number, ward, killFile, to: socket) }
     }
 
-    /// Tells that a manager is being asked for a scope to move the guard into.
-    func awaitScope() throws(SystemError) {
-        try patiently { socket throws(SystemError) in try Self.send(.scope, guard_message(), [], to: socket) }
+    /// Tells that a manager is being asked to move the guard out of the cgroup with this hash.
+    func awaitScope(_ cgroupBefore: UInt64) throws(SystemError) {
+        try patiently { socket throws(SystemError) in
+            try Self.send(.scope, guard_message(), job: cgroupBefore, [], to: socket)
+        }
+    }
+
+    /// Hands over what keeps the jobs' scope.
+    func tell(of holder: Holder) throws(SystemError) {
+        try patiently { socket throws(SystemError) in try Self.tell(of: holder, to: socket) }
+    }
+
+    private static func tell(of holder: Holder, to socket: CInt) throws(SystemError) {
+        let descriptors = [holder.process, holder.control, holder.directory].compactMap { $0?.descriptor.rawValue }
+        try send(.holder, guard_message(), descriptors, to: socket)
     }
 
     /// Takes a job off of which nothing is left.
@@ -117,10 +140,6 @@ struct GuardProcess: ~Copyable {
                 descriptors.append(report)
             }
         }
-        if let hold = ward.hold {
-            message.has_hold = true
-            descriptors.append(hold.descriptor.rawValue)
-        }
         try send(.job, message, job: number, descriptors + ward.parents.map { $0.descriptor.rawValue }, to: socket)
     }
 
@@ -133,7 +152,7 @@ struct GuardProcess: ~Copyable {
     }
 
     enum Kind {
-        case watch, job, arm, done, scope, hold
+        case watch, job, arm, done, scope, hold, holder
 
         var rawValue: UInt8 {
             switch self {
@@ -143,6 +162,7 @@ struct GuardProcess: ~Copyable {
             case .done: UInt8(GUARD_DONE.rawValue)
             case .scope: UInt8(GUARD_SCOPE.rawValue)
             case .hold: UInt8(GUARD_HOLD.rawValue)
+            case .holder: UInt8(GUARD_HOLDER.rawValue)
             }
         }
     }

@@ -42,9 +42,9 @@ public struct HostScope: Sendable, Equatable {
     /// process that keeps the jobs' scope does (`cgrun-holder`), and so does systemd once no process is
     /// left in the program's scope: a job lives on only if all three are killed at once and a process
     /// that the program started by other means is left there. A guard that is killed alone is
-    /// replaced; a holder is not, and takes no job along. systemd may leave the directory of a scope that
-    /// some process was still on its way out of, and before 255 that of one whose program was killed
-    /// during this call: empty, and without a unit.
+    /// replaced; a holder is not, and takes no job along. Where program and guard are killed at once,
+    /// systemd may leave the directory of a scope that some process was still on its way out of, and
+    /// before 255 that of one whose program was killed during this call: empty, and without a unit.
     ///
     /// - Parameters:
     ///   - unit: whose manager, names and properties; the name is that of the jobs' scope.
@@ -112,11 +112,12 @@ final class HeldScope: Sendable {
         let program = ThisProcess.executablePath?.split(separator: "/").last.map(String.init) ?? "a program"
         let plan = ScopePlan(options, limits, jobsOf: program)
         let manager = try ServiceManager.reach(plan.scope, layout)
-        let holder = try HolderProcess.start(GuardProgram())
+        let cgroupBefore = ThisProcess.cgroupHash
+        let holder = try HolderProcess.start(GuardProgram(), from: cgroupBefore)
         // It goes with the program, and if that is killed meanwhile, waits until it is there: a scope
         // whose processes were dead before they came stays.
         try guardian.start()
-        try guardian.awaitScope()
+        try guardian.awaitScope(cgroupBefore, keptBy: holder)
         let cgroup = try Self.start(plan, called: program, manager, holder, guardian, layout)
         place = HostScope(
             unit: plan.name, programUnit: plan.companionName, cgroup: cgroup,
@@ -147,6 +148,7 @@ final class HeldScope: Sendable {
             }
             let cgroup = try ScopeCgroup(path, in: layout)
             try holder.arm(cgroup.openKillFile())
+            try guardian.keep(cgroup.duplicate())
             try cgroup.setAside([holder.process.pid])
             try cgroup.passControllersOn()
             try cgroup.apply(plan.limitsOfScope)

@@ -20,6 +20,7 @@ final class JobGuard: Sendable {
     private struct State: ~Copyable {
         var process: GuardProcess?
         var wards: [UInt64: GuardProcess.Ward] = [:]
+        var holder: GuardProcess.Holder?
         var lastNumber: UInt64 = 0
         var replaced = 0
         var descriptorCount = 0
@@ -101,10 +102,28 @@ final class JobGuard: Sendable {
         do { return try ward.openKillFile() } catch { throw LaunchError(.openingKillFile(error)) }
     }
 
-    /// Tells the guard, which runs, that a manager is being asked to move it.
-    func awaitScope() throws(LaunchError) {
+    /// Tells the guard, which runs, that a manager is being asked to move it out of the cgroup with this
+    /// hash, and the holder into a scope for jobs.
+    func awaitScope(_ cgroupBefore: UInt64, keptBy holder: borrowing HolderProcess) throws(LaunchError) {
+        let process: SharedDescriptor
+        do { process = SharedDescriptor(try holder.process.descriptor.duplicate()) } catch { throw LaunchError(error) }
+        try tell(of: GuardProcess.Holder(process: process, control: holder.control))
         try state.withLock { state throws(LaunchError) in
-            try tell(&state) { process throws(SystemError) in try process.awaitScope() }
+            try tell(&state) { process throws(SystemError) in try process.awaitScope(cgroupBefore) }
+        }
+    }
+
+    /// Says which scope the holder keeps, for the guard to leave nothing of it.
+    func keep(_ scope: consuming Descriptor) throws(LaunchError) {
+        guard var holder = state.withLock({ $0.holder }) else { return }
+        holder.directory = SharedDescriptor(scope)
+        try tell(of: holder)
+    }
+
+    private func tell(of holder: GuardProcess.Holder) throws(LaunchError) {
+        try state.withLock { state throws(LaunchError) in
+            state.holder = holder
+            try tell(&state) { process throws(SystemError) in try process.tell(of: holder) }
         }
     }
 
@@ -163,7 +182,8 @@ final class JobGuard: Sendable {
     private func start(_ state: inout State) throws(LaunchError) {
         let jobs = state.wards.sorted { $0.key < $1.key }.map { (number: $0.key, ward: $0.value) }
         for attempt in 1... {
-            let process = try GuardProcess.start(program, launcher: launcher, jobs: jobs)
+            let process = try GuardProcess.start(
+                program, launcher: launcher, holder: state.holder, jobs: jobs)
             do throws(SystemError) { try process.tellRest(of: jobs) } catch {
                 // It was killed as well, while it was told; another one may be luckier.
                 try bury(process)

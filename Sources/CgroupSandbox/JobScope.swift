@@ -21,12 +21,13 @@ struct JobScope: ~Copyable {
     ///   - command: what becomes the job's first process, waiting.
     ///   - holder: what keeps the job's scope.
     ///   - guardian: the guard, which gets a scope of its own.
+    ///   - cgroupBefore: the hash of the cgroups that they are moved out of.
     /// - Throws: why there is no scope. What was made of it goes with its processes.
     static func start(
         _ plan: ScopePlan, by manager: borrowing ServiceManager, command: borrowing HeldProgram,
-        holder: consuming HolderProcess, guardian: JobGuard, layout: CgroupLayout
+        holder: consuming HolderProcess, guardian: JobGuard, from cgroupBefore: UInt64, layout: CgroupLayout
     ) throws(LaunchError) -> JobScope {
-        try guardian.awaitScope()
+        try guardian.awaitScope(cgroupBefore, keptBy: holder)
         let pids = [
             command.pidfd: command.pid, holder.process.descriptor.rawValue: holder.process.pid,
             guardian.descriptor: guardian.pid ?? 0,
@@ -54,9 +55,6 @@ struct JobScope: ~Copyable {
     private static func membership(of pid: ProcessID) throws(LaunchError) -> String {
         do { return try CgroupLayout.unifiedPath(of: pid) } catch { throw LaunchError(error) }
     }
-
-    /// What keeps the scope alive, for the guard to keep, too.
-    var hold: SharedDescriptor { holder.control }
 
     /// Whether the process that keeps the scope was killed, as happens when the unit is stopped.
     func wasEmptied(within patience: Duration) -> Bool {
@@ -101,9 +99,10 @@ struct HolderProcess: ~Copyable {
         control = SharedDescriptor(helper.control)
     }
 
-    static func start(_ program: GuardProgram) throws(LaunchError) -> HolderProcess {
+    /// - Parameter cgroupBefore: the hash of the cgroups that a manager will be asked to move it out of.
+    static func start(_ program: GuardProgram, from cgroupBefore: UInt64) throws(LaunchError) -> HolderProcess {
         let helper = try program.start(as: "cgrun-holder") { socket throws(SystemError) in
-            try GuardProcess.send(.hold, guard_message(), [], to: socket)
+            try GuardProcess.send(.hold, guard_message(), job: cgroupBefore, [], to: socket)
         }
         return HolderProcess(helper, program.candidates[0])
     }

@@ -184,13 +184,15 @@ private struct Start {
     ) throws(LaunchError) -> LaunchedJob {
         // Before its helpers: it would have a copy of their sockets, and they would not notice a loss.
         let held: HeldProgram
-        do { held = try program.hold() } catch { throw LaunchError(error, command: commandName) }
-        let holder = try HolderProcess.start(guardProgram)
+        let cgroupBefore = ThisProcess.cgroupHash
+        do { held = try program.hold(cgroupBefore) } catch { throw LaunchError(error, command: commandName) }
+        let holder = try HolderProcess.start(guardProgram, from: cgroupBefore)
         try guardian.start()
         var number: UInt64 = 0
         do throws(LaunchError) {
             let scope = try JobScope.start(
-                plan, by: manager, command: held, holder: holder, guardian: guardian, layout: layout)
+                plan, by: manager, command: held, holder: holder, guardian: guardian, from: cgroupBefore,
+                layout: layout)
             var report = report
             report.describe(scope.started)
             let site: CgroupSite
@@ -200,7 +202,7 @@ private struct Start {
                     parentSharesLimits: true)
             } catch { throw LaunchError(error) }
             report.containment.cgroup = site.path
-            number = try guardian.register(ward(site, hold: scope.hold))
+            number = try guardian.register(ward(site))
             let cgroup = try Self.create(site)
             let spawned: SpawnedProcess
             let startedAt: BootTime
@@ -224,10 +226,10 @@ private struct Start {
         }
     }
 
-    private func ward(_ site: borrowing CgroupSite, hold: SharedDescriptor? = nil) -> GuardProcess.Ward {
+    private func ward(_ site: borrowing CgroupSite) -> GuardProcess.Ward {
         GuardProcess.Ward(
             name: site.name, tags: site.tags, parents: site.parents, parent: surroundings.parent,
-            recovery: surroundings.recovery, hold: hold)
+            recovery: surroundings.recovery)
     }
 
     private static func create(_ site: borrowing CgroupSite) throws(LaunchError) -> JobCgroup {

@@ -46,6 +46,9 @@ package struct ScopeCgroup: ~Copyable {
     /// Opens `cgroup.kill`, by which everything in the scope dies.
     package func openKillFile() throws(SystemError) -> Descriptor { try directory.open("cgroup.kill", O_WRONLY) }
 
+    /// The open directory, once more.
+    package func duplicate() throws(SystemError) -> Descriptor { try directory.descriptor.duplicate() }
+
     /// The scope's directory.
     package var path: String { directory.path }
 

@@ -109,9 +109,11 @@ extension Program {
     }
 
     /// Makes the process and lets it wait for `HeldProgram.release`, so that others can place it first.
-    package func hold() throws(SpawnError) -> HeldProgram {
+    ///
+    /// - Parameter cgroupBefore: this process's `cgroupHash`, which a manager will be asked to move it out of.
+    package func hold(_ cgroupBefore: UInt64) throws(SpawnError) -> HeldProgram {
         var held = clinux_held()
-        let error = withPlan(nil, []) { clinux_hold_program(&$0, &held) }
+        let error = withPlan(nil, []) { clinux_hold_program(&$0, cgroupBefore, &held) }
         guard error == 0 else {
             throw SpawnError(stage: .clone, system: SystemError("clone3", errno: Errno(rawValue: -error)))
         }

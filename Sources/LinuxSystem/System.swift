@@ -28,6 +28,9 @@ package enum ThisProcess {
     /// The program that this process runs, free of symbolic links.
     package static var executablePath: String? { readLink("/proc/self/exe") }
 
+    /// Tells its cgroups from others: a hash of `/proc/self/cgroup`.
+    package static var cgroupHash: UInt64 { clinux_own_cgroup() }
+
     /// `NAME=value` each, byte for byte.
     package static var environment: [ByteString] {
         var result: [ByteString] = []

@@ -13,7 +13,6 @@ final class GuardedJob {
     private var executable: CInt = -1
     private var record: CInt = -1
     private var report: CInt = -1
-    private var hold: CInt = -1
     private var killFile: CInt = -1
     private var events: CInt = -1
     private var parentDirectories: [CInt]
@@ -38,12 +37,11 @@ final class GuardedJob {
             record = rest.removeFirst()
         }
         if message.has_report { report = rest.removeFirst() }
-        if message.has_hold { hold = rest.removeFirst() }
         parentDirectories = [CInt](rest)
     }
 
     deinit {
-        let single: [CInt] = [parent, executable, record, report, hold, killFile, events]
+        let single: [CInt] = [parent, executable, record, report, killFile, events]
         for descriptor in single where descriptor >= 0 { close(descriptor) }
         for descriptor in parentDirectories { close(descriptor) }
         for descriptor in directories { close(descriptor) }
@@ -152,7 +150,7 @@ final class GuardedJob {
     private var finisherDescriptors: [CInt] {
         var kept = parentDirectories
         kept += directories
-        for descriptor in [record, report, hold] where descriptor >= 0 { kept.append(descriptor) }
+        for descriptor in [record, report] where descriptor >= 0 { kept.append(descriptor) }
         return kept
     }
 

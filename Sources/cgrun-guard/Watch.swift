@@ -11,7 +11,10 @@ struct Watch {
     /// Until when messages are left to gather; `nil`: the next one wakes this process.
     private var quietUntil: Int64?
     private var launcher: CInt = -1
-    private var scope: AwaitedScope?
+    /// Told by a hash: a manager has been asked to move this process out of it.
+    private var cgroupBefore: UInt64?
+    /// The process that keeps the jobs' scope, what it waits for, and the scope's directory.
+    private var holder: [CInt] = []
     private var isLauncherLost = false
     private var isBroken = false
 
@@ -26,10 +29,13 @@ struct Watch {
 
     /// How long a living launcher may take to end a job whose parent is lost, in nanoseconds.
     private static let launcherPatience: Int64 = 10_000_000_000
+    /// How long a holder may take to end once nobody has its socket.
+    private static let holderPatience: Int64 = 2_000_000_000
 
     /// - Returns: `nil` when nobody says what to watch.
-    init?() {
+    init?(_ first: Mail) {
         epoll = clinux_epoll()
+        take(first.message, first.descriptors)
         receiveMessages()
         guard epoll >= 0, launcher >= 0 else { return nil }
         _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), Self.controlEvents, Self.controlToken)
@@ -42,7 +48,8 @@ struct Watch {
         while !isBroken {
             if isLauncherLost {
                 endAllJobs()
-                scope?.wait()
+                if let cgroupBefore { clinux_await_scope(cgroupBefore) }
+                endHolder()
                 return 0
             }
             waitForEvents()
@@ -91,24 +98,20 @@ struct Watch {
 
     private mutating func receiveMessages() {
         while hasMessages {
-            var message = guard_message()
-            var received = [CInt](repeating: -1, count: Int(GUARD_MAX_DESCRIPTORS))
-            var count: CUnsignedInt = 0
-            let size = clinux_receive(
-                CInt(GUARD_CONTROL), &message, MemoryLayout<guard_message>.size, &received, &count)
-            guard size > 0 else {
+            var hasEnded = false
+            guard let mail = Mail.next(&hasEnded) else {
                 // End of file says no more than that no message follows; the pidfd tells of a loss.
-                if size == 0 || size != -Int(EAGAIN) {
+                if hasEnded {
                     hasMessages = false
                     _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), 0, 0)
                 }
                 return
             }
-            guard count == message.descriptors else {
+            guard mail.isComplete else {
                 isBroken = true
                 return
             }
-            take(message, received[..<Int(count)])
+            take(mail.message, mail.descriptors)
         }
     }
 
@@ -123,7 +126,10 @@ struct Watch {
             if job.parent >= 0 { _ = clinux_epoll_watch(epoll, job.parent, EPOLLIN.rawValue, job.number) }
         case GUARD_ARM:
             if let index = index(of: message.job) { jobs[index].arm(received) }
-        case GUARD_SCOPE: scope = AwaitedScope()
+        case GUARD_SCOPE: cgroupBefore = message.job
+        case GUARD_HOLDER:
+            for descriptor in holder { close(descriptor) }
+            holder = [CInt](received)
         case GUARD_DONE:
             ending.removeAll { $0.number == message.job }
             guard let index = index(of: message.job) else { return }
@@ -174,7 +180,8 @@ struct Watch {
     private mutating func endAllJobs() {
         // All at once, before anything is waited for.
         for job in jobs { job.kill() }
-        if ending.isEmpty, jobs.count == 1 { jobs[0].becomeFinisher() }
+        // Only this process lets a holder go.
+        if ending.isEmpty, jobs.count == 1, holder.isEmpty { jobs[0].becomeFinisher() }
         ending += jobs
         jobs = []
         var pause: Int64 = 20_000
@@ -188,6 +195,14 @@ struct Watch {
                 for job in ending { job.kill() }
             }
         }
+    }
+
+    private func endHolder() {
+        guard holder.count >= 2 else { return }
+        close(holder[1])
+        var ended = pollfd(fd: holder[0], events: Int16(POLLIN), revents: 0)
+        _ = clinux_poll(&ended, 1, Self.holderPatience)
+        if holder.count > 2 { clinux_remove_scope(holder[2]) }
     }
 }
 

@@ -7,7 +7,11 @@ import CLinux
 
 func guardJobs() -> CInt {
     clinux_raise_descriptor_limit()
-    guard var watch = Watch() else { return hold() }
+    // Queued before this process started.
+    var hasEnded = false
+    guard let first = Mail.next(&hasEnded), first.isComplete else { return 125 }
+    if first.message.kind == UInt8(GUARD_HOLD.rawValue) { return hold(from: first.message.job) }
+    guard var watch = Watch(first) else { return 125 }
     return watch.run()
 }
 

@@ -127,6 +127,9 @@ int clinux_wait_until_empty(int events, int64_t timeout);
 /// Removes the cgroup `name` in `parent` and all below it, leaf first.
 /// A cgroup that is not there is no error; -EBUSY: processes are left.
 int clinux_remove_cgroup(int parent, const char *_Nonnull name);
+/// Removes what a manager leaves of a scope without processes, and all below it. It gets a tenth of a
+/// second to remove it by itself.
+void clinux_remove_scope(int directory);
 
 // MARK: clone3 to exec
 
@@ -199,8 +202,10 @@ struct clinux_held {
     struct clinux_spawned *_Nullable shared;
 };
 
-/// Makes a child for `plan` (whose `cgroup` does not count) and lets it wait.
-int clinux_hold_program(const struct clinux_spawn *_Nonnull plan, struct clinux_held *_Nonnull held);
+/// Makes a child for `plan` (whose `cgroup` does not count) and lets it wait. `cgroup_before` is the hash of
+/// the cgroups that a manager will be asked to move it out of.
+int clinux_hold_program(const struct clinux_spawn *_Nonnull plan, uint64_t cgroup_before,
+                        struct clinux_held *_Nonnull held);
 /// Lets the child go on, and returns once its program runs or has failed, as `clinux_spawn_program`
 /// does. A child that was killed while it waited counts as started: its end is its parent's to see.
 int clinux_release_program(struct clinux_held *_Nonnull held, struct clinux_spawned *_Nonnull result);

@@ -8,7 +8,6 @@
 //   parent pidfd             if has_parent
 //   executable, record       if has_record: what to execute after a loss
 //   report                   if has_report: --report-fd, kept for that program
-//   hold                     if has_hold: kept open until the job is cleaned up, in that program, too
 //   parent directory         of each of `groups` cgroups
 //
 // GUARD_ARM is sent once the cgroups exist, and before the job can run:
@@ -17,11 +16,21 @@
 //
 // GUARD_DONE takes a job off: nothing of it is left.
 //
-// GUARD_SCOPE says that a manager is asked to move the guard into a scope of its own. A scope
-// whose processes were dead before they came never gets empty, and stays: the guard waits for it.
+// GUARD_SCOPE says that a manager is asked to move the guard out of the cgroup with the hash `job` into
+// a scope of its own. A scope whose processes were dead before they came never gets empty, and stays:
+// the guard waits for it.
 //
-// GUARD_HOLD, in place of all these, makes the program a holder: it does nothing,
-// and ends when nobody has the other end of its socket any more. Another GUARD_HOLD may follow:
+// GUARD_HOLDER says what keeps the scope that the jobs are in. systemd removes the directory of a scope
+// that is empty, and gives up if anybody else removes one inside meanwhile, or if a process is still on
+// its way out: the guard lets the holder go when all jobs are removed, and ends after it. The last
+// GUARD_HOLDER counts.
+//   holder pidfd
+//   holder socket            the launcher's end
+//   scope directory          if there is one more: removed in the end, if systemd does not
+//
+// GUARD_HOLD, in place of all these, makes the program a holder, which a manager is asked to move out of
+// the cgroup with the hash `job`: it does nothing, and ends when nobody has the other end of its socket
+// any more. Another GUARD_HOLD may follow:
 //   cgroup.kill              what to kill then
 //
 // The guard's descriptors are the launcher's to count: one that does not fit is lost in the socket,
@@ -47,9 +56,11 @@ enum guard_message_kind {
     GUARD_DONE = 4,
     GUARD_SCOPE = 5,
     GUARD_HOLD = 6,
+    GUARD_HOLDER = 7,
 };
 
 struct guard_message {
+    /// The job's number, or what a message says that it is.
     uint64_t job;
     uint8_t kind;
     /// How many descriptors come with this message.
@@ -58,7 +69,6 @@ struct guard_message {
     bool has_parent;
     bool has_record;
     bool has_report;
-    bool has_hold;
     /// One letter for each cgroup: `u`nified, or a v1 controller.
     char tags[GUARD_MAX_GROUPS];
     /// The cgroups' common name, NUL-terminated.

@@ -88,7 +88,10 @@ struct StreamPlan: ~Copyable {
             jobsEnds = ends
             let streams = JobStreams(input: writer, output: channels[0], error: channels[1])
             self.streams = { _ in streams }
-        } catch { throw LaunchError(error) }
+        } catch let failure {
+            Self.close(input, output, error)
+            throw LaunchError(failure)
+        }
     }
 
     /// For a terminal, which is input, output and errors in one, and has its end here.
@@ -116,9 +119,7 @@ struct StreamPlan: ~Copyable {
         default: refusal = ("errors come with the output", "error: .combinedWithOutput")
         }
         if let refusal {
-            for descriptor in [input.closedAfterwards, output.closedAfterwards, error.closedAfterwards] {
-                try? descriptor?.close()
-            }
+            Self.close(input, output, error)
             throw LaunchError(.invalid, "on a terminal, \(refusal.what)", remedy: "use \(refusal.instead)")
         }
         streams = { terminal in
@@ -126,6 +127,14 @@ struct StreamPlan: ~Copyable {
             let typing = InputChannel(terminal, typing: text, loop)
             if case .writer = input.kind {} else { typing.finish() }
             return JobStreams(input: typing, output: OutputChannel(terminal.reading, mode, loop), error: nil)
+        }
+    }
+
+    /// Descriptors that were handed over are not the caller's any more, whatever comes of it.
+    private static func close(_ input: JobInput, _ output: OutputDestination, _ error: OutputDestination) {
+        let given = [input.closedAfterwards, output.closedAfterwards, error.closedAfterwards].compactMap { $0 }
+        for (index, descriptor) in given.enumerated() where !given[..<index].contains(descriptor) {
+            try? descriptor.close()
         }
     }
 

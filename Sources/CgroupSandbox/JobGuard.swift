@@ -19,7 +19,8 @@ final class JobGuard: Sendable {
 
     private struct State: ~Copyable {
         var process: GuardProcess?
-        var wards: [UInt64: GuardProcess.Ward] = [:]
+        /// In the order of their numbers.
+        var wards: [(number: UInt64, ward: GuardProcess.Ward)] = []
         var holder: GuardProcess.Holder?
         var lastNumber: UInt64 = 0
         var replaced = 0
@@ -74,7 +75,7 @@ final class JobGuard: Sendable {
             }
             state.lastNumber += 1
             let number = state.lastNumber
-            state.wards[number] = ward
+            state.wards.append((number, ward))
             state.descriptorCount = count
             do throws(LaunchError) {
                 try tell(&state) { process throws(SystemError) in try process.announce(number, ward) }
@@ -89,11 +90,12 @@ final class JobGuard: Sendable {
     /// Hands over the cgroups of a registered job. From here on a loss kills.
     func arm(_ number: UInt64, _ directories: [CgroupDirectory]) throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
-            guard var ward = state.wards[number] else { return }
+            guard let index = Self.index(of: number, state) else { return }
+            var ward = state.wards[index].ward
             ward.directories = directories
             // Opened before anything is told: for want of a descriptor no guard need be replaced.
             let killFile = try Self.openKillFile(of: ward)
-            state.wards[number] = ward
+            state.wards[index].ward = ward
             try tell(&state) { process throws(SystemError) in try process.arm(number, ward, killFile: killFile) }
         }
     }
@@ -161,7 +163,7 @@ final class JobGuard: Sendable {
     /// Ends the guard without letting it act, once nothing is left for it.
     func dismiss() {
         state.withLock { state in
-            state.wards = [:]
+            state.wards = []
             if let process = state.process.take() {
                 observer?.guardWillClose(process.process.descriptor.rawValue)
                 process.dismiss()
@@ -174,13 +176,22 @@ final class JobGuard: Sendable {
 
     @discardableResult
     private static func remove(_ number: UInt64, _ state: inout State) -> Bool {
-        guard let ward = state.wards.removeValue(forKey: number) else { return false }
-        state.descriptorCount -= ward.descriptorCount
+        guard let index = index(of: number, state) else { return false }
+        state.descriptorCount -= state.wards.remove(at: index).ward.descriptorCount
         return true
     }
 
+    private static func index(of number: UInt64, _ state: borrowing State) -> Int? {
+        var (low, high) = (0, state.wards.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if state.wards[middle].number < number { low = middle + 1 } else { high = middle }
+        }
+        return low < state.wards.count && state.wards[low].number == number ? low : nil
+    }
+
     private func start(_ state: inout State) throws(LaunchError) {
-        let jobs = state.wards.sorted { $0.key < $1.key }.map { (number: $0.key, ward: $0.value) }
+        let jobs = state.wards
         for attempt in 1... {
             let process = try GuardProcess.start(
                 program, launcher: launcher, holder: state.holder, jobs: jobs)

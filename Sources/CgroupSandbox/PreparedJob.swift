@@ -111,15 +111,14 @@ public struct PreparedJob: ~Copyable {
         if surroundings.parent?.isLostAlready == true {
             throw LaunchError(.parentLost, "the process that started this one is gone already")
         }
-        let program = try GuardProgram()
         let terminal = try Self.terminal(for: spec)
-        let guardian = if let shared = surroundings.guardian { shared } else { try JobGuard(program) }
+        let guardian = if let shared = surroundings.guardian { shared } else { try JobGuard(GuardProgram()) }
         let start = Start(
             id: id, name: name, spec: spec, report: report, layout: layout, surroundings: surroundings,
             guardian: guardian, terminal: terminal)
         switch consume place {
         case .directory(let site): return try start.inDirectory(site)
-        case .scope(let scope): return try start.inScope(scope.plan, scope.manager, program)
+        case .scope(let scope): return try start.inScope(scope.plan, scope.manager, GuardProgram())
         }
     }
 }

@@ -137,13 +137,10 @@ extension Report {
     }
 
     private mutating func fill(_ statistics: JobStatistics) {
-        func dictionary(_ counts: EventCounts?) -> [String: UInt64]? {
-            counts.map { Dictionary($0.entries.map { ($0.key, $0.count) }, uniquingKeysWith: { _, last in last }) }
-        }
         func seconds(_ microseconds: UInt64?) -> Double? { microseconds.map { Double($0) / 1e6 } }
         memory = Memory(
             peakBytes: statistics.memoryPeakBytes, swapPeakBytes: statistics.swapPeakBytes,
-            events: dictionary(statistics.memoryEvents), eventsLocal: dictionary(statistics.memoryEventsLocal))
+            events: statistics.memoryEvents, eventsLocal: statistics.memoryEventsLocal)
         pids = PIDs(peak: statistics.pidsPeak, refusedForks: statistics.pidsRefusedForks)
         cpu = CPU(
             usageSeconds: seconds(statistics.cpuUsageMicroseconds),

@@ -219,9 +219,9 @@ public struct Report: Sendable, Equatable, Codable {
         /// `memory.swap.peak` (Linux 6.5).
         @Explicit public var swapPeakBytes: UInt64?
         /// `memory.events`: how often a limit was met, and what came of it. Names as in the kernel.
-        @Explicit public var events: [String: UInt64]?
+        @Explicit public var events: EventCounts?
         /// `memory.events.local` (Linux 5.2): the same without cgroups below the job's.
-        @Explicit public var eventsLocal: [String: UInt64]?
+        @Explicit public var eventsLocal: EventCounts?
     }
 
     /// Processes and threads; needs the controller.
@@ -306,21 +306,30 @@ public struct Report: Sendable, Equatable, Codable {
 }
 
 /// An optional that is written as `null`, where the compiler's coding would leave it out.
+///
+/// What it can do depends on the value, rather than the type on what values can do: with conditions on
+/// the type itself, every launch would look up all of them.
 @propertyWrapper
-public struct Explicit<Value: Codable & Equatable & Sendable>: Sendable, Equatable, Codable {
+public struct Explicit<Value: Sendable>: Sendable {
     /// The value; `nil` is written as `null`.
     public var wrappedValue: Value?
 
     /// A value, or none.
     public init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
+}
 
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        wrappedValue = container.decodeNil() ? nil : try container.decode(Value.self)
-    }
+extension Explicit: Equatable where Value: Equatable {}
 
+extension Explicit: Encodable where Value: Encodable {
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
+    }
+}
+
+extension Explicit: Decodable where Value: Decodable {
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        wrappedValue = container.decodeNil() ? nil : try container.decode(Value.self)
     }
 }

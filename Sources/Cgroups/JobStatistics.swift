@@ -89,9 +89,9 @@ public struct JobStatistics: Sendable, Equatable {
     public var oomKills: UInt64 { memoryEvents?["oom_kill"] ?? 0 }
 }
 
-/// Lines of `key count`, as `memory.events` and `cpu.stat` have them. An array, because a
-/// dictionary's type costs more to set up than the few comparisons of a short life.
-public struct EventCounts: Sendable, Equatable {
+/// Lines of `key count`, as `memory.events` and `cpu.stat` have them; in JSON, an object. An array, because
+/// a dictionary's type costs more to set up than the few comparisons of a short life.
+public struct EventCounts: Sendable {
     /// In the order of the file.
     public private(set) var entries: [Entry] = []
 
@@ -125,6 +125,42 @@ public struct EventCounts: Sendable, Equatable {
 
     /// The count of a key; `nil` where the kernel has no such line.
     public subscript(key: String) -> UInt64? { entries.first { $0.key == key }?.count }
+}
+
+extension EventCounts: Equatable {
+    /// Whatever the order.
+    public static func == (left: EventCounts, right: EventCounts) -> Bool {
+        left.entries.count == right.entries.count && left.entries.allSatisfy { right[$0.key] == $0.count }
+    }
+}
+
+extension EventCounts: ExpressibleByDictionaryLiteral {
+    /// As a kernel would have told it.
+    public init(dictionaryLiteral elements: (String, UInt64)...) { self.init(elements) }
+}
+
+extension EventCounts: Codable {
+    private struct Name: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    /// From an object of numbers.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Name.self)
+        entries = try container.allKeys.map {
+            Entry(key: $0.stringValue, count: try container.decode(UInt64.self, forKey: $0))
+        }
+    }
+
+    /// To an object of numbers.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Name.self)
+        for entry in entries { try container.encode(entry.count, forKey: Name(stringValue: entry.key)) }
+    }
 }
 
 extension JobCgroup {

@@ -19,6 +19,15 @@ import Testing
         #expect(EventCounts(parsing: "oom_kill 3")["oom"] == nil)
     }
 
+    /// JSON has no order to keep.
+    @Test func orderDoesNotMatter() {
+        let counts = EventCounts(parsing: "oom 2\noom_kill 1")
+        #expect(counts == ["oom_kill": 1, "oom": 2])
+        #expect(counts != ["oom_kill": 2, "oom": 2])
+        #expect(counts != ["oom": 2])
+        #expect(counts != ["oom": 2, "oom_group_kill": 1])
+    }
+
     @Test func readsCPUStatistics() {
         let counts = EventCounts(
             parsing: "usage_usec 18446744073709551615\nuser_usec 1\nsystem_usec 2\nnr_periods 0\nthrottled_usec 5")

@@ -29,7 +29,7 @@ struct GuardProcess: ~Copyable {
 
         /// How many descriptors the guard has open for this job: at its start, and once it is armed.
         var descriptorCount: Int {
-            return (parent?.descriptor == nil ? 0 : 1) + (recovery.map { $0.report == nil ? 2 : 3 } ?? 0)
+            (parent?.descriptor == nil ? 0 : 1) + (recovery.map { $0.report == nil ? 2 : 3 } ?? 0)
                 + parents.count + 1
         }
     }
@@ -49,8 +49,7 @@ struct GuardProcess: ~Copyable {
     /// These are queued before the guard starts, as far as the queue goes: there is no moment at which
     /// it could see a loss and not be able to kill.
     ///
-    /// - Parameters:
-    ///   - jobs: in the order of their numbers.
+    /// - Parameter jobs: in the order of their numbers.
     static func start(
         _ program: GuardProgram, launcher: borrowing ProcessDescriptor, holder: Holder?,
         jobs: [(number: UInt64, ward: Ward)]

@@ -8,7 +8,6 @@ let version = "0.1.0"
 /// ArgumentParser is asked only for what is not a well-formed `run`.
 func cgrun() -> CInt {
     // First of all: a parent that dies from here on is noticed.
-
     let parent = ThisProcess.parentID
     InheritedDescriptor.occupyStandardStreams()
     let arguments = (0..<Int(CommandLine.argc)).compactMap {

@@ -389,6 +389,15 @@ extension Behaviour {
                 if copy < 0 { break }
                 holders.append(copy)
             }
+            // Handed over, it is closed even so.
+            let given = holders.removeLast()
+            #expect(throws: LaunchError.self) {
+                try Job.start(
+                    shell("true"),
+                    input: .fileDescriptor(FileDescriptor(rawValue: given), closeAfterSpawningProcess: true),
+                    output: .captured(limit: 1))
+            }
+            #expect(!isOpen(given))
             for holder in holders {
                 do { _ = try await run(shell("true"), output: .string(limit: 1)) } catch is LaunchError {
                     failures += 1

@@ -188,6 +188,7 @@ extension JobCgroup {
             if parentSharesLimits, let above = (try? parent.read("memory.events.local")).map(EventCounts.init(parsing:))
             {
                 // What else is in the parent is next to nothing, and yet may meet the limit first.
+                result.memoryEvents?.add(above)
                 result.memoryEventsLocal?.add(above)
             }
             result.memoryPeakBytes = number("memory.peak")
@@ -206,6 +207,12 @@ extension JobCgroup {
             result.cpuUserMicroseconds = cpu?["user_usec"]
             result.cpuSystemMicroseconds = cpu?["system_usec"]
             result.cpuThrottledMicroseconds = cpu?["throttled_usec"]
+            if parentSharesLimits, modernControllers.contains("cpu"),
+                let above = (try? parent.read("cpu.stat")).map(EventCounts.init(parsing:))?["throttled_usec"]
+            {
+                // The periods of the two begin at different moments: now one is out of quota, now the other.
+                result.cpuThrottledMicroseconds? += above
+            }
             if hasMemory { result.swapPeakBytes = number("memory.swap.peak") }
             if modernControllers.contains("io") {
                 result.io = (try? directory.read("io.stat")).map(JobStatistics.deviceIO)

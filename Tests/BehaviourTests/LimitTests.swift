@@ -92,7 +92,7 @@ extension Behaviour {
             let (outcome, report) = try harness.reported(
                 "--mem-high", "16M", "--swap", "max", "--timeout", "60s", "--", Programs.probe, "allocate", "17")
             #expect(outcome.exitCode == 0 || report.cause == .timeoutWall)
-            #expect((report.memory.events?["high"] ?? 0) > 0)
+            #expect((report.memory.events?["high"] ?? 0) > 0, "\(report.memory), unavailable: \(report.unavailable)")
         }
 
         @Test(

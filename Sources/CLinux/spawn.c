@@ -226,9 +226,16 @@ static long start(const struct clinux_spawn *plan, struct clinux_spawned *result
     return pid;
 }
 
-static struct clinux_spawned *share_result(void)
+/// What a child has in common with its launcher, even if the rest of their memory is not.
+struct clinux_shared {
+    struct clinux_spawned result;
+    /// What a manager is being asked to move the child out of; 0: nothing.
+    _Atomic uint64_t cgroup_before;
+};
+
+static struct clinux_shared *share(void)
 {
-    void *shared = mmap(NULL, sizeof(struct clinux_spawned), PROT_READ | PROT_WRITE,
+    void *shared = mmap(NULL, sizeof(struct clinux_shared), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return shared == MAP_FAILED ? NULL : shared;
 }
@@ -252,16 +259,16 @@ static void conclude(const struct clinux_spawned *shared, struct clinux_spawned 
 int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
     // Shared where the child's memory is not: when it changes credentials.
-    struct clinux_spawned own = { 0 }, *shared = plan->change_credentials ? share_result() : &own;
+    struct clinux_shared own = { 0 }, *shared = plan->change_credentials ? share() : &own;
     if (!shared)
         return -errno;
     int pidfd = -1;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    long pid = start(plan, shared, &pidfd);
+    long pid = start(plan, &shared->result, &pidfd);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    conclude(shared, result, pid, pidfd);
+    conclude(&shared->result, result, pid, pidfd);
     if (shared != &own)
         munmap(shared, sizeof *shared);
     return -result->error;
@@ -269,25 +276,25 @@ int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned 
 
 // MARK: Held before exec
 
-_Noreturn static void held_child(const struct clinux_spawn *plan, struct clinux_spawned *result,
-                                 uint64_t cgroup_before, const int gate[2])
+_Noreturn static void held_child(const struct clinux_spawn *plan, struct clinux_shared *shared, const int gate[2])
 {
     char released;
     // With the launcher's end open here, a lost launcher would not end this wait.
     close(gate[0]);
     if (read(gate[1], &released, 1) != 1) {
-        clinux_await_scope(cgroup_before);
+        if (shared->cgroup_before)
+            clinux_await_scope(shared->cgroup_before);
         _exit(127);
     }
-    child(plan, result, false);
+    child(plan, &shared->result, false);
 }
 
-int clinux_hold_program(const struct clinux_spawn *plan, uint64_t cgroup_before, struct clinux_held *held)
+int clinux_hold_program(const struct clinux_spawn *plan, struct clinux_held *held)
 {
     int gate[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) < 0)
         return -errno;
-    struct clinux_spawned *shared = share_result();
+    struct clinux_shared *shared = share();
     if (!shared) {
         int error = errno;
         close(gate[0]);
@@ -308,12 +315,12 @@ int clinux_hold_program(const struct clinux_spawn *plan, uint64_t cgroup_before,
     pthread_sigmask(SIG_SETMASK, &all, &before);
     long pid = raw_syscall(SYS_clone3, (long)&arguments, sizeof arguments, 0);
     if (pid == 0)
-        held_child(plan, shared, cgroup_before, gate);
+        held_child(plan, shared, gate);
     if (pid == -ENOSYS) {
         pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)&pidfd);
         if (pid == 0) {
             reset_signals(true, NSIG - 1);
-            held_child(plan, shared, cgroup_before, gate);
+            held_child(plan, shared, gate);
         }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -326,6 +333,11 @@ int clinux_hold_program(const struct clinux_spawn *plan, uint64_t cgroup_before,
     return (int)pid;
 }
 
+void clinux_await_scope_held(const struct clinux_held *held, uint64_t cgroup_before)
+{
+    held->shared->cgroup_before = cgroup_before;
+}
+
 int clinux_release_program(struct clinux_held *held, struct clinux_spawned *result)
 {
     char byte = 1;
@@ -334,7 +346,7 @@ int clinux_release_program(struct clinux_held *held, struct clinux_spawned *resu
         while (read(held->gate, &byte, 1) < 0 && errno == EINTR)
             ;
     close(held->gate);
-    conclude(held->shared, result, held->pid, held->pidfd);
+    conclude(&held->shared->result, result, held->pid, held->pidfd);
     munmap(held->shared, sizeof *held->shared);
     return -result->error;
 }

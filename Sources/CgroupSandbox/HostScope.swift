@@ -112,12 +112,11 @@ final class HeldScope: Sendable {
         let program = ThisProcess.executablePath?.split(separator: "/").last.map(String.init) ?? "a program"
         let plan = ScopePlan(options, limits, jobsOf: program)
         let manager = try ServiceManager.reach(plan.scope, layout)
-        let cgroupBefore = ThisProcess.cgroupHash
-        let holder = try HolderProcess.start(GuardProgram(), from: cgroupBefore)
+        let holder = try HolderProcess.start(GuardProgram())
         // It goes with the program, and if that is killed meanwhile, waits until it is there: a scope
         // whose processes were dead before they came stays.
         try guardian.start()
-        try guardian.awaitScope(cgroupBefore, keptBy: holder)
+        try guardian.awaitScope(ThisProcess.cgroupHash, keptBy: holder)
         let cgroup = try Self.start(plan, called: program, manager, holder, guardian, layout)
         place = HostScope(
             unit: plan.name, programUnit: plan.companionName, cgroup: cgroup,

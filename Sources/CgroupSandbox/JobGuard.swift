@@ -104,11 +104,13 @@ final class JobGuard: Sendable {
         do { return try ward.openKillFile() } catch { throw LaunchError(.openingKillFile(error)) }
     }
 
-    /// Tells the guard, which runs, that a manager is being asked to move it out of the cgroup with this
-    /// hash, and the holder into a scope for jobs.
+    /// Tells the guard, which runs, and the holder that a manager is being asked to move them out of the
+    /// cgroups with this hash into scopes, the holder into that of the jobs.
     func awaitScope(_ cgroupBefore: UInt64, keptBy holder: borrowing HolderProcess) throws(LaunchError) {
         let process: SharedDescriptor
         do { process = SharedDescriptor(try holder.process.descriptor.duplicate()) } catch { throw LaunchError(error) }
+        // One that is gone needs not be told; `check` says so.
+        try? holder.awaitScope(cgroupBefore)
         try tell(of: GuardProcess.Holder(process: process, control: holder.control))
         try state.withLock { state throws(LaunchError) in
             try tell(&state) { process throws(SystemError) in try process.awaitScope(cgroupBefore) }

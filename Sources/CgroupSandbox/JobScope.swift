@@ -21,12 +21,13 @@ struct JobScope: ~Copyable {
     ///   - command: what becomes the job's first process, waiting.
     ///   - holder: what keeps the job's scope.
     ///   - guardian: the guard, which gets a scope of its own.
-    ///   - cgroupBefore: the hash of the cgroups that they are moved out of.
     /// - Throws: why there is no scope. What was made of it goes with its processes.
     static func start(
         _ plan: ScopePlan, by manager: borrowing ServiceManager, command: borrowing HeldProgram,
-        holder: consuming HolderProcess, guardian: JobGuard, from cgroupBefore: UInt64, layout: CgroupLayout
+        holder: consuming HolderProcess, guardian: JobGuard, layout: CgroupLayout
     ) throws(LaunchError) -> JobScope {
+        let cgroupBefore = ThisProcess.cgroupHash
+        command.awaitScope(cgroupBefore)
         try guardian.awaitScope(cgroupBefore, keptBy: holder)
         let pids = [
             command.pidfd: command.pid, holder.process.descriptor.rawValue: holder.process.pid,
@@ -99,10 +100,9 @@ struct HolderProcess: ~Copyable {
         control = SharedDescriptor(helper.control)
     }
 
-    /// - Parameter cgroupBefore: the hash of the cgroups that a manager will be asked to move it out of.
-    static func start(_ program: GuardProgram, from cgroupBefore: UInt64) throws(LaunchError) -> HolderProcess {
+    static func start(_ program: GuardProgram) throws(LaunchError) -> HolderProcess {
         let helper = try program.start(as: "cgrun-holder") { socket throws(SystemError) in
-            try GuardProcess.send(.hold, guard_message(), job: cgroupBefore, [], to: socket)
+            try GuardProcess.send(.hold, guard_message(), [], to: socket)
         }
         return HolderProcess(helper, program.candidates[0])
     }
@@ -113,6 +113,11 @@ struct HolderProcess: ~Copyable {
         throw LaunchError(
             .setup, "the guard's program left at once; \(program) may be no guard",
             remedy: "set CGRUN_GUARD to the path of cgrun-guard")
+    }
+
+    /// Says that a manager is being asked to move it out of the cgroups with this hash.
+    func awaitScope(_ cgroupBefore: UInt64) throws(SystemError) {
+        try GuardProcess.send(.scope, guard_message(), job: cgroupBefore, [], to: control.descriptor.rawValue)
     }
 
     /// Has it kill a cgroup when nobody holds its other end any more.

@@ -150,16 +150,14 @@ private final class ProbeScope {
         let guardian = try JobGuard(program)
         try guardian.start()
         let process: HeldProgram
-        let cgroupBefore = ThisProcess.cgroupHash
         do {
             process = try Program(candidates: ["/bin/true"], arguments: spec.arguments, environment: [])
-                .hold(cgroupBefore)
+                .hold()
         } catch { throw LaunchError(error, command: "true") }
         let plan = ScopePlan(spec, jobName: JobName.make().cgroup, controllers: Controller.allCases)
         scope = try JobScope.start(
-            plan, by: manager, command: process, holder: HolderProcess.start(program, from: cgroupBefore),
-            guardian: guardian,
-            from: cgroupBefore, layout: layout)
+            plan, by: manager, command: process, holder: HolderProcess.start(program), guardian: guardian,
+            layout: layout)
         self.guardian = guardian
         self.process = process
     }

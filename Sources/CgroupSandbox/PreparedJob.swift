@@ -183,15 +183,13 @@ private struct Start {
     ) throws(LaunchError) -> LaunchedJob {
         // Before its helpers: it would have a copy of their sockets, and they would not notice a loss.
         let held: HeldProgram
-        let cgroupBefore = ThisProcess.cgroupHash
-        do { held = try program.hold(cgroupBefore) } catch { throw LaunchError(error, command: commandName) }
-        let holder = try HolderProcess.start(guardProgram, from: cgroupBefore)
+        do { held = try program.hold() } catch { throw LaunchError(error, command: commandName) }
+        let holder = try HolderProcess.start(guardProgram)
         try guardian.start()
         var number: UInt64 = 0
         do throws(LaunchError) {
             let scope = try JobScope.start(
-                plan, by: manager, command: held, holder: holder, guardian: guardian, from: cgroupBefore,
-                layout: layout)
+                plan, by: manager, command: held, holder: holder, guardian: guardian, layout: layout)
             var report = report
             report.describe(scope.started)
             let site: CgroupSite

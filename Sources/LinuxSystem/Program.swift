@@ -109,11 +109,9 @@ extension Program {
     }
 
     /// Makes the process and lets it wait for `HeldProgram.release`, so that others can place it first.
-    ///
-    /// - Parameter cgroupBefore: this process's `cgroupHash`, which a manager will be asked to move it out of.
-    package func hold(_ cgroupBefore: UInt64) throws(SpawnError) -> HeldProgram {
+    package func hold() throws(SpawnError) -> HeldProgram {
         var held = clinux_held()
-        let error = withPlan(nil, []) { clinux_hold_program(&$0, cgroupBefore, &held) }
+        let error = withPlan(nil, []) { clinux_hold_program(&$0, &held) }
         guard error == 0 else {
             throw SpawnError(stage: .clone, system: SystemError("clone3", errno: Errno(rawValue: -error)))
         }
@@ -213,6 +211,11 @@ package struct HeldProgram: ~Copyable {
         self.held = held
         pid = held.pid
         pidfd = held.pidfd
+    }
+
+    /// Says that a manager is being asked to move the process out of the cgroups with this hash.
+    package func awaitScope(_ cgroupBefore: UInt64) {
+        if var held { clinux_await_scope_held(&held, cgroupBefore) }
     }
 
     /// Lets the program begin, and returns once it runs.

@@ -10,7 +10,7 @@ func guardJobs() -> CInt {
     // Queued before this process started.
     var hasEnded = false
     guard let first = Mail.next(&hasEnded), first.isComplete else { return 125 }
-    if first.message.kind == UInt8(GUARD_HOLD.rawValue) { return hold(from: first.message.job) }
+    if first.message.kind == UInt8(GUARD_HOLD.rawValue) { return hold() }
     guard var watch = Watch(first) else { return 125 }
     return watch.run()
 }

@@ -14,22 +14,30 @@ package enum Programs {
         // Beside the test bundle.
         let bundle = ThisProcess.executablePath ?? ""
         let arguments = CommandLine.arguments.first { $0.contains(".build/") } ?? bundle
-        let build = arguments.range(of: ".build/").map { String(arguments[..<$0.upperBound]) } ?? ".build/"
-        return build + "release/" + name
+        let before = arguments.offset(of: ".build/").flatMap { String(arguments.utf8.prefix($0)) } ?? ""
+        return before + ".build/release/" + name
     }
 }
 
 extension String {
-    func range(of part: String) -> Range<String.Index>? {
-        var start = startIndex
-        while start < endIndex {
-            if self[start...].hasPrefix(part) { return start..<index(start, offsetBy: part.count) }
-            start = index(after: start)
+    /// Where the text has this part, in bytes. By the C library: tests look through much text, built without
+    /// optimisation, and on machines that are emulated.
+    func offset(of part: String) -> Int? {
+        let (whole, part) = (Array(utf8), Array(part.utf8))
+        guard let first = part.first else { return 0 }
+        return whole.withUnsafeBytes { whole in
+            var start = 0
+            while start + part.count <= whole.count,
+                let found = memchr(whole.baseAddress! + start, CInt(first), whole.count - part.count + 1 - start)
+            {
+                if memcmp(found, part, part.count) == 0 { return UnsafeRawPointer(found) - whole.baseAddress! }
+                start = UnsafeRawPointer(found) - whole.baseAddress! + 1
+            }
+            return nil
         }
-        return nil
     }
 
-    package func contains(text part: String) -> Bool { range(of: part) != nil }
+    package func contains(text part: String) -> Bool { offset(of: part) != nil }
 }
 
 /// How a program ended, and what it wrote.
@@ -150,6 +158,7 @@ package func eventually(
     let deadline = BootTime.now + limit
     while try !holds() {
         guard BootTime.now < deadline else { throw TestFailure("not within \(limit): \(what())") }
-        pause(.milliseconds(2))
+        // Looking is work, and an emulated machine has none to spare.
+        pause(.milliseconds(2 * patience))
     }
 }

@@ -9,7 +9,7 @@ package struct Leftovers: Sendable, CustomStringConvertible {
     package init(of marker: Marker) { self.marker = marker }
 
     private var cgroups: [String] { TestCgroups.jobs.filter { !before.contains($0) } }
-    private var isEmpty: Bool { marker.survivors.isEmpty && cgroups.isEmpty }
+    private var isEmpty: Bool { cgroups.isEmpty && marker.survivors.isEmpty }
 
     /// Who is left, and who keeps each cgroup.
     package var description: String {
@@ -65,12 +65,6 @@ package struct Leftovers: Sendable, CustomStringConvertible {
     /// Whether the process has the directory open, and with it perhaps the lock of its job.
     private static func holds(_ path: String, _ pid: ProcessID) -> Bool {
         let descriptors = "/proc/\(pid)/fd"
-        return Marker.entries(of: descriptors).contains { name in
-            var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-            let size = buffer.withUnsafeMutableBytes {
-                readlink("\(descriptors)/\(name)", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
-            }
-            return size > 0 && String(decoding: buffer[..<size], as: UTF8.self) == path
-        }
+        return Marker.entries(of: descriptors).contains { readLink("\(descriptors)/\($0)") == path }
     }
 }

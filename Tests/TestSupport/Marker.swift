@@ -28,9 +28,8 @@ package struct Marker: Sendable {
 
     /// Whether the process lives and has this marker.
     func isAlive(_ pid: ProcessID) -> Bool {
-        let needle = "\(Self.variable)=\(text)"
         guard pid != ThisProcess.id, let environment = try? readTextFile("/proc/\(pid)/environ"),
-            environment.split(separator: "\0").contains(where: { $0.hasPrefix(needle) }),
+            environment.contains(text: "\(Self.variable)=\(text)"),
             let state = ProcessTable.state(pid)
         else { return false }
         return state != "Z" && state != "X"
@@ -40,13 +39,14 @@ package struct Marker: Sendable {
 
     package static var allProcesses: [ProcessID] { entries(of: "/proc").compactMap { ProcessID($0) } }
 
-    static func entries(of path: String) -> [String] {
+    static func entries(of path: String, onlyDirectories: Bool = false) -> [String] {
         guard let directory = opendir(path) else { return [] }
         defer { closedir(directory) }
         var names: [String] = []
         while let entry = readdir(directory) {
+            if onlyDirectories, Int(entry.pointee.d_type) != DT_DIR { continue }
             let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+                String(cString: $0.baseAddress!.assumingMemoryBound(to: CChar.self))
             }
             if name != ".", name != ".." { names.append(name) }
         }
@@ -81,16 +81,10 @@ package enum TestCgroups {
     package static var jobs: [String] { Set((own + slices).flatMap { jobs(below: $0) }).sorted() }
 
     package static func jobs(below path: String) -> [String] {
-        Marker.entries(of: path).flatMap { name -> [String] in
-            guard isDirectory("\(path)/\(name)") else { return [] }
+        Marker.entries(of: path, onlyDirectories: true).flatMap { name -> [String] in
             let below = jobs(below: "\(path)/\(name)")
             return name.hasPrefix("cgrun-") && name != "cgrun-leaf" ? ["\(path)/\(name)"] + below : below
         }
-    }
-
-    private static func isDirectory(_ path: String) -> Bool {
-        var facts = stat()
-        return lstat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
     }
 }
 

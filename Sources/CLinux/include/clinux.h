@@ -199,13 +199,14 @@ struct clinux_held {
     pid_t pid;
     int pidfd;
     int gate;
-    struct clinux_spawned *_Nullable shared;
+    struct clinux_shared *_Nullable shared;
 };
 
-/// Makes a child for `plan` (whose `cgroup` does not count) and lets it wait. `cgroup_before` is the hash of
-/// the cgroups that a manager will be asked to move it out of.
-int clinux_hold_program(const struct clinux_spawn *_Nonnull plan, uint64_t cgroup_before,
-                        struct clinux_held *_Nonnull held);
+/// Makes a child for `plan` (whose `cgroup` does not count) and lets it wait.
+int clinux_hold_program(const struct clinux_spawn *_Nonnull plan, struct clinux_held *_Nonnull held);
+/// Tells the child that a manager is being asked to move it out of the cgroups with this hash: should its
+/// launcher be lost, it ends no sooner than that (see `clinux_await_scope`).
+void clinux_await_scope_held(const struct clinux_held *_Nonnull held, uint64_t cgroup_before);
 /// Lets the child go on, and returns once its program runs or has failed, as `clinux_spawn_program`
 /// does. A child that was killed while it waited counts as started: its end is its parent's to see.
 int clinux_release_program(struct clinux_held *_Nonnull held, struct clinux_spawned *_Nonnull result);

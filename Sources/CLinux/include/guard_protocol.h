@@ -16,9 +16,9 @@
 //
 // GUARD_DONE takes a job off: nothing of it is left.
 //
-// GUARD_SCOPE says that a manager is asked to move the guard out of the cgroup with the hash `job` into
-// a scope of its own. A scope whose processes were dead before they came never gets empty, and stays:
-// the guard waits for it.
+// GUARD_SCOPE says that a manager is being asked to move the guard out of the cgroup with the hash `job`
+// into a scope. A scope whose processes were dead before they came never gets empty, and stays: the guard
+// waits for it.
 //
 // GUARD_HOLDER says what keeps the scope that the jobs are in. systemd removes the directory of a scope
 // that is empty, and gives up if anybody else removes one inside meanwhile, or if a process is still on
@@ -28,9 +28,8 @@
 //   holder socket            the launcher's end
 //   scope directory          if there is one more: removed in the end, if systemd does not
 //
-// GUARD_HOLD, in place of all these, makes the program a holder, which a manager is asked to move out of
-// the cgroup with the hash `job`: it does nothing, and ends when nobody has the other end of its socket
-// any more. Another GUARD_HOLD may follow:
+// GUARD_HOLD, in place of all these, makes the program a holder: it does nothing, and ends when nobody has
+// the other end of its socket any more. GUARD_SCOPE may follow, and another GUARD_HOLD:
 //   cgroup.kill              what to kill then
 //
 // The guard's descriptors are the launcher's to count: one that does not fit is lost in the socket,

@@ -116,6 +116,7 @@ parse_run() {
     case $1 in
       --bind) binds+=("${2-}") ;;
       --timeout) timeout=${2-} ;;
+      --cpus) [[ -v cpus ]] || usage && cpus=${2-} ;;
       --user | --login) mode=${1#--} && shift && continue ;;
       --) shift && break ;;
       -*) usage ;;
@@ -125,7 +126,7 @@ parse_run() {
     shift 2
   done
   command=("$@")
-  [[ ${#command[@]} -gt 0 && $timeout =~ ^[0-9]+$ ]] || usage
+  [[ ${#command[@]} -gt 0 && $timeout =~ ^[0-9]+$ && ${cpus:-2} =~ ^[1-9]$ ]] || usage
   local bind
   for bind in "${binds[@]}"; do
     [[ $bind =~ ^(/[^:]*):(/[^:]+)(:rw)?$ ]] || die "--bind $bind: not HOST:GUEST or HOST:GUEST:rw"

@@ -91,7 +91,7 @@ extension Behaviour {
         // MARK: Readers
 
         @Test func everyByteArrivesAtASlowReader() throws {
-            let size = 10_000_000
+            let size = 10_000_000 / patience
             var state: UInt32 = 1
             let bytes = (0..<size).map { _ in
                 state = state &* 1_664_525 &+ 1_013_904_223

@@ -180,9 +180,9 @@ __attribute__((noinline)) static long start_with_clone3(
 }
 
 __attribute__((noinline)) static long start_with_clone(
-    unsigned long flags, int *pidfd, const struct clinux_spawn *plan, struct clinux_spawned *result)
+    unsigned long flags, int *number, const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
-    long pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)pidfd);
+    long pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)number);
     if (pid == 0) {
         // Of what shares the parent's memory, none may run a handler of the parent's.
         reset_signals(true, NSIG - 1);
@@ -191,22 +191,26 @@ __attribute__((noinline)) static long start_with_clone(
     return pid;
 }
 
-static long start(const struct clinux_spawn *plan, struct clinux_spawned *result, int *pidfd)
+// Starts a child of this process, whose pidfd it returns in `number`; with `for_parent` a child of this
+// process's parent, whose pid is in `number` before it runs.
+static long start(const struct clinux_spawn *plan, struct clinux_spawned *result, int *number, bool for_parent)
 {
     // A child that changes its uid must not share memory with a more privileged parent.
-    unsigned long flags = CLONE_PIDFD | CLONE_VFORK | (plan->change_credentials ? 0 : CLONE_VM)
-        | (plan->close_from > 0 ? CLONE_FILES : 0);
+    unsigned long flags = CLONE_VFORK | (plan->change_credentials ? 0 : CLONE_VM)
+        | (plan->close_from > 0 ? CLONE_FILES : 0) | (for_parent ? CLONE_PARENT | CLONE_PARENT_SETTID : CLONE_PIDFD);
     struct clone_args arguments = {
         .flags = flags | CLONE_CLEAR_SIGHAND | (plan->cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
-        .pidfd = (uint64_t)(uintptr_t)pidfd,
-        .exit_signal = SIGCHLD,
+        .pidfd = for_parent ? 0 : (uint64_t)(uintptr_t)number,
+        .parent_tid = for_parent ? (uint64_t)(uintptr_t)number : 0,
+        // A sibling's is that of this process.
+        .exit_signal = for_parent ? 0 : SIGCHLD,
         .cgroup = plan->cgroup >= 0 ? (uint64_t)plan->cgroup : 0,
     };
     long pid = start_with_clone3(&arguments, plan, result);
     if (pid > 0 || pid == -EAGAIN || pid == -ENOMEM)
         return pid;
     if (plan->cgroup < 0)
-        return pid == -ENOSYS ? start_with_clone(flags, pidfd, plan, result) : pid;
+        return pid == -ENOSYS ? start_with_clone(flags, number, plan, result) : pid;
 
     // clone3 is filtered (ENOSYS, EPERM) or may not place the child: let it join by itself.
     int files[GUARD_MAX_GROUPS + 1];
@@ -221,7 +225,7 @@ static long start(const struct clinux_spawn *plan, struct clinux_spawned *result
     joining.join_files = files;
     joining.join_count = plan->join_count + 1;
     result->joined_late = true;
-    pid = start_with_clone(flags, pidfd, &joining, result);
+    pid = start_with_clone(flags, number, &joining, result);
     close(files[0]);
     return pid;
 }
@@ -248,7 +252,7 @@ static void conclude(const struct clinux_spawned *shared, struct clinux_spawned 
     if (pid < 0) {
         result->stage = CLINUX_STAGE_CLONE;
         result->error = (int)-pid;
-    } else if (result->error != 0) {
+    } else if (pid > 0 && result->error != 0) {
         struct clinux_wait_status ignored;
         clinux_wait(pidfd, WEXITED, &ignored);
         close(pidfd);
@@ -266,7 +270,7 @@ int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned 
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    long pid = start(plan, &shared->result, &pidfd);
+    long pid = start(plan, &shared->result, &pidfd, false);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     conclude(&shared->result, result, pid, pidfd);
     if (shared != &own)
@@ -274,22 +278,61 @@ int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned 
     return -result->error;
 }
 
-// MARK: Held before exec
+// MARK: Held
 
-_Noreturn static void held_child(const struct clinux_spawn *plan, struct clinux_shared *shared, const int gate[2])
+// Waits until processes can be moved between cgroups at once. The kernel's lock for that is slow to
+// take, by an RCU grace period (some 10 ms), unless it was taken a moment ago: whoever asks for moves
+// soon has this wait go on beside everything else. Where it may not be had, nothing happens.
+static void await_move_lock(void)
 {
-    char released;
-    // With the launcher's end open here, a lost launcher would not end this wait.
+    char text[4096] = "", path[4200] = "/sys/fs/cgroup", digits[11];
+    int file = clinux_open("/proc/self/cgroup", O_RDONLY, 0);
+    if (file < 0)
+        return;
+    clinux_read(file, text, sizeof text - 1);
+    close(file);
+    // The last line: the hierarchies of v1, if the kernel has any, come first.
+    char *own = strstr(text, "0::/"), *end = own ? strchr(own, '\n') : NULL;
+    if (!end)
+        return;
+    *end = 0;
+    // Only threads of processes that are in the cgroup can be written here: if this process has been
+    // moved already, the kernel refuses, and nothing can ever be moved back. A number, since the
+    // lock is not taken for "0".
+    strcat(strcat(path, own + 3), "/cgroup.threads");
+    write_pid(digits);
+    if ((file = clinux_open(path, O_WRONLY, 0)) < 0)
+        return;
+    clinux_write(file, digits, strlen(digits));
+    close(file);
+}
+
+_Noreturn static void held_child(const struct clinux_spawn *plan, const struct clinux_spawn *successor,
+                                 struct clinux_shared *shared, const int gate[2])
+{
+    // With the launcher's end open here, a lost launcher would not end the wait.
     close(gate[0]);
-    if (read(gate[1], &released, 1) != 1) {
+    clinux_set_name(successor->argv[0]);
+    await_move_lock();
+    struct clinux_spawn command = *plan;
+    if (clinux_receive_descriptor(gate[1], &command.cgroup) < 0) {
         if (shared->cgroup_before)
             clinux_await_scope(shared->cgroup_before);
         _exit(127);
     }
-    child(plan, &shared->result, false);
+    long pid = start(&command, &shared->result, &shared->result.pid, true);
+    if (pid < 0) {
+        shared->result.stage = CLINUX_STAGE_CLONE;
+        shared->result.error = (int)-pid;
+    }
+    // What the launcher waits for.
+    close(gate[1]);
+    struct clinux_spawned ignored;
+    child(successor, &ignored, false);
 }
 
-int clinux_hold_program(const struct clinux_spawn *plan, struct clinux_held *held)
+int clinux_hold_program(const struct clinux_spawn *plan, const struct clinux_spawn *successor,
+                        struct clinux_held *held)
 {
     int gate[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) < 0)
@@ -302,7 +345,7 @@ int clinux_hold_program(const struct clinux_spawn *plan, struct clinux_held *hel
         return -error;
     }
     // A copy of the memory, not a share of it: the launcher goes on meanwhile, and in a cgroup with
-    // a tight limit the kernel may choose this child to be killed, with all that share its memory.
+    // a tight limit the kernel may choose a child to be killed, with all that share its memory.
     int pidfd = -1;
     unsigned long flags = CLONE_PIDFD;
     struct clone_args arguments = {
@@ -315,12 +358,12 @@ int clinux_hold_program(const struct clinux_spawn *plan, struct clinux_held *hel
     pthread_sigmask(SIG_SETMASK, &all, &before);
     long pid = raw_syscall(SYS_clone3, (long)&arguments, sizeof arguments, 0);
     if (pid == 0)
-        held_child(plan, shared, gate);
+        held_child(plan, successor, shared, gate);
     if (pid == -ENOSYS) {
         pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)&pidfd);
         if (pid == 0) {
             reset_signals(true, NSIG - 1);
-            held_child(plan, shared, gate);
+            held_child(plan, successor, shared, gate);
         }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -328,8 +371,7 @@ int clinux_hold_program(const struct clinux_spawn *plan, struct clinux_held *hel
     *held = (struct clinux_held) { .pid = (pid_t)pid, .pidfd = pidfd, .gate = gate[0], .shared = shared };
     if (pid > 0)
         return 0;
-    close(gate[0]);
-    munmap(shared, sizeof *shared);
+    clinux_close_held(held);
     return (int)pid;
 }
 
@@ -338,25 +380,32 @@ void clinux_await_scope_held(const struct clinux_held *held, uint64_t cgroup_bef
     held->shared->cgroup_before = cgroup_before;
 }
 
-int clinux_release_program(struct clinux_held *held, struct clinux_spawned *result)
+int clinux_start_held(const struct clinux_held *held, int cgroup, struct clinux_spawned *result)
 {
     char byte = 1;
-    // Closed by exec, or by the child's end: either way there is nothing more to read.
-    if (send(held->gate, &byte, 1, MSG_NOSIGNAL) == 1)
+    // Closed when the program runs or has failed, and by the end of the process that waits.
+    if (clinux_send(held->gate, &byte, 1, &cgroup, 1) == 1)
         while (read(held->gate, &byte, 1) < 0 && errno == EINTR)
             ;
-    close(held->gate);
-    conclude(&held->shared->result, result, held->pid, held->pidfd);
-    munmap(held->shared, sizeof *held->shared);
+    // Its parent is this process, which has not reaped it: the pid is no other's.
+    pid_t pid = held->shared->result.pid;
+    int pidfd = pid > 0 ? clinux_pidfd_open(pid) : -1;
+    if (pid > 0 && pidfd < 0) {
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        pid = pidfd;
+    }
+    conclude(&held->shared->result, result, pid, pidfd);
+    // Neither started nor failed: the process that waited was killed.
+    if (pid == 0 && result->error == 0) {
+        result->stage = CLINUX_STAGE_CLONE;
+        result->error = ECANCELED;
+    }
     return -result->error;
 }
 
-void clinux_discard_program(struct clinux_held *held)
+void clinux_close_held(const struct clinux_held *held)
 {
-    struct clinux_wait_status ignored;
-    clinux_pidfd_send_signal(held->pidfd, SIGKILL);
     close(held->gate);
-    clinux_wait(held->pidfd, WEXITED, &ignored);
-    close(held->pidfd);
     munmap(held->shared, sizeof *held->shared);
 }

@@ -120,7 +120,7 @@ int clinux_send(int socket, const void *data, size_t size, const int *descriptor
     return (int)or_errno(sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
-ssize_t clinux_receive(int socket, void *data, size_t size, int *descriptors, unsigned *count)
+static ssize_t receive(int socket, void *data, size_t size, int *descriptors, unsigned *count, int flags)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * GUARD_MAX_DESCRIPTORS)];
     struct iovec part = { .iov_base = data, .iov_len = size };
@@ -129,7 +129,8 @@ ssize_t clinux_receive(int socket, void *data, size_t size, int *descriptors, un
         .msg_control = control, .msg_controllen = sizeof control,
     };
     *count = 0;
-    ssize_t n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t n;
+    do n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC); while (n < 0 && errno == EINTR);
     if (n < 0)
         return -errno;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -138,6 +139,22 @@ ssize_t clinux_receive(int socket, void *data, size_t size, int *descriptors, un
         memcpy(descriptors, CMSG_DATA(header), sizeof(int) * *count);
     }
     return n;
+}
+
+ssize_t clinux_receive(int socket, void *data, size_t size, int *descriptors, unsigned *count)
+{
+    return receive(socket, data, size, descriptors, count, MSG_DONTWAIT);
+}
+
+int clinux_receive_descriptor(int socket, int *descriptor)
+{
+    int received[GUARD_MAX_DESCRIPTORS];
+    unsigned count;
+    char byte;
+    if (receive(socket, &byte, 1, received, &count, 0) != 1 || count != 1)
+        return -EPIPE;
+    *descriptor = received[0];
+    return 0;
 }
 
 int clinux_pseudo_terminal(int *master, int *peer)
@@ -285,30 +302,6 @@ void clinux_await_scope(uint64_t before)
 {
     for (int i = 0; i < 300 && clinux_own_cgroup() == before; i++)
         clinux_poll(NULL, 0, i < 100 ? 1000000 : 10000000);
-}
-
-void clinux_await_move_lock(void)
-{
-    char text[4096], path[4200];
-    int file = clinux_open("/proc/self/cgroup", O_RDONLY, 0);
-    if (file < 0)
-        return;
-    ssize_t size = clinux_read(file, text, sizeof text - 1);
-    close(file);
-    text[size > 0 ? size : 0] = 0;
-    // The last line: the hierarchies of v1, if the kernel has any, come first.
-    char *own = strstr(text, "0::/"), *end = own ? strchr(own, '\n') : NULL;
-    if (!end)
-        return;
-    *end = 0;
-    // Only threads of processes that are in the cgroup can be written here: if this process has been
-    // moved already, the kernel refuses, and nothing can ever be moved back. A number, since the
-    // lock is not taken for "0".
-    snprintf(path, sizeof path, "/sys/fs/cgroup%s/cgroup.threads", own + 3);
-    if ((file = clinux_open(path, O_WRONLY, 0)) < 0)
-        return;
-    clinux_write(file, text, (size_t)snprintf(text, sizeof text, "%d", getpid()));
-    close(file);
 }
 
 void clinux_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

@@ -27,9 +27,14 @@ struct Helper: ~Copyable {
 }
 
 extension GuardProgram {
-    /// - Parameter queue: sends the first messages, which the process finds when it starts.
+    /// - Parameters:
+    ///   - queue: sends the first messages, which the process finds when it starts.
+    ///   - spawn: makes the process.
     func start(
-        as name: ByteString, _ queue: (CInt) throws(SystemError) -> Void
+        as name: ByteString, _ queue: (CInt) throws(SystemError) -> Void,
+        _ spawn: (Program) throws(SpawnError) -> ProcessDescriptor = { program throws(SpawnError) in
+            try program.start().takeProcess()
+        }
     ) throws(LaunchError) -> Helper {
         do {
             let ends = try SocketPair()
@@ -41,8 +46,8 @@ extension GuardProgram {
             program.startsSession = true
             program.signalMask = .all
             program.workingDirectory = "/"
-            let spawned = try program.start()
-            return Helper(process: spawned.takeProcess(), control: ends.keepNear())
+            let process = try spawn(program)
+            return Helper(process: process, control: ends.keepNear())
         } catch let error as SpawnError {
             let tried = candidates.map(\.description).joined(separator: " and ")
             throw LaunchError(

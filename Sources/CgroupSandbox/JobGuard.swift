@@ -61,6 +61,11 @@ final class JobGuard: Sendable {
         }
     }
 
+    /// - Throws: when it has left by itself, or nobody replaced it: then its program is none.
+    func check() throws(LaunchError) {
+        if state.withLock({ Self.hasEnded($0) }) { throw LaunchError(noGuard: program.candidates[0]) }
+    }
+
     /// Registers a job before its cgroups exist.
     ///
     /// - Returns: the job's number.
@@ -109,8 +114,7 @@ final class JobGuard: Sendable {
     func awaitScope(_ cgroupBefore: UInt64, keptBy holder: borrowing HolderProcess) throws(LaunchError) {
         let process: SharedDescriptor
         do { process = SharedDescriptor(try holder.process.descriptor.duplicate()) } catch { throw LaunchError(error) }
-        // One that is gone needs not be told; `check` says so.
-        try? holder.awaitScope(cgroupBefore)
+        holder.awaitScope(cgroupBefore)
         try tell(of: GuardProcess.Holder(process: process, control: holder.control))
         try state.withLock { state throws(LaunchError) in
             try tell(&state) { process throws(SystemError) in try process.awaitScope(cgroupBefore) }
@@ -148,12 +152,14 @@ final class JobGuard: Sendable {
     func replace() throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
             // Another thread, which had something to tell it, may have been faster.
-            let hasEnded: Bool
-            switch state.process {
-            case .some(let process): hasEnded = process.process.hasEnded
-            case .none: hasEnded = true
-            }
-            if hasEnded { try replace(&state) }
+            if Self.hasEnded(state) { try replace(&state) }
+        }
+    }
+
+    private static func hasEnded(_ state: borrowing State) -> Bool {
+        switch state.process {
+        case .some(let process): process.process.hasEnded
+        case .none: true
         }
     }
 
@@ -217,7 +223,7 @@ final class JobGuard: Sendable {
         // Stuck or stopped, it gets no further; ended, it takes no notice.
         try? lost.process.send(.kill)
         guard case .exited = lost.end() else { return }
-        throw LaunchError(.setup, "the guard has left; \(program.candidates[0]) may be no guard")
+        throw LaunchError(noGuard: program.candidates[0])
     }
 
     /// Tells the guard, or the one that takes its place and is told of all jobs.

@@ -18,43 +18,38 @@ struct JobScope: ~Copyable {
     /// Makes the scopes and moves the processes into them.
     ///
     /// - Parameters:
-    ///   - command: what becomes the job's first process, waiting.
     ///   - holder: what keeps the job's scope.
+    ///   - command: what the holder starts first; `nil` for nothing.
     ///   - guardian: the guard, which gets a scope of its own.
     /// - Throws: why there is no scope. What was made of it goes with its processes.
     static func start(
-        _ plan: ScopePlan, by manager: borrowing ServiceManager, command: borrowing HeldProgram,
-        holder: consuming HolderProcess, guardian: JobGuard, layout: CgroupLayout
+        _ plan: ScopePlan, by manager: borrowing ServiceManager, holder: consuming HolderProcess,
+        startingFirst command: borrowing HeldProgram?, guardian: JobGuard, layout: CgroupLayout
     ) throws(LaunchError) -> JobScope {
         let cgroupBefore = ThisProcess.cgroupHash
-        command.awaitScope(cgroupBefore)
+        command?.awaitScope(cgroupBefore)
         try guardian.awaitScope(cgroupBefore, keptBy: holder)
-        let pids = [
-            command.pidfd: command.pid, holder.process.descriptor.rawValue: holder.process.pid,
-            guardian.descriptor: guardian.pid ?? 0,
-        ]
+        let held = holder.process.descriptor.rawValue
+        let companion = guardian.descriptor
         let started = try plan.start(
-            by: manager, plan.jobScope(members: [command.pidfd, holder.process.descriptor.rawValue]),
-            beside: plan.guardScope(guardian: guardian.descriptor), members: pids)
-        try holder.check()
+            by: manager, plan.jobScope(members: [held]), beside: plan.guardScope(guardian: companion),
+            members: [held: holder.process.pid, companion: guardian.pid ?? 0])
+        try guardian.check()
         // The manager's word is not enough.
-        let path = try membership(of: command.pid)
-        guard path.hasSuffix("/" + plan.name), try membership(of: holder.process.pid) == path else {
-            throw LaunchError(.setup, "systemd made \(plan.name), but the job's process is in \(path)")
+        let path: String
+        do { path = try CgroupLayout.unifiedPath(of: holder.process.pid) } catch { throw LaunchError(error) }
+        guard path.hasSuffix("/" + plan.name) else {
+            throw LaunchError(.setup, "systemd made \(plan.name), but the holder is in \(path)")
         }
         do {
             let cgroup = try ScopeCgroup(path, in: layout)
-            try cgroup.setAside([holder.process.pid, command.pid])
+            try cgroup.setAside([holder.process.pid])
             try cgroup.passControllersOn()
             try cgroup.checkWeight(plan.limits)
         } catch {
             throw LaunchError(error)
         }
         return JobScope(name: plan.name, path: path, started: started, holder: holder, plan: plan, layout: layout)
-    }
-
-    private static func membership(of pid: ProcessID) throws(LaunchError) -> String {
-        do { return try CgroupLayout.unifiedPath(of: pid) } catch { throw LaunchError(error) }
     }
 
     /// Whether the process that keeps the scope was killed, as happens when the unit is stopped.
@@ -86,7 +81,7 @@ struct JobScope: ~Copyable {
     consuming func abandon() { holder.isLeftToGuard = true }
 }
 
-/// A process that does nothing, and ends once nobody holds its other end.
+/// A process that does nothing but keep a scope, and ends once nobody holds its other end.
 struct HolderProcess: ~Copyable {
     let process: ProcessDescriptor
     let control: SharedDescriptor
@@ -101,23 +96,37 @@ struct HolderProcess: ~Copyable {
     }
 
     static func start(_ program: GuardProgram) throws(LaunchError) -> HolderProcess {
-        let helper = try program.start(as: "cgrun-holder") { socket throws(SystemError) in
-            try GuardProcess.send(.hold, guard_message(), [], to: socket)
+        HolderProcess(try program.start(as: name, queue), program.candidates[0])
+    }
+
+    /// - Parameters:
+    ///   - first: what the process starts before it is a holder, when it is told to.
+    ///   - held: gets that program.
+    static func start(
+        _ program: GuardProgram, startingFirst first: Program, _ held: inout HeldProgram?
+    ) throws(LaunchError) -> HolderProcess {
+        let helper = try program.start(as: name, queue) { holder throws(SpawnError) in
+            held = try first.hold(before: holder)
+            return held!.takeStarter()
         }
         return HolderProcess(helper, program.candidates[0])
     }
 
-    /// - Throws: when it left by itself: then its program is none.
-    func check() throws(LaunchError) {
-        guard process.hasEnded else { return }
-        throw LaunchError(
-            .setup, "the guard's program left at once; \(program) may be no guard",
-            remedy: "set CGRUN_GUARD to the path of cgrun-guard")
+    private static let name: ByteString = "cgrun-holder"
+
+    private static func queue(_ socket: CInt) throws(SystemError) {
+        try GuardProcess.send(.hold, guard_message(), [], to: socket)
     }
 
-    /// Says that a manager is being asked to move it out of the cgroups with this hash.
-    func awaitScope(_ cgroupBefore: UInt64) throws(SystemError) {
-        try GuardProcess.send(.scope, guard_message(), job: cgroupBefore, [], to: control.descriptor.rawValue)
+    /// - Throws: when it left by itself: then its program is none.
+    func check() throws(LaunchError) {
+        if process.hasEnded { throw LaunchError(noGuard: program) }
+    }
+
+    /// Says that a manager is being asked to move it out of the cgroups with this hash. One that is gone needs
+    /// not be told; `check` says so.
+    func awaitScope(_ cgroupBefore: UInt64) {
+        try? GuardProcess.send(.scope, guard_message(), job: cgroupBefore, [], to: control.descriptor.rawValue)
     }
 
     /// Has it kill a cgroup when nobody holds its other end any more.

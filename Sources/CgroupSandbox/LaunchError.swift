@@ -42,8 +42,17 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
 
     init(_ error: SystemError) { self.init(.setup, error.description) }
 
+    /// The guard's program ended by itself.
+    init(noGuard program: ByteString) {
+        self.init(
+            .setup, "the guard's program left at once; \(program) may be no guard",
+            remedy: "set CGRUN_GUARD to the path of cgrun-guard")
+    }
+
     init(_ error: SpawnError, command: String) {
         switch error.stage {
+        case .clone where error.system.errno == .canceled:
+            self.init(.setup, "the job's scope was stopped, or its holder killed, before the command could start")
         case .exec where error.system.errno == .noSuchFileOrDirectory && isExecutable(error.system.path ?? ""):
             self.init(
                 .notExecutable, "\(command): cannot execute: the interpreter that its first line names is missing",

@@ -136,7 +136,6 @@ public struct Preflight: Sendable {
 /// A scope without a job, to see what one could have. It goes with its owner.
 private final class ProbeScope {
     private let guardian: JobGuard
-    private let process: HeldProgram
     private let scope: JobScope
 
     var path: String { scope.path }
@@ -149,17 +148,11 @@ private final class ProbeScope {
         }
         let guardian = try JobGuard(program)
         try guardian.start()
-        let process: HeldProgram
-        do {
-            process = try Program(candidates: ["/bin/true"], arguments: spec.arguments, environment: [])
-                .hold()
-        } catch { throw LaunchError(error, command: "true") }
         let plan = ScopePlan(spec, jobName: JobName.make().cgroup, controllers: Controller.allCases)
         scope = try JobScope.start(
-            plan, by: manager, command: process, holder: HolderProcess.start(program), guardian: guardian,
+            plan, by: manager, holder: HolderProcess.start(program), startingFirst: nil, guardian: guardian,
             layout: layout)
         self.guardian = guardian
-        self.process = process
     }
 
     deinit { guardian.dismiss() }

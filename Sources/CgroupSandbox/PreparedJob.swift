@@ -62,29 +62,24 @@ public struct PreparedJob: ~Copyable {
         let (id, name) = JobName.make()
         let layout: CgroupLayout
         do { layout = try CgroupLayout.current() } catch { throw LaunchError(error) }
+        // Before anything else: while systemd gets ready for this process, there is enough to do.
+        let manager = try spec.resolveManager(layout)
         var report = Report(id: id, spec: spec, hierarchy: layout.mode)
-        let place = try Self.place(spec, layout, name, &report)
-        self.place = place
+        switch consume manager {
+        case .cgroupfs(let reason):
+            let site = try Self.site(spec.cgroupParent, layout, name, spec.limits)
+            report.describe(site, because: reason)
+            place = .directory(site)
+        case .systemd(let manager, let reason):
+            let plan = ScopePlan(spec, jobName: name)
+            report.describe(plan, because: reason)
+            place = .scope(ScopeSite(manager: manager, plan: plan))
+        }
         self.layout = layout
         self.name = name
         self.report = report
         self.id = id
         self.spec = spec
-    }
-
-    private static func place(
-        _ spec: JobSpec, _ layout: CgroupLayout, _ name: String, _ report: inout Report
-    ) throws(LaunchError) -> Place {
-        switch try spec.resolveManager(layout) {
-        case .cgroupfs(let reason):
-            let site = try site(spec.cgroupParent, layout, name, spec.limits)
-            report.describe(site, because: reason)
-            return .directory(site)
-        case .systemd(let manager, let reason):
-            let plan = ScopePlan(spec, jobName: name)
-            report.describe(plan, because: reason)
-            return .scope(ScopeSite(manager: manager, plan: plan))
-        }
     }
 
     private static func site(
@@ -176,20 +171,19 @@ private struct Start {
         }
     }
 
-    /// The command's process is there from the beginning, because only a manager may move a user's
-    /// processes from one unit to another; what it waits for is to be in its cgroup.
+    /// Only a manager may move a user's processes from one unit to another: it moves the holder, which starts the
+    /// command once its cgroup is there.
     func inScope(
         _ plan: ScopePlan, _ manager: consuming ServiceManager, _ guardProgram: GuardProgram
     ) throws(LaunchError) -> LaunchedJob {
-        // Before its helpers: it would have a copy of their sockets, and they would not notice a loss.
-        let held: HeldProgram
-        do { held = try program.hold() } catch { throw LaunchError(error, command: commandName) }
-        let holder = try HolderProcess.start(guardProgram)
+        // Before the guard: it would have a copy of its socket, and the guard would not notice a loss.
+        var command: HeldProgram?
+        let holder = try HolderProcess.start(guardProgram, startingFirst: program, &command)
         try guardian.start()
         var number: UInt64 = 0
         do throws(LaunchError) {
             let scope = try JobScope.start(
-                plan, by: manager, command: held, holder: holder, guardian: guardian, layout: layout)
+                plan, by: manager, holder: holder, startingFirst: command, guardian: guardian, layout: layout)
             var report = report
             report.describe(scope.started)
             let site: CgroupSite
@@ -206,15 +200,17 @@ private struct Start {
             do throws(LaunchError) {
                 try guardian.arm(number, cgroup.directories)
                 startedAt = .now
-                try enter(cgroup, held.pid)
-                do { spawned = try held.release() } catch { throw LaunchError(error, command: commandName) }
+                do { spawned = try command.take()!.start(in: cgroup.directory.descriptor.rawValue) } catch {
+                    throw LaunchError(error, command: commandName)
+                }
             } catch {
                 try? cgroup.remove()
                 throw error
             }
+            let joinedLate = spawned.joinedLate
             return LaunchedJob(
                 id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
-                ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: true, scope: scope,
+                ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: joinedLate, scope: scope,
                 terminal: terminal, swept: [],
                 state: LaunchedJob.State(startedAt: startedAt), report: report)
         } catch {
@@ -231,17 +227,6 @@ private struct Start {
 
     private static func create(_ site: borrowing CgroupSite) throws(LaunchError) -> JobCgroup {
         do { return try site.create() } catch { throw LaunchError(error) }
-    }
-
-    private func enter(_ cgroup: borrowing JobCgroup, _ pid: ProcessID) throws(LaunchError) {
-        let isInside: Bool
-        do {
-            try cgroup.directory.write(String(pid), to: "cgroup.procs")
-            isInside = try layout.absolute(CgroupLayout.unifiedPath(of: pid)) == cgroup.path
-        } catch {
-            throw LaunchError(error)
-        }
-        guard isInside else { throw LaunchError(.setup, "the job's process did not enter \(cgroup.path)") }
     }
 
     // MARK: The command

@@ -108,10 +108,13 @@ extension Program {
         return try started(result, error)
     }
 
-    /// Makes the process and lets it wait for `HeldProgram.release`, so that others can place it first.
-    package func hold() throws(SpawnError) -> HeldProgram {
+    /// Makes a process that waits for `HeldProgram.start` to start this program, so that others can place it
+    /// first, and then is its successor.
+    package func hold(before successor: Program) throws(SpawnError) -> HeldProgram {
         var held = clinux_held()
-        let error = withPlan(nil, []) { clinux_hold_program(&$0, &held) }
+        let error = withPlan(nil, []) { plan in
+            successor.withPlan(nil, []) { clinux_hold_program(&plan, &$0, &held) }
+        }
         guard error == 0 else {
             throw SpawnError(stage: .clone, system: SystemError("clone3", errno: Errno(rawValue: -error)))
         }
@@ -197,41 +200,40 @@ extension Program {
     }
 }
 
-/// A process that has not begun with its program. It ends with its owner, or with this process.
+/// A program that waits to be started by a process which the caller has made for that.
 package struct HeldProgram: ~Copyable {
     private let program: Program
-    package let pid: ProcessID
-    /// The process's pidfd, which stays this value's.
-    package let pidfd: CInt
-    /// `nil` once the process is no longer this value's to end.
-    private var held: clinux_held?
+    private let held: clinux_held
+    private var starter: ProcessDescriptor?
 
     fileprivate init(_ program: Program, _ held: clinux_held) {
         self.program = program
         self.held = held
-        pid = held.pid
-        pidfd = held.pidfd
+        starter = ProcessDescriptor(owning: held.pidfd, pid: held.pid)
     }
 
-    /// Says that a manager is being asked to move the process out of the cgroups with this hash.
+    /// Hands out the process that waits, once. It ends with this process while it waits, and is its new owner's
+    /// to end.
+    package mutating func takeStarter() -> ProcessDescriptor { starter.take()! }
+
+    /// Says that a manager is being asked to move the process that waits out of the cgroups with this hash.
     package func awaitScope(_ cgroupBefore: UInt64) {
-        if var held { clinux_await_scope_held(&held, cgroupBefore) }
+        withUnsafePointer(to: held) { clinux_await_scope_held($0, cgroupBefore) }
     }
 
-    /// Lets the program begin, and returns once it runs.
+    /// Has the program started, as a child of this process and inside `cgroup` from its first instruction on,
+    /// and returns once it runs.
     ///
-    /// - Throws: what failed and where. No process is left then.
-    package consuming func release() throws(SpawnError) -> SpawnedProcess {
+    /// - Parameter cgroup: directory of a cgroup v2 to which the process that waits may move others.
+    /// - Throws: what failed and where; `ECANCELED` where the process that waits was killed. No process of the
+    ///   program is left then.
+    package consuming func start(in cgroup: CInt) throws(SpawnError) -> SpawnedProcess {
         var result = clinux_spawned()
-        var waiting = held.take()!
-        let error = clinux_release_program(&waiting, &result)
+        let error = withUnsafePointer(to: held) { clinux_start_held($0, cgroup, &result) }
         return try program.started(result, error)
     }
 
-    deinit {
-        guard var held else { return }
-        clinux_discard_program(&held)
-    }
+    deinit { withUnsafePointer(to: held) { clinux_close_held($0) } }
 }
 
 /// C strings in one allocation, and the NULL-terminated array of pointers to them.

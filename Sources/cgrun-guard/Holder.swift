@@ -4,8 +4,6 @@ import CLinux
 /// then kills what it was told to. All signals that can be are blocked.
 func hold() -> CInt {
     clinux_set_name("cgrun-holder")
-    // The manager is asked to move this process, the guard and the job's first in a moment.
-    clinux_await_move_lock()
     var killFile: CInt = -1
     var cgroupBefore: UInt64?
     var isAlone = false

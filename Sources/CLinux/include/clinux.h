@@ -61,6 +61,8 @@ int clinux_send(int socket, const void *_Nonnull data, size_t size,
 /// Receives one datagram without blocking. 0 means the peer is gone.
 ssize_t clinux_receive(int socket, void *_Nonnull data, size_t size,
                        int *_Nonnull descriptors, unsigned *_Nonnull count);
+/// Waits for one descriptor; fails when the peer is gone.
+int clinux_receive_descriptor(int socket, int *_Nonnull descriptor);
 
 // MARK: Terminals
 
@@ -98,10 +100,6 @@ uint64_t clinux_own_cgroup(void);
 /// processes were dead before they came never gets empty, and stays. The manager acts within
 /// milliseconds; where it does not, for two seconds, empty units stay, and nothing in them.
 void clinux_await_scope(uint64_t before);
-/// Waits until processes can be moved between cgroups at once. The kernel's lock for that is slow to
-/// take, by an RCU grace period (some 10 ms), unless it was taken a moment ago: whoever asks for
-/// moves soon has this wait go on beside everything else. Where it may not be had, nothing happens.
-void clinux_await_move_lock(void);
 /// What ps(1) shows of this thread.
 void clinux_set_name(const char *_Nonnull name);
 int clinux_pidfd_send_signal(int pidfd, int signal);
@@ -194,7 +192,7 @@ struct clinux_spawned {
 int clinux_spawn_program(const struct clinux_spawn *_Nonnull plan,
                          struct clinux_spawned *_Nonnull result);
 
-/// A child that waits before the first step of its plan. It ends when its launcher does.
+/// A child that waits to start a program for its launcher.
 struct clinux_held {
     pid_t pid;
     int pidfd;
@@ -202,15 +200,18 @@ struct clinux_held {
     struct clinux_shared *_Nullable shared;
 };
 
-/// Makes a child for `plan` (whose `cgroup` does not count) and lets it wait.
-int clinux_hold_program(const struct clinux_spawn *_Nonnull plan, struct clinux_held *_Nonnull held);
+/// Makes a child that waits until it is told a cgroup, starts `plan` in it (whose `cgroup` does not count)
+/// as a child of this process, and then is `successor`, whose name it has from the beginning. It ends
+/// when its launcher does before. Meanwhile it sees to it that a manager can move it without delay.
+int clinux_hold_program(const struct clinux_spawn *_Nonnull plan, const struct clinux_spawn *_Nonnull successor,
+                        struct clinux_held *_Nonnull held);
 /// Tells the child that a manager is being asked to move it out of the cgroups with this hash: should its
 /// launcher be lost, it ends no sooner than that (see `clinux_await_scope`).
 void clinux_await_scope_held(const struct clinux_held *_Nonnull held, uint64_t cgroup_before);
-/// Lets the child go on, and returns once its program runs or has failed, as `clinux_spawn_program`
-/// does. A child that was killed while it waited counts as started: its end is its parent's to see.
-int clinux_release_program(struct clinux_held *_Nonnull held, struct clinux_spawned *_Nonnull result);
-/// Ends and reaps the child instead.
-void clinux_discard_program(struct clinux_held *_Nonnull held);
+/// Has the child start its plan in the cgroup with this directory, and returns once the program runs or has
+/// failed, as `clinux_spawn_program` does. ECANCELED: the child was killed before.
+int clinux_start_held(const struct clinux_held *_Nonnull held, int cgroup, struct clinux_spawned *_Nonnull result);
+/// Frees what belongs to the wait. A child that still waits ends.
+void clinux_close_held(const struct clinux_held *_Nonnull held);
 
 #endif

@@ -182,7 +182,7 @@ extension Behaviour {
         }
 
         @Test func reportIsWrittenAfterALoss() throws {
-            for _ in 0..<20 {
+            for _ in 0..<min(20, rounds) {
                 let file = harness.path("report")
                 let job = try startTree("--report", file)
                 job.send(.kill)
@@ -224,7 +224,7 @@ extension Behaviour {
         }
 
         @Test func jobDiesWithTheParent() throws {
-            for _ in 0..<50 {
+            for _ in 0..<min(50, rounds) {
                 let shell = try startUnderShell("")
                 shell.send(.kill)
                 _ = try shell.end()

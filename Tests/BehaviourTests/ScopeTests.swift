@@ -70,6 +70,21 @@ extension Behaviour {
             try harness.expectNoUnit()
         }
 
+        /// It starts the command: before that the job has not begun, and after that nothing depends on it.
+        @Test func holderKilledAtRandomMoments() throws {
+            for _ in 0..<rounds / 2 {
+                let job = try harness.startCgrun(["--", Programs.probe, "plant", "2"])
+                pause(.microseconds(Int.random(in: 0...15_000)) * patience)
+                let holder = harness.marker.survivors.first { $0.command == "cgrun-holder" }
+                if let holder { try? ProcessDescriptor(pid: holder.pid).send(.kill) }
+                let outcome = try job.end()
+                #expect([0, 125, 137].contains(outcome.exitCode), "\(outcome)")
+                #expect(outcome.exitCode != 125 || outcome.output.isEmpty, "\(outcome)")
+                try harness.expectNothingLeft()
+            }
+            try harness.expectNoUnit()
+        }
+
         // MARK: Ends from outside
 
         @Test func stoppedUnitEndsTheJobAtOnce() throws {
@@ -359,6 +374,17 @@ extension Behaviour {
 
         // MARK: No bus
 
+        /// One that listens and never answers, and the runtime directory that it is in.
+        private func startSilentManager() throws -> (TestProcess, directory: String) {
+            let directory = harness.path("run")
+            let listener = try harness.start([
+                "sh", "-c",
+                "mkdir -p \(directory)/systemd && exec \(Programs.probe) listen \(directory)/systemd/private",
+            ])
+            try listener.waitForOutput("listening")
+            return (listener, directory)
+        }
+
         @Test func unreachableManagers() throws {
             let nowhere = try harness.start(
                 [Programs.cgrun, "--user", "--", "echo", "ran"], environment: ["XDG_RUNTIME_DIR": "/nonexistent"]
@@ -366,13 +392,7 @@ extension Behaviour {
             #expect(nowhere.exitCode == 125)
             #expect(nowhere.output.isEmpty)
             #expect(nowhere.errors.contains(text: "/run/user/"), "\(nowhere.errors)")
-            // One that listens and never answers.
-            let directory = harness.path("run")
-            let listener = try harness.start([
-                "sh", "-c",
-                "mkdir -p \(directory)/systemd && exec \(Programs.probe) listen \(directory)/systemd/private",
-            ])
-            try listener.waitForOutput("listening")
+            let (listener, directory) = try startSilentManager()
             let silent = try harness.start(
                 [Programs.cgrun, "--user", "--", "echo", "ran"], environment: ["XDG_RUNTIME_DIR": directory])
             pause(.milliseconds(500))
@@ -382,6 +402,21 @@ extension Behaviour {
             let outcome = try silent.end(within: .seconds(5))
             #expect(outcome.exitCode == 125)
             #expect(outcome.errors.contains(text: "interrupted"), "\(outcome.errors)")
+            listener.send(.kill)
+            _ = try listener.end()
+            try harness.expectNothingLeft()
+        }
+
+        @Test(.enabled(if: ThisProcess.environmentVariable("CGRUN_TEST_LONG") != nil, "takes half a minute"))
+        func aManagerThatNeverAnswers() throws {
+            let (listener, directory) = try startSilentManager()
+            let outcome = try harness.start(
+                [Programs.cgrun, "--user", "--", "echo", "ran"], environment: ["XDG_RUNTIME_DIR": directory]
+            ).end(within: .seconds(40))
+            #expect(outcome.exitCode == 125)
+            #expect(outcome.output.isEmpty)
+            #expect(outcome.errors.contains(text: "no answer within 30 s"), "\(outcome.errors)")
+            #expect(harness.marker.survivors.map(\.pid) == [listener.pid], "no child is left")
             listener.send(.kill)
             _ = try listener.end()
             try harness.expectNothingLeft()

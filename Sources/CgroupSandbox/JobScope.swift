@@ -35,11 +35,22 @@ struct JobScope: ~Copyable {
             by: manager, plan.jobScope(members: [held]), beside: plan.guardScope(guardian: companion),
             members: [held: holder.process.pid, companion: guardian.pid ?? 0])
         try guardian.check()
+        let path = try arrange(plan, keptBy: holder, layout)
+        return JobScope(name: plan.name, path: path, started: started, holder: holder, plan: plan, layout: layout)
+    }
+
+    /// Makes sure that the holder is where it should be, and the scope ready for a job in it.
+    ///
+    /// - Returns: the scope's path.
+    private static func arrange(
+        _ plan: ScopePlan, keptBy holder: borrowing HolderProcess, _ layout: CgroupLayout
+    ) throws(LaunchError) -> String {
         // The manager's word is not enough.
-        let path: String
-        do { path = try CgroupLayout.unifiedPath(of: holder.process.pid) } catch { throw LaunchError(error) }
+        guard let path = try? CgroupLayout.unifiedPath(of: holder.process.pid), !holder.process.hasEnded else {
+            throw LaunchError(.setup, "the process that keeps \(plan.name) was killed")
+        }
         guard path.hasSuffix("/" + plan.name) else {
-            throw LaunchError(.setup, "systemd made \(plan.name), but the holder is in \(path)")
+            throw LaunchError(.setup, "systemd made \(plan.name), but the process that keeps it is in \(path)")
         }
         do {
             let cgroup = try ScopeCgroup(path, in: layout)
@@ -49,7 +60,7 @@ struct JobScope: ~Copyable {
         } catch {
             throw LaunchError(error)
         }
-        return JobScope(name: plan.name, path: path, started: started, holder: holder, plan: plan, layout: layout)
+        return path
     }
 
     /// Whether the process that keeps the scope was killed, as happens when the unit is stopped.
@@ -69,12 +80,33 @@ struct JobScope: ~Copyable {
         let (plan, path, layout) = (plan, path, layout)
         _ = consume self
         dismissGuard()
-        guard plan.isNamed || wasStopped, let manager = try? ServiceManager(plan.scope) else { return }
+        guard plan.isNamed || wasStopped else { return }
+        Self.awaitEnd(of: plan, removing: wasStopped ? path : nil, layout)
+    }
+
+    /// Waits until both units are gone, but not for ever.
+    ///
+    /// - Parameter path: the scope of a job that others have ended; systemd may leave its directory.
+    private static func awaitEnd(of plan: ScopePlan, removing path: String?, _ layout: CgroupLayout) {
+        guard let manager = try? ServiceManager(plan.scope) else { return }
         let deadline = BootTime.now + .seconds(5)
         for name in [plan.name, plan.companionName] where (try? manager.waitUntilGone(name, until: deadline)) == nil {
             return
         }
-        if wasStopped { ScopeCgroup.removeLeftover(path, in: layout) }
+        if let path { ScopeCgroup.removeLeftover(path, in: layout) }
+    }
+
+    /// Sees to it that nothing is left of scopes in which no job came to run.
+    ///
+    /// - Parameter dismissGuard: ends the guard, and with it the scopes.
+    static func clearAway(
+        _ plan: ScopePlan, _ guardian: JobGuard, _ layout: CgroupLayout, _ dismissGuard: () -> Void
+    ) {
+        // Told by the guard's: the job's own may have no process that would tell.
+        let beside = guardian.pid.flatMap { try? CgroupLayout.unifiedPath(of: $0) }
+        dismissGuard()
+        guard let beside, beside.hasSuffix("/" + plan.companionName) else { return }
+        awaitEnd(of: plan, removing: beside.dropLast(plan.companionName.count) + plan.name, layout)
     }
 
     /// Leaves the scope to the guard.

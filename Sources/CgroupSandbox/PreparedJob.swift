@@ -214,7 +214,7 @@ private struct Start {
                 terminal: terminal, swept: [],
                 state: LaunchedJob.State(startedAt: startedAt), report: report)
         } catch {
-            guardian.release(number, ownsGuard: ownsGuard)
+            JobScope.clearAway(plan, guardian, layout) { guardian.release(number, ownsGuard: ownsGuard) }
             throw error
         }
     }

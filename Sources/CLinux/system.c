@@ -26,6 +26,31 @@ int clinux_open_beneath(int directory, const char *path, int flags)
     return (int)or_errno(syscall(SYS_openat2, directory, path, &how, sizeof how));
 }
 
+// Gives the owner of `name` in `directory`, or without a name of `directory` itself, what rights are lacking.
+// -EACCES: there was nothing to give.
+static int grant_owner(int directory, const char *name)
+{
+    struct stat facts;
+    if ((name ? fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) : fstat(directory, &facts)) < 0)
+        return -errno;
+    mode_t mode = (facts.st_mode | (S_ISDIR(facts.st_mode) ? 0700 : 0600)) & 07777;
+    if (mode == (facts.st_mode & 07777))
+        return -EACCES;
+    return (int)or_errno(name ? fchmodat(directory, name, mode, 0) : fchmod(directory, mode));
+}
+
+int clinux_open_of_job(int directory, const char *path, int flags)
+{
+    int result = clinux_open_beneath(directory, path, flags);
+    if (result != -EACCES)
+        return result;
+    // The directory first: without the right to search it, nothing in it can be changed.
+    int granted = grant_owner(directory, NULL);
+    if (grant_owner(directory, path) < 0 && granted < 0)
+        return result;
+    return clinux_open_beneath(directory, path, flags);
+}
+
 int clinux_open(const char *path, int flags, unsigned mode)
 {
     return (int)or_errno(open(path, flags | O_CLOEXEC, mode));
@@ -373,7 +398,7 @@ static int remove_children(int directory)
     return result;
 }
 
-int clinux_remove_cgroup(int parent, const char *name)
+static int remove_cgroup(int parent, const char *name)
 {
     if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
         return 0;
@@ -386,6 +411,15 @@ int clinux_remove_cgroup(int parent, const char *name)
     if (result < 0)
         return result;
     return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+int clinux_remove_cgroup(int parent, const char *name)
+{
+    int result = remove_cgroup(parent, name);
+    // For want of a right to `name`, or to a directory in it.
+    if (result == -EACCES && grant_owner(parent, name) == 0)
+        result = remove_cgroup(parent, name);
+    return result;
 }
 
 void clinux_remove_scope(int directory)

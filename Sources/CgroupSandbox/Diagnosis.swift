@@ -24,7 +24,8 @@ struct Diagnosis: Equatable, Sendable {
         /// The nearest cgroup above the job with a memory limit, if there is one.
         var limitedAncestor: String?
         var failsOnOOM = false
-        var hasUnkillable = false
+        /// Processes of the job do not die, or nobody can tell whether any are left.
+        var treeIsLeft = false
         /// All that was in the job's scope was killed with the command, and not by cgrun.
         var unitWasStopped = false
     }
@@ -40,7 +41,7 @@ struct Diagnosis: Equatable, Sendable {
         }
         addEvidence(facts)
         if oomInTree, facts.failsOnOOM, launcherExitCode == 0 { launcherExitCode = 137 }
-        if facts.hasUnkillable { launcherExitCode = 125 }
+        if facts.treeIsLeft { launcherExitCode = 125 }
     }
 
     private mutating func describeEnd(_ facts: Facts) {

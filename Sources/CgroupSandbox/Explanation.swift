@@ -6,6 +6,10 @@ extension Report {
     /// what to do. `nil` for a command that simply returned.
     public var explanation: String? {
         if !unkillable.isEmpty { return unkillableText }
+        if result != .notStarted, let error {
+            return "\(command) has ended, but \(error). Look at \(containment.cgroup ?? "its cgroup"); the guard kills and "
+                + "removes what it can."
+        }
         switch cause {
         case .normal where oomInTree:
             return "\(command) exited with 0, but the kernel killed \(oomVictims) of it at \(memoryLimitText): "

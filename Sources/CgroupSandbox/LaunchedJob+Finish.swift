@@ -23,10 +23,10 @@ extension LaunchedJob {
         do {
             try deliver(report)
         } catch {
-            release(report)
+            release(report, outcome)
             throw error
         }
-        release(report)
+        release(report, outcome)
         return report
     }
 
@@ -67,8 +67,8 @@ extension LaunchedJob {
     }
 
     /// Lets go of a tree that is gone. One that is not stays under its guard, which waits for it and cleans up.
-    consuming func release(_ report: Report) {
-        guard report.unkillable.isEmpty else {
+    consuming func release(_ report: Report, _ outcome: TreeEnd) {
+        guard outcome.isGone else {
             scope.take()?.abandon()
             return
         }
@@ -86,8 +86,12 @@ extension LaunchedJob {
 struct TreeEnd: Sendable {
     var strays: [Report.ProcessInfo] = []
     var unkillable: [Report.ProcessInfo] = []
+    /// Why nobody can tell whether the tree is empty, after all the time that it had.
+    var blindness: SystemError?
     var wroteKill = false
     var emptyAfter: Duration = .zero
+    /// Whether nothing is left of the tree.
+    private(set) var isGone = false
     private var since: BootTime?
 
     /// Kills whatever is left and waits until the tree is empty, within bounds.
@@ -105,15 +109,18 @@ struct TreeEnd: Sendable {
     ///
     /// - Returns: whether it is empty, or given up.
     mutating func advance(_ cgroup: borrowing JobCgroup, commandEnded: Bool) -> Bool {
-        let isPopulated = cgroup.isPopulated
+        // What cannot be looked at is not empty.
+        var failure: SystemError?
+        do { isGone = try !cgroup.isPopulated() } catch { failure = error }
         let now = BootTime.now
         if since == nil { since = now }
         emptyAfter = now - (since ?? now)
-        guard isPopulated else { return true }
+        guard !isGone else { return true }
         let members = cgroup.members
         if commandEnded, strays.isEmpty { strays = Self.describe(members) }
         if emptyAfter >= LaunchedJob.patienceAfterKill {
             unkillable = Self.describe(members)
+            blindness = failure
             return true
         }
         if !members.isEmpty { wroteKill = true }
@@ -128,7 +135,7 @@ struct TreeEnd: Sendable {
 
     /// Removes the cgroups; what cannot be removed now is the guard's or the next sweep's.
     func remove(_ cgroup: borrowing JobCgroup) {
-        guard unkillable.isEmpty else { return }
+        guard isGone else { return }
         // The last processes may be on their way out of the v1 groups still.
         for _ in 0..<Self.removalAttempts {
             if (try? cgroup.remove()) != nil { return }

@@ -113,7 +113,7 @@ extension Report {
     ) {
         var facts = facts
         facts.memoryLimit = limits.memoryMaxBytes.map(ByteCount.init)
-        facts.hasUnkillable = !end.unkillable.isEmpty
+        facts.treeIsLeft = !end.isGone
         if facts.statistics.oomKills > 0 { facts.limitedAncestor = cgroup.limitedAncestor }
         fill(facts.statistics)
         if detail == .everything { noteWhatIsMissing() }
@@ -133,7 +133,15 @@ extension Report {
         straysKilled = !end.strays.isEmpty
         unkillable = end.unkillable
         termination.cgroupKill = end.wroteKill
-        termination.emptyAfterSeconds = end.unkillable.isEmpty ? end.emptyAfter.seconds : nil
+        termination.emptyAfterSeconds = end.isGone ? end.emptyAfter.seconds : nil
+        if let blindness = end.blindness {
+            error = "cgrun cannot tell whether anything of it is left (\(blindness))"
+        } else if !end.isGone, end.unkillable.isEmpty {
+            error = "processes are left in its cgroup that cgrun cannot see"
+        }
+        if error != nil {
+            unavailable.append(Unavailable(field: "unkillable", reason: "the job's cgroup could not be looked at"))
+        }
     }
 
     private mutating func fill(_ statistics: JobStatistics) {

@@ -12,10 +12,14 @@ package final class CgroupDirectory: Sendable {
     package let descriptor: Descriptor
     /// For messages; never used to open anything but the directory itself.
     package let path: String
+    /// Whether this is a job's cgroup, or in one. A job of the same user may take rights away from them
+    /// (`chmod 0`); this process gives them back.
+    private let isOfJob: Bool
 
-    private init(_ descriptor: consuming Descriptor, path: String) {
+    private init(_ descriptor: consuming Descriptor, path: String, isOfJob: Bool = false) {
         self.descriptor = descriptor
         self.path = path
+        self.isOfJob = isOfJob
     }
 
     enum Kind: Int64 {
@@ -33,8 +37,8 @@ package final class CgroupDirectory: Sendable {
     }
 
     /// Takes over a descriptor that another process opened.
-    convenience init(adopting rawValue: CInt, path: String) {
-        self.init(Descriptor(owning: rawValue), path: path)
+    convenience init(adopting rawValue: CInt, path: String, isOfJob: Bool = false) {
+        self.init(Descriptor(owning: rawValue), path: path, isOfJob: isOfJob)
     }
 
     static func isCgroup2(_ path: String) -> Bool {
@@ -46,7 +50,10 @@ package final class CgroupDirectory: Sendable {
     // MARK: Control files
 
     package func open(_ file: String, _ flags: CInt) throws(SystemError) -> Descriptor {
-        let result = clinux_open_beneath(descriptor.rawValue, file, flags)
+        let result =
+            isOfJob
+            ? clinux_open_of_job(descriptor.rawValue, file, flags)
+            : clinux_open_beneath(descriptor.rawValue, file, flags)
         guard result >= 0 else {
             throw SystemError("open", path: path(of: file), errno: Errno(rawValue: -result))
         }
@@ -75,7 +82,16 @@ package final class CgroupDirectory: Sendable {
     // MARK: Children
 
     package func openChild(_ name: String) throws(SystemError) -> CgroupDirectory {
-        CgroupDirectory(try open(name, O_RDONLY | O_DIRECTORY), path: path(of: name))
+        CgroupDirectory(try open(name, O_RDONLY | O_DIRECTORY), path: path(of: name), isOfJob: isOfJob)
+    }
+
+    /// Opens a child that is a job's.
+    func openJob(_ name: String) throws(SystemError) -> CgroupDirectory {
+        let result = clinux_open_of_job(descriptor.rawValue, name, O_RDONLY | O_DIRECTORY)
+        guard result >= 0 else {
+            throw SystemError("open", path: path(of: name), errno: Errno(rawValue: -result))
+        }
+        return CgroupDirectory(Descriptor(owning: result), path: path(of: name), isOfJob: true)
     }
 
     package func makeChild(_ name: String) throws(SystemError) {
@@ -97,9 +113,11 @@ package final class CgroupDirectory: Sendable {
     /// The names of the cgroups directly below.
     package func children() throws(SystemError) -> [String] {
         // A descriptor of its own: reading moves the offset, which duplicates share.
-        let listing = clinux_open_beneath(descriptor.rawValue, ".", O_RDONLY | O_DIRECTORY)
-        guard listing >= 0, let stream = fdopendir(listing) else {
-            throw SystemError("opendir", path: path, errno: Errno(rawValue: errno))
+        let listing = try open(".", O_RDONLY | O_DIRECTORY).giveUp()
+        guard let stream = fdopendir(listing) else {
+            let error = Errno(rawValue: errno)
+            close(listing)
+            throw SystemError("opendir", path: path, errno: error)
         }
         defer { closedir(stream) }
         var names: [String] = []
@@ -121,7 +139,7 @@ package final class CgroupDirectory: Sendable {
         for attempt in 0..<100 {
             do { try makeChild(name) } catch  where error.errno == .fileExists {}
             do {
-                let child = try openChild(name)
+                let child = try openJob(name)
                 // One that was removed has no files any more.
                 if try child.descriptor.tryLock(), child.has("cgroup.procs") { return child }
             } catch {

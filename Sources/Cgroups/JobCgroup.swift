@@ -48,13 +48,13 @@ package struct JobCgroup: ~Copyable, Sendable {
                     controller,
                     parent: CgroupDirectory(adopting: parents[index], path: controller.mount),
                     directory: CgroupDirectory(
-                        adopting: directories[index], path: "\(controller.mount)/\(name)"))
+                        adopting: directories[index], path: "\(controller.mount)/\(name)", isOfJob: true))
             }
         }
         self.init(
             parent: CgroupDirectory(adopting: parents[0], path: parentPath),
-            directory: CgroupDirectory(adopting: directories[0], path: path), name: name, legacy: groups,
-            parentSharesLimits: parentSharesLimits)
+            directory: CgroupDirectory(adopting: directories[0], path: path, isOfJob: true), name: name,
+            legacy: groups, parentSharesLimits: parentSharesLimits)
     }
 
     package var path: String { directory.path }
@@ -99,10 +99,14 @@ package struct JobCgroup: ~Copyable, Sendable {
         { return nil }
     }
 
-    /// Whether a process is left in the tree; zombies do not count. What cannot be told counts as one.
-    package var isPopulated: Bool { !waitUntilEmpty(atMost: .zero) }
+    /// Whether a process is left in the tree; zombies do not count.
+    ///
+    /// - Throws: when that cannot be told. The tree may not be taken for empty then.
+    package func isPopulated() throws(SystemError) -> Bool {
+        try openEvents()?.waitUntilEmpty(atMost: .zero) == false
+    }
 
-    /// - Returns: `false` if a process was still there at the end of `bound`.
+    /// - Returns: `false` if a process was still there at the end of `bound`, or nobody can tell.
     package func waitUntilEmpty(atMost bound: Duration) -> Bool {
         do { return try openEvents()?.waitUntilEmpty(atMost: bound) ?? true } catch {
             var pause = Poller()

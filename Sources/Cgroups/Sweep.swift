@@ -1,4 +1,5 @@
 package import LinuxSystem
+internal import SystemPackage
 
 /// Finding and ending what launchers left that died together with their guard.
 ///
@@ -70,7 +71,15 @@ package enum Sweep {
     private static func end(
         _ name: String, in parent: CgroupDirectory, isLegacy: Bool, dryRun: Bool
     ) -> Leftover? {
-        guard let child = try? parent.openChild(name), (try? child.descriptor.tryLock()) == true else { return nil }
+        let child: CgroupDirectory
+        do { child = try parent.openJob(name) } catch {
+            switch error.errno {
+            // Gone, or another user's, who may sweep it.
+            case .noSuchFileOrDirectory, .permissionDenied, .notPermitted: return nil
+            default: return Leftover(path: parent.path(of: name), processes: [], failure: error.description)
+            }
+        }
+        guard (try? child.descriptor.tryLock()) == true else { return nil }
         let members = child.allProcesses()
         guard !members.contains(ThisProcess.id) else { return nil }
         var leftover = Leftover(

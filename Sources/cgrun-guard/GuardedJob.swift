@@ -101,7 +101,7 @@ final class GuardedJob {
     private func isEmpty(within nanoseconds: Int64) -> Bool {
         guard let directory = directories.first else { return true }
         if events < 0 {
-            events = clinux_open_beneath(directory, "cgroup.events", O_RDONLY)
+            events = clinux_open_of_job(directory, "cgroup.events", O_RDONLY)
             // Without the file there is no cgroup; without a free descriptor nothing is known.
             if events < 0 { return events != -ENFILE && events != -EMFILE }
         }

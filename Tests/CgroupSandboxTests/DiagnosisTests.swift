@@ -12,7 +12,7 @@ func facts(
     _ status: End?, stop: StopReason? = nil, forwarded: [Signal] = [], terminal: [Signal] = [],
     events: [(String, UInt64)]? = nil, local: [(String, UInt64)]? = nil, refusedForks: UInt64? = nil,
     memoryLimit: UInt64? = nil, peak: UInt64? = nil,
-    limitedAncestor: String? = nil, failsOnOOM: Bool = false, hasUnkillable: Bool = false
+    limitedAncestor: String? = nil, failsOnOOM: Bool = false, treeIsLeft: Bool = false
 ) -> Diagnosis.Facts {
     var facts = Diagnosis.Facts()
     facts.status = status
@@ -25,7 +25,7 @@ func facts(
     facts.statistics.memoryPeakBytes = peak
     facts.limitedAncestor = limitedAncestor
     facts.failsOnOOM = failsOnOOM
-    facts.hasUnkillable = hasUnkillable
+    facts.treeIsLeft = treeIsLeft
     return facts
 }
 
@@ -79,8 +79,8 @@ extension End {
     }
 
     @Test func theUnkillableFail() {
-        #expect(Diagnosis(facts(.exit(0), hasUnkillable: true)).launcherExitCode == 125)
-        #expect(Diagnosis(facts(.killed(by: .kill), stop: .timeoutWall, hasUnkillable: true)).launcherExitCode == 125)
+        #expect(Diagnosis(facts(.exit(0), treeIsLeft: true)).launcherExitCode == 125)
+        #expect(Diagnosis(facts(.killed(by: .kill), stop: .timeoutWall, treeIsLeft: true)).launcherExitCode == 125)
     }
 }
 

@@ -40,6 +40,9 @@
 
 /// openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS: `path` cannot leave `directory`.
 int clinux_open_beneath(int directory, const char *_Nonnull path, int flags);
+/// The same for a file or a directory of a job's. Where its owner lacks the rights, which a job of the same
+/// user can take away, they are given back: EACCES says that they are not this process's to give.
+int clinux_open_of_job(int directory, const char *_Nonnull path, int flags);
 int clinux_open(const char *_Nonnull path, int flags, unsigned mode);
 ssize_t clinux_read(int descriptor, void *_Nonnull buffer, size_t size);
 ssize_t clinux_write(int descriptor, const void *_Nonnull buffer, size_t size);
@@ -123,7 +126,8 @@ int clinux_open_parent(int directory);
 int clinux_wait_until_empty(int events, int64_t timeout);
 
 /// Removes the cgroup `name` in `parent` and all below it, leaf first.
-/// A cgroup that is not there is no error; -EBUSY: processes are left.
+/// A cgroup that is not there is no error; -EBUSY: processes are left. Rights that a job has taken from the
+/// owner of its directories are given back.
 int clinux_remove_cgroup(int parent, const char *_Nonnull name);
 /// Removes what a manager leaves of a scope without processes, and all below it. It gets a tenth of a
 /// second to remove it by itself.

@@ -219,8 +219,8 @@ final class JobRecord: Sendable {
     private func endTree() {
         let report = state.withLock { state -> Report? in
             guard state.draft != nil || advance(&state), let draft = state.draft else { return nil }
-            guard !draft.unkillable.isEmpty || remove(&state), let job = state.job.take() else { return nil }
-            job.release(draft)
+            guard let end = state.end, !end.isGone || remove(&state), let job = state.job.take() else { return nil }
+            job.release(draft, end)
             return draft
         }
         guard let report else { return lookAgain() }

@@ -76,6 +76,14 @@ int64_t clinux_filesystem_type(int descriptor)
     return fstatfs(descriptor, &facts) < 0 ? -errno : (int64_t)facts.f_type;
 }
 
+int64_t clinux_mount_id(int descriptor)
+{
+    struct statx facts;
+    if (statx(descriptor, "", AT_EMPTY_PATH, STATX_MNT_ID, &facts) < 0)
+        return -errno;
+    return facts.stx_mask & STATX_MNT_ID ? (int64_t)facts.stx_mnt_id : -ENODATA;
+}
+
 int clinux_set_close_on_exec(int descriptor)
 {
     return (int)or_errno(fcntl(descriptor, F_SETFD, FD_CLOEXEC));

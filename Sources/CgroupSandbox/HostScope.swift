@@ -81,6 +81,7 @@ public struct HostScope: Sendable, Equatable {
 
     /// A place that needs no manager.
     private static func given(_ layout: CgroupLayout) -> HostScope? {
+        guard let place = try? layout.placeOfJobs() else { return nil }
         let reason: String
         if let job = layout.ownJob {
             reason = "inside the job \(job)"
@@ -89,7 +90,7 @@ public struct HostScope: Sendable, Equatable {
         } else {
             return nil
         }
-        return HostScope(unit: nil, programUnit: nil, cgroup: layout.placeOfJobs, reason: reason)
+        return HostScope(unit: nil, programUnit: nil, cgroup: place, reason: reason)
     }
 }
 

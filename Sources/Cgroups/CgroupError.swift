@@ -7,6 +7,11 @@ public struct CgroupError: Error, Sendable, Equatable {
     public enum Kind: Sendable, Equatable {
         /// There is no cgroup v2 hierarchy.
         case noCgroup2
+        /// The caller's cgroup, or one that it named, is not in the part of the hierarchy that is mounted, as after
+        /// entering a container without its cgroup.
+        case outsideMount(path: String, mount: String)
+        /// Threads of one process are spread over the cgroups there (`cgroup.type`): no job can be in it.
+        case threaded(path: String, type: String)
         /// There is no `cgroup.kill`: Linux 5.14 has it.
         case kernelTooOld(release: String)
         /// The cgroup filesystem is mounted read-only.
@@ -52,6 +57,11 @@ public struct CgroupError: Error, Sendable, Equatable {
     public var reason: String {
         switch kind {
         case .noCgroup2: "no cgroup v2 hierarchy is mounted on /sys/fs/cgroup or /sys/fs/cgroup/unified"
+        case .outsideMount(let path, let mount):
+            "the cgroup \(path), as this cgroup namespace words it, is not to be found below \(mount)"
+        case .threaded(let path, let type):
+            "\(path) is \(type == "domain threaded" ? "the domain of threaded cgroups" : "a threaded cgroup") "
+                + "(cgroup.type: \(type)), in which no job can be"
         case .kernelTooOld(let release): "this kernel (\(release)) has no cgroup.kill"
         case .readOnly(let path): "\(path) is mounted read-only"
         case .notDelegated(let path): "no permission to make cgroups in \(path): it is not delegated to this user"
@@ -78,6 +88,11 @@ public struct CgroupError: Error, Sendable, Equatable {
     public var remedy: String? {
         switch kind {
         case .noCgroup2: "mount cgroup2, or boot with systemd.unified_cgroup_hierarchy=1"
+        case .outsideMount:
+            "enter a cgroup below it first, mount cgroup2 there anew in this cgroup namespace, or ask systemd "
+                + "for a scope (--cgroup-manager systemd)"
+        case .threaded:
+            "run in another cgroup, or name one with --cgroup-parent"
         case .kernelTooOld: "use Linux 5.14 or later"
         case .readOnly:
             "give the container a writable cgroup filesystem, such as docker run --privileged --cgroupns=private"
@@ -85,6 +100,8 @@ public struct CgroupError: Error, Sendable, Equatable {
             "run as root, in a unit with Delegate=yes, or name a cgroup of yours with --cgroup-parent"
         case .busyParent:
             "run in a unit with Delegate=yes, or name an empty cgroup with --cgroup-parent"
+        case .controllerMissing(let controller, _, let path, _) where path.split(separator: "/").contains(where: JobName.isJob):
+            "give the job around this one \(controller.optionWithoutLimit), which hands the controller down"
         case .controllerMissing(let controller, _, let path, _):
             "write +\(controller.rawValue) to cgroup.subtree_control of the cgroups above \(path), "
                 + "or delegate it there (Delegate=\(controller.rawValue))"

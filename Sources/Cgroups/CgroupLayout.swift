@@ -12,15 +12,30 @@ package struct CgroupLayout: Sendable, Equatable {
 
     package var mode: Mode
     /// Mount point of cgroup2.
-    package var mount: String
-    /// The caller's own cgroup in cgroup2, from the mount point on: `/user.slice/…`.
-    package var ownPath: String
+    package var mount: String { unified.point }
+    /// The caller's own cgroup in cgroup2.
+    let own: OwnCgroup
     /// The same for each v1 controller that is mounted and known here.
-    package var legacyPaths: [LegacyPath]
+    package private(set) var legacyPaths: [LegacyPath]
+    private let unified: CgroupMount
+
+    /// A cgroup that this process is in.
+    struct OwnCgroup: Sendable, Equatable {
+        /// As the kernel words it, from the root of the cgroup namespace on.
+        var membership: String
+        /// From the mount point on: `/user.slice/…`; `nil` where it is not below the mount point.
+        var path: String?
+
+        /// - Throws: `.outsideMount`.
+        func path(below mount: String) throws(CgroupError) -> String {
+            guard let path else { throw CgroupError(.outsideMount(path: membership, mount: mount)) }
+            return path
+        }
+    }
 
     package struct LegacyPath: Sendable, Equatable {
         package var controller: LegacyController
-        package var path: String
+        var own: OwnCgroup
     }
 
     static let root = "/sys/fs/cgroup"
@@ -36,10 +51,30 @@ package struct CgroupLayout: Sendable, Equatable {
         } else {
             throw CgroupError(.noCgroup2)
         }
-        let text = try membership()
-        guard var layout = CgroupLayout(mode, mount, parsing: text) else { throw CgroupError(.noCgroup2) }
-        if mode == .unified { layout.legacyPaths = [] }
-        return layout
+        guard let memberships = Memberships(parsing: try membership()) else { throw CgroupError(.noCgroup2) }
+        do {
+            return CgroupLayout(mode, try CgroupMount(mount, .v2, own: memberships.unified), memberships) {
+                try? CgroupMount($0.mount, .v1, own: $1)
+            }
+        } catch { throw CgroupError(error) }
+    }
+
+    /// - Parameter legacyMount: of a v1 controller in which the caller has this path; `nil` where nobody can tell.
+    init(
+        _ mode: Mode, _ unified: CgroupMount, _ memberships: Memberships,
+        legacyMount: (LegacyController, String) -> CgroupMount?
+    ) {
+        self.mode = mode
+        self.unified = unified
+        own = OwnCgroup(membership: memberships.unified, path: unified.locate(memberships.unified))
+        legacyPaths =
+            mode == .unified
+            ? []
+            : memberships.legacy.map { controller, path in
+                LegacyPath(
+                    controller: controller,
+                    own: OwnCgroup(membership: path, path: legacyMount(controller, path)?.locate(path)))
+            }
     }
 
     /// In which cgroups this process is, as the kernel words it.
@@ -47,32 +82,36 @@ package struct CgroupLayout: Sendable, Equatable {
         do { return try readTextFile("/proc/self/cgroup") } catch { throw CgroupError(error) }
     }
 
-    /// - Parameter membership: the content of `/proc/self/cgroup`.
-    init?(_ mode: Mode, _ mount: String, parsing membership: String) {
-        self.mode = mode
-        self.mount = mount
-        var own: String?
-        var legacy: [LegacyPath] = []
-        for line in membership.split(separator: "\n") {
-            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard fields.count == 3 else { continue }
-            if fields[0] == "0", fields[1].isEmpty {
-                own = String(fields[2])
-            } else {
-                for name in fields[1].split(separator: ",") {
-                    if let controller = LegacyController(rawValue: String(name)) {
-                        legacy.append(LegacyPath(controller: controller, path: String(fields[2])))
+    /// The lines of `/proc/PID/cgroup`.
+    struct Memberships {
+        private(set) var unified: String
+        private(set) var legacy: [(LegacyController, String)] = []
+
+        /// - Returns: `nil` without a line of cgroup v2.
+        init?(parsing text: String) {
+            var own: String?
+            for line in text.split(separator: "\n") {
+                let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+                guard fields.count == 3 else { continue }
+                if fields[0] == "0", fields[1].isEmpty {
+                    own = String(fields[2])
+                } else {
+                    for name in fields[1].split(separator: ",") {
+                        if let controller = LegacyController(rawValue: String(name)) {
+                            legacy.append((controller, String(fields[2])))
+                        }
                     }
                 }
             }
+            guard let own, own.hasPrefix("/") else { return nil }
+            unified = own
         }
-        // A path that climbs is outside the cgroup namespace, and so of the mount.
-        guard let own, own.hasPrefix("/"), !own.hasPrefix("/..") else { return nil }
-        ownPath = own
-        legacyPaths = legacy
     }
 
-    /// The cgroup v2 that a process is in, from the mount point on.
+    /// The caller's own cgroup in cgroup2, from the mount point on; `nil` where it is not below the mount point.
+    package var ownPath: String? { own.path }
+
+    /// The cgroup v2 that a process is in, as the kernel words it.
     package static func unifiedPath(of pid: ProcessID) throws(SystemError) -> String {
         let file = "/proc/\(pid)/cgroup"
         let line = try readTextFile(file).split(separator: "\n").first { $0.hasPrefix("0::") }
@@ -81,21 +120,30 @@ package struct CgroupLayout: Sendable, Equatable {
     }
 
     /// The job of cgrun's that the caller is in.
-    package var ownJob: String? { ownPath.split(separator: "/").last { JobName.isJob($0) }.map(String.init) }
+    package var ownJob: String? { ownPath?.split(separator: "/").last { JobName.isJob($0) }.map(String.init) }
 
     /// The directory that the caller's jobs are made in, unless another is named.
-    package var placeOfJobs: String { absolute(CgroupPlace.ownParent(ownPath)) }
+    ///
+    /// - Throws: `.outsideMount`.
+    package func placeOfJobs() throws(CgroupError) -> String {
+        let path = CgroupPlace.ownParent(try own.path(below: mount))
+        return path == "/" ? mount : mount + path
+    }
 
     /// Whether the caller's own cgroup was handed over to it, as by `Delegate=`.
     package var isOwnDelegated: Bool {
-        let own = try? CgroupDirectory(opening: placeOfJobs, .v2)
+        let own = try? CgroupDirectory(opening: placeOfJobs(), .v2)
         return own?.isMarkedDelegated == true
     }
 
-    /// The directory that `path` (from the mount point on, or with it) stands for.
-    package func absolute(_ path: String) -> String {
+    /// The directory that `path` stands for, which is as in `/proc/PID/cgroup`, or begins with the mount point.
+    ///
+    /// - Throws: `.outsideMount`.
+    package func absolute(_ path: String) throws(CgroupError) -> String {
         if path == mount || path.hasPrefix(mount + "/") { return path }
-        let relative = path.hasPrefix("/") ? String(path.dropFirst()) : path
-        return relative.isEmpty ? mount : "\(mount)/\(relative)"
+        guard let location = unified.locate(path) else {
+            throw CgroupError(.outsideMount(path: path, mount: mount))
+        }
+        return location == "/" ? mount : mount + location
     }
 }

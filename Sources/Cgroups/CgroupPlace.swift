@@ -12,7 +12,8 @@ package struct CgroupPlace: Sendable {
     ///   - limits: what the jobs' limits need; the values do not matter.
     /// - Throws: when a parent cannot be opened.
     package init(_ layout: CgroupLayout, parentPath: String?, limits: Limits) throws(CgroupError) {
-        let path = layout.absolute(parentPath ?? Self.ownParent(layout.ownPath))
+        let path: String
+        if let parentPath { path = try layout.absolute(parentPath) } else { path = try layout.placeOfJobs() }
         // The system call would see another name.
         guard !path.utf8.contains(0) else { throw CgroupError(.parentNotFound(path: path)) }
         let legacyParents = layout.mode == .hybrid ? try LegacyParent.open(for: limits, in: layout) : []

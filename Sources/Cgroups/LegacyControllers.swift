@@ -61,13 +61,14 @@ struct LegacyParent: Sendable {
     private static func open(
         _ controller: LegacyController, in layout: CgroupLayout, option: String
     ) throws(CgroupError) -> LegacyParent {
-        guard let own = layout.legacyPaths.first(where: { $0.controller == controller })?.path else {
+        guard let own = layout.legacyPaths.first(where: { $0.controller == controller })?.own else {
             throw CgroupError(
                 .controllerMissing(
                     controller.modern, option: option, path: CgroupLayout.root,
                     available: layout.legacyPaths.map(\.controller.rawValue).sorted().joined(separator: " ")))
         }
-        let path = own == "/" ? controller.mount : controller.mount + own
+        let below = try own.path(below: controller.mount)
+        let path = below == "/" ? controller.mount : controller.mount + below
         do { return LegacyParent(controller, try CgroupDirectory(opening: path, .v1), option: option) } catch {
             throw CgroupError(error)
         }

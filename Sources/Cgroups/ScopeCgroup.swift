@@ -7,7 +7,8 @@ package struct ScopeCgroup: ~Copyable {
 
     /// - Parameter path: as in `/proc/PID/cgroup`.
     package init(_ path: String, in layout: CgroupLayout) throws(CgroupError) {
-        do { directory = try CgroupDirectory(opening: layout.absolute(path), .v2) } catch { throw CgroupError(error) }
+        let path = try layout.absolute(path)
+        do { directory = try CgroupDirectory(opening: path, .v2) } catch { throw CgroupError(error) }
     }
 
     /// Removes a cgroup whose unit is gone: systemd leaves one that some process was still on its way out of.

@@ -442,5 +442,5 @@ extension Limits {
 
 extension CgroupLayout {
     /// This process's own cgroup v2.
-    fileprivate var absolutePath: String { ownPath == "/" ? mount : mount + ownPath }
+    fileprivate var absolutePath: String { ownPath == "/" ? mount : mount + (ownPath ?? "") }
 }

@@ -5,11 +5,21 @@ import Testing
 /// `/proc/self/cgroup` as it is found in the wild.
 @Suite struct LayoutTests {
     private func unified(_ text: String) -> CgroupLayout? {
-        CgroupLayout(.unified, "/sys/fs/cgroup", parsing: text)
+        layout(.unified, CgroupMount("/sys/fs/cgroup"), text)
     }
 
     private func hybrid(_ text: String) -> CgroupLayout? {
-        CgroupLayout(.hybrid, "/sys/fs/cgroup/unified", parsing: text)
+        layout(.hybrid, CgroupMount("/sys/fs/cgroup/unified"), text)
+    }
+
+    private func layout(_ mode: CgroupLayout.Mode, _ mount: CgroupMount, _ text: String) -> CgroupLayout? {
+        CgroupLayout.Memberships(parsing: text).map { memberships in
+            CgroupLayout(mode, mount, memberships) { controller, _ in CgroupMount(controller.mount) }
+        }
+    }
+
+    private func paths(_ layout: CgroupLayout) -> [LegacyController: String?] {
+        Dictionary(uniqueKeysWithValues: layout.legacyPaths.map { ($0.controller, $0.own.path) })
     }
 
     @Test func readsAPureV2Machine() throws {
@@ -35,18 +45,15 @@ import Testing
                 """))
         #expect(layout.ownPath == "/user.slice/user-0.slice/session-1.scope")
         #expect(
-            layout.legacyPaths == [
-                CgroupLayout.LegacyPath(controller: .pids, path: "/user.slice/user-0.slice"),
-                CgroupLayout.LegacyPath(controller: .memory, path: "/user.slice"),
-                CgroupLayout.LegacyPath(controller: .cpu, path: "/"),
-                CgroupLayout.LegacyPath(controller: .cpuset, path: "/batch"),
+            paths(layout) == [
+                .pids: "/user.slice/user-0.slice", .memory: "/user.slice", .cpu: "/", .cpuset: "/batch",
             ])
     }
 
     /// The controllers that are mounted together come in any order.
     @Test func findsCPUBesideOthers() throws {
         let layout = try #require(hybrid("4:cpuacct,cpu:/a\n0::/\n"))
-        #expect(layout.legacyPaths == [CgroupLayout.LegacyPath(controller: .cpu, path: "/a")])
+        #expect(paths(layout) == [.cpu: "/a"])
     }
 
     @Test func readsAContainerWithANamespaceOfItsOwn() throws {
@@ -57,7 +64,7 @@ import Testing
         let text = "0::/docker/3f4e5a6b7c8d9e0f\n"
         #expect(try #require(unified(text)).ownPath == "/docker/3f4e5a6b7c8d9e0f")
         let pod = "0::/kubepods.slice/kubepods-burstable.slice/cri-containerd-1:2.scope\n"
-        #expect(try #require(unified(pod)).ownPath.hasSuffix("cri-containerd-1:2.scope"))
+        #expect(try #require(unified(pod)).ownPath?.hasSuffix("cri-containerd-1:2.scope") == true)
     }
 
     /// Names may hold colons and blanks; only the first two colons of a line divide it.
@@ -65,10 +72,15 @@ import Testing
         #expect(try #require(unified("0::/a:b c/d::e\n")).ownPath == "/a:b c/d::e")
     }
 
-    @Test func refusesAPathOutsideOfItsNamespace() {
-        #expect(unified("0::/../sibling\n") == nil)
-        #expect(unified("0::/../../x\n") == nil)
-        #expect(unified("0::/..\n") == nil)
+    @Test(arguments: ["/../sibling", "/../../x", "/.."])
+    func refusesAPathOutsideOfItsNamespace(_ path: String) throws {
+        let layout = try #require(unified("0::\(path)\n"))
+        #expect(layout.ownPath == nil && layout.ownJob == nil && !layout.isOwnDelegated)
+        let error = CgroupError(.outsideMount(path: path, mount: "/sys/fs/cgroup"))
+        #expect(throws: error) { try layout.placeOfJobs() }
+        #expect(throws: error) { try layout.absolute(path) }
+        let legacy = try #require(hybrid("4:memory:\(path)\n0::/\n"))
+        #expect(paths(legacy) == [.memory: nil])
     }
 
     static let withoutV2 = [
@@ -90,7 +102,7 @@ import Testing
         // Where there is no cgroup2 at all, the error says so.
         do {
             let layout = try CgroupLayout.current()
-            #expect(layout.ownPath.hasPrefix("/"))
+            #expect(layout.ownPath?.hasPrefix("/") == true)
             #expect(layout.mode == .hybrid || layout.legacyPaths.isEmpty)
         } catch {
             #expect(error == CgroupError(.noCgroup2))

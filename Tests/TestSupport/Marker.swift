@@ -59,10 +59,10 @@ package enum TestCgroups {
     /// Directories of this process's cgroup in every hierarchy that cgrun may use.
     package static var own: [String] {
         guard let layout = try? CgroupLayout.current() else { return [] }
-        let unified = layout.ownPath == "/" ? layout.mount : layout.mount + layout.ownPath
+        let unified = layout.ownPath == "/" ? layout.mount : layout.mount + (layout.ownPath ?? "")
         // After cgrun moved this process out of its way, its jobs are beside the leaf.
         let trimmed = unified.hasSuffix("/cgrun-leaf") ? String(unified.dropLast(11)) : unified
-        return [trimmed] + layout.legacyPaths.map { "/sys/fs/cgroup/\($0.controller.rawValue)\($0.path)" }
+        return [trimmed] + layout.legacyPaths.map { "/sys/fs/cgroup/\($0.controller.rawValue)\($0.own.path ?? "")" }
     }
 
     /// A shell's words for the file by which a process joins its parent, outside the job. Where that is

@@ -48,6 +48,8 @@ ssize_t clinux_read(int descriptor, void *_Nonnull buffer, size_t size);
 ssize_t clinux_write(int descriptor, const void *_Nonnull buffer, size_t size);
 /// The f_type of statfs(2).
 int64_t clinux_filesystem_type(int descriptor);
+/// What /proc/self/mountinfo calls the mount that an open file is on. Linux 5.8.
+int64_t clinux_mount_id(int descriptor);
 int clinux_set_close_on_exec(int descriptor);
 /// Undoes close-on-exec.
 int clinux_keep_on_exec(int descriptor);

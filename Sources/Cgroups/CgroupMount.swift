@@ -1,0 +1,136 @@
+internal import CLinux
+internal import Glibc
+internal import LinuxSystem
+internal import SystemPackage
+
+/// How the paths of `/proc/PID/cgroup` lead to directories below a mount point.
+///
+/// Those paths begin at the root of the reader's cgroup namespace. A mount may begin elsewhere: above that
+/// root where a namespace was made without a mount of its own (`unshare --cgroup`), below it where a part
+/// of the hierarchy was bind-mounted, as container engines do. To take one beginning for the other would
+/// put jobs into the cgroup of somebody else, outside of every limit of the caller's.
+struct CgroupMount: Sendable, Equatable {
+    let point: String
+    /// How many levels above the namespace's root the mount begins, and by which names from there down.
+    private let levelsAbove: Int
+    private let namesBelow: [String]
+    /// What lies on the way from the mount's beginning to the namespace's root, as far as it is known.
+    private var namesOnTheWay: [String] = []
+
+    /// - Parameter root: where the mount begins, as the fourth field of `/proc/self/mountinfo` has it.
+    init(_ point: String, root: String = "/") {
+        self.point = point
+        (levelsAbove, namesBelow) = Self.resolve(root)
+    }
+
+    /// Looks up where the mount begins.
+    ///
+    /// - Parameter own: the caller's path in this hierarchy, as in `/proc/self/cgroup`.
+    /// - Throws: when the kernel does not tell.
+    init(_ point: String, _ kind: CgroupDirectory.Kind, own: String) throws(SystemError) {
+        let directory = try CgroupDirectory(opening: point, kind)
+        // Most machines are told by two cheap questions. The table of mounts may have thousands of lines.
+        if try directory.descriptor.identity().inode == Self.inodeOfHierarchy,
+            readLink("/proc/self/ns/cgroup") == Self.firstNamespace
+        {
+            self.init(point)
+            return
+        }
+        self.init(point, root: try Self.root(of: directory))
+        let (levels, names) = Self.resolve(own)
+        guard namesBelow.isEmpty, levels < levelsAbove else { return }
+        // The kernel does not name what is above a namespace's root, but its files list this process.
+        let found = Self.find(
+            ThisProcess.id, below: directory, [String?](repeating: nil, count: levelsAbove - levels) + names)
+        namesOnTheWay = Array((found ?? []).prefix(levelsAbove - levels))
+    }
+
+    /// Of the first directory of every hierarchy.
+    private static let inodeOfHierarchy: UInt = 1
+    /// The namespace that the machine was booted with (PROC_CGROUP_INIT_INO).
+    private static let firstNamespace = "cgroup:[4026531835]"
+
+    /// Where a cgroup is, from the mount point on.
+    ///
+    /// - Parameter path: as in `/proc/PID/cgroup`.
+    /// - Returns: `nil` for what is not below the mount point, or nobody can tell where.
+    func locate(_ path: String) -> String? {
+        let (levels, names) = Self.resolve(path)
+        let hidden = levelsAbove - levels
+        let location: [String]
+        if hidden == 0, names.starts(with: namesBelow) {
+            location = Array(names.dropFirst(namesBelow.count))
+        } else if hidden > 0, namesBelow.isEmpty, hidden <= namesOnTheWay.count {
+            location = namesOnTheWay.prefix(hidden) + names
+        } else {
+            return nil
+        }
+        return "/" + location.joined(separator: "/")
+    }
+
+    /// Takes a path apart: `/../a/b` is one level up, and `a`, `b` from there down.
+    private static func resolve(_ path: String) -> (levelsUp: Int, names: [String]) {
+        var levels = 0
+        var names: [String] = []
+        for name in path.split(separator: "/") where name != "." {
+            if name != ".." {
+                names.append(String(name))
+            } else if names.popLast() == nil {
+                levels += 1
+            }
+        }
+        return (levels, names)
+    }
+
+    // MARK: Looking it up
+
+    private static func root(of directory: CgroupDirectory) throws(SystemError) -> String {
+        let table = "/proc/self/mountinfo"
+        let number = clinux_mount_id(directory.descriptor.rawValue)
+        guard number >= 0, let root = root(ofMount: number, in: try readTextFile(table)) else {
+            throw SystemError("read", path: table, value: directory.path, errno: .noData)
+        }
+        return root
+    }
+
+    /// - Parameter table: the content of `/proc/self/mountinfo`.
+    static func root(ofMount number: Int64, in table: String) -> String? {
+        for line in table.split(separator: "\n") {
+            let fields = line.split(separator: " ", maxSplits: 4)
+            if fields.count == 5, Int64(fields[0]) == number { return unescaped(fields[3]) }
+        }
+        return nil
+    }
+
+    /// The kernel writes blanks and backslashes of names as three octal digits.
+    private static func unescaped(_ field: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = Substring(field).utf8
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "\\"), let code = UInt8(Substring(rest.prefix(3)), radix: 8) {
+                bytes.append(code)
+                rest = rest.dropFirst(3)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The way to the cgroup that a process is in.
+    ///
+    /// - Parameter way: the name at each level, `nil` where any will do.
+    private static func find(
+        _ pid: ProcessID, below directory: CgroupDirectory, _ way: some Collection<String?>
+    ) -> [String]? {
+        guard let next = way.first else {
+            return (try? directory.processes())?.contains(pid) == true ? [] : nil
+        }
+        for name in next.map({ [$0] }) ?? (try? directory.children()) ?? [] {
+            if let child = try? directory.openChild(name), let rest = find(pid, below: child, way.dropFirst()) {
+                return [name] + rest
+            }
+        }
+        return nil
+    }
+}

@@ -72,7 +72,7 @@ package struct CgroupSite: ~Copyable, Sendable {
     ///
     /// - Throws: why a limit cannot be enforced; nothing is left behind then.
     package func create() throws(CgroupError) -> JobCgroup {
-        if layout.mode == .unified { try Delegation.enableControllers(for: limits, in: parent) }
+        if layout.mode == .unified { try Delegation.prepare(parent, for: limits) }
         let directory = try makeDirectory()
         var groups: [LegacyGroup] = []
         do throws(CgroupError) {
@@ -94,8 +94,8 @@ package struct CgroupSite: ~Copyable, Sendable {
     /// Finds out whether `create` would succeed, and leaves everything as it is: no controller is
     /// enabled and no process moved, even where `create` would.
     package func probe() throws(CgroupError) {
-        if layout.mode == .unified, !(try Delegation.missingControllers(for: limits, in: parent)).isEmpty {
-            try Delegation.checkEnabling(in: parent)
+        if layout.mode == .unified, try Delegation.needsChange(parent, for: limits) {
+            try Delegation.checkPreparing(parent)
             return
         }
         let cgroup = try create()

@@ -148,7 +148,7 @@ package struct JobCgroup: ~Copyable, Sendable {
     ///   job has groups only for the controllers that it was started with.
     package func update(_ limits: Limits, mode: CgroupLayout.Mode) throws(CgroupError) {
         guard mode == .hybrid else {
-            try Delegation.enableControllers(for: limits, in: parent)
+            try Delegation.prepare(parent, for: limits)
             return try CgroupSite.apply(limits, to: directory)
         }
         for setting in limits.settings where !legacy.contains(where: { $0.controller.modern == setting.controller }) {

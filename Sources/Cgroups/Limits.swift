@@ -79,6 +79,17 @@ public enum Controller: String, Sendable, CaseIterable {
     case memory
     /// Processes and threads.
     case pids
+
+    /// What asks for the controller and limits nothing.
+    var optionWithoutLimit: String {
+        switch self {
+        case .cpuset: "--cpuset with all processors"
+        case .cpu: "--cpu max"
+        case .io: "-p IOAccounting=yes"
+        case .memory: "--mem max"
+        case .pids: "--pids max"
+        }
+    }
 }
 
 /// One value for one control file, in the terms of cgroup v2.

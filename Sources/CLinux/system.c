@@ -286,7 +286,12 @@ pid_t clinux_execute_child(int executable, char *const *argv, const int *kept, u
 
 int clinux_open_parent(int directory)
 {
-    return (int)or_errno(openat(directory, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    int result = (int)or_errno(openat(directory, "..", flags));
+    // A job may have taken the right to search its directory away.
+    if (result == -EACCES && grant_owner(directory, NULL) == 0)
+        result = (int)or_errno(openat(directory, "..", flags));
+    return result;
 }
 
 int clinux_epoll(void) { return (int)or_errno(epoll_create1(EPOLL_CLOEXEC)); }

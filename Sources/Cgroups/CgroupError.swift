@@ -100,7 +100,8 @@ public struct CgroupError: Error, Sendable, Equatable {
             "run as root, in a unit with Delegate=yes, or name a cgroup of yours with --cgroup-parent"
         case .busyParent:
             "run in a unit with Delegate=yes, or name an empty cgroup with --cgroup-parent"
-        case .controllerMissing(let controller, _, let path, _) where path.split(separator: "/").contains(where: JobName.isJob):
+        case .controllerMissing(let controller, _, let path, _)
+        where path.split(separator: "/").contains(where: JobName.isJob):
             "give the job around this one \(controller.optionWithoutLimit), which hands the controller down"
         case .controllerMissing(let controller, _, let path, _):
             "write +\(controller.rawValue) to cgroup.subtree_control of the cgroups above \(path), "

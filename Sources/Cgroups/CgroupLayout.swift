@@ -20,11 +20,11 @@ package struct CgroupLayout: Sendable, Equatable {
     private let unified: CgroupMount
 
     /// A cgroup that this process is in.
-    struct OwnCgroup: Sendable, Equatable {
+    package struct OwnCgroup: Sendable, Equatable {
         /// As the kernel words it, from the root of the cgroup namespace on.
         var membership: String
         /// From the mount point on: `/user.slice/…`; `nil` where it is not below the mount point.
-        var path: String?
+        package var path: String?
 
         /// - Throws: `.outsideMount`.
         func path(below mount: String) throws(CgroupError) -> String {
@@ -35,7 +35,7 @@ package struct CgroupLayout: Sendable, Equatable {
 
     package struct LegacyPath: Sendable, Equatable {
         package var controller: LegacyController
-        var own: OwnCgroup
+        package var own: OwnCgroup
     }
 
     static let root = "/sys/fs/cgroup"

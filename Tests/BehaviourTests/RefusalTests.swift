@@ -106,7 +106,7 @@ extension Behaviour {
         @Test(.enabled(if: Capability.isHybrid && Capability.isRoot, "only where v1 limits"))
         func v1WithoutRights() throws {
             // The unified hierarchy is handed over, the v1 ones are not.
-            try withDelegatedCgroup(legacy: false) { enter in
+            try harness.withDelegatedCgroup(legacy: false) { enter in
                 let plain = try asNobody("\(enter); exec \(Programs.cgrun) -- echo ran")
                 #expect(plain.output == "ran\n", "\(plain.errors)")
                 expectRefusal(
@@ -117,14 +117,14 @@ extension Behaviour {
 
         @Test(.enabled(if: Capability.isRoot && !Capability.usesSystemd, "needs root to hand a cgroup over"))
         func ordinaryUserWithADelegatedCgroup() throws {
-            try withDelegatedCgroup(legacy: true) { enter in
+            try harness.withDelegatedCgroup(legacy: true) { enter in
                 let options = Capability.has("--mem") && Capability.has("--pids") ? "--mem 64M --pids 32" : ""
                 let outcome = try asNobody("\(enter); exec \(Programs.cgrun) \(options) -- \(Programs.probe) plant 3")
                 #expect(outcome.output == "planted 3\n", "\(outcome.errors)")
                 #expect(outcome.exitCode == 0)
             }
             // Another one: with limits, cgrun has made the first an inner node, which takes no processes.
-            try withDelegatedCgroup(legacy: true) { enter in
+            try harness.withDelegatedCgroup(legacy: true) { enter in
                 let options = Capability.has("--mem") && Capability.has("--pids") ? "--mem 64M --pids 32" : ""
                 let killed = try harness.start(
                     [
@@ -141,34 +141,6 @@ extension Behaviour {
 
         private func asNobody(_ script: String) throws -> Outcome {
             try harness.start(["setpriv", "--reuid", "65534", "--clear-groups", "sh", "-c", script]).end()
-        }
-
-        /// Makes a cgroup that belongs to nobody (uid 65534), and hands out the shell command that enters it.
-        private func withDelegatedCgroup(legacy: Bool, _ body: (String) throws -> Void) throws {
-            let name = "delegated-\(harness.marker.text)"
-            let own = legacy ? TestCgroups.own : Array(TestCgroups.own.prefix(1))
-            // Entering needs write access to the common ancestor, so a root shell does it through this one.
-            let fifo = "for path in \(own.map { "\($0)/\(name)" }.joined(separator: " ")); do"
-            let make = """
-                \(fifo)
-                    mkdir $path && chown 65534 $path $path/cgroup.procs $path/cgroup.subtree_control $path/tasks 2>/dev/null
-                    case $path in */cpuset/*) cat ${path%/*}/cpuset.mems > $path/cpuset.mems
-                        cat ${path%/*}/cpuset.cpus > $path/cpuset.cpus;; esac
-                    chmod a+w $path/cgroup.procs
-                    chmod a+w ${path%/*}/cgroup.procs
-                done; exit 0
-                """
-            let unmake = """
-                \(fifo)
-                    for child in $path/*/; do rmdir $child 2>/dev/null; done
-                    rmdir $path
-                    chmod go-w ${path%/*}/cgroup.procs
-                done
-                """
-            let made = try harness.start(["sh", "-c", make]).end()
-            #expect(made.exitCode == 0, "\(made.errors)")
-            defer { _ = try? harness.start(["sh", "-c", unmake]).end() }
-            try body("\(fifo) echo $$ > $path/cgroup.procs || exit 99; done")
         }
     }
 }

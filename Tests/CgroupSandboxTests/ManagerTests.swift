@@ -6,7 +6,9 @@ import Testing
 @testable import Cgroups
 
 struct ManagerTests {
-    private let layout = CgroupLayout(.unified, "/sys/fs/cgroup", parsing: "0::/system.slice/x.service")!
+    private let layout = CgroupLayout(
+        .unified, CgroupMount("/sys/fs/cgroup"), .init(parsing: "0::/system.slice/x.service")!
+    ) { _, _ in nil }
 
     private func choice(_ layout: CgroupLayout, _ change: (inout JobSpec) -> Void) throws(LaunchError) -> String {
         var spec = JobSpec(["true"])
@@ -23,7 +25,7 @@ struct ManagerTests {
     }
 
     @Test func aJobInAJobStaysInside() throws {
-        let inside = CgroupLayout(.unified, "/sys/fs/cgroup", parsing: "0::/a/cgrun-0123456789abcdef/cgrun-leaf")!
+        let inside = CgroupLayout(.unified, CgroupMount("/sys/fs/cgroup"), .init(parsing: "0::/a/cgrun-0123456789abcdef/cgrun-leaf")!) { _, _ in nil }
         #expect(try choice(inside) { _ in }.contains("inside the job cgrun-0123456789abcdef"))
     }
 

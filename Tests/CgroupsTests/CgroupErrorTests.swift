@@ -17,6 +17,8 @@ import Testing
         .notApplied(file: "pids.max", wanted: "32", got: "max", option: "--pids"),
         .parentNotFound(path: "/x"),
         .tooManyCgroups(path: "/sys/fs/cgroup/x"),
+        .outsideMount(path: "/..", mount: "/sys/fs/cgroup"),
+        .threaded(path: "/sys/fs/cgroup/x", type: "domain threaded"),
     ]
 
     /// Whoever is refused is told what is in the way and what to do, in one line, and no two read alike.
@@ -41,6 +43,9 @@ import Testing
         #expect(reason(.busyParent(path: "/x", members: ["12 bash", "13 sshd"])).contains("12 bash, 13 sshd"))
         let swap = CgroupError(.knobMissing(file: "memory.swap.max", option: "--swap"))
         #expect(swap.remedy?.contains("swapaccount") == true)
+        let inAJob = "/sys/fs/cgroup/cgrun-0123456789abcdef"
+        let missing = CgroupError(.controllerMissing(.cpu, option: "--cpu-weight", path: inAJob, available: "pids"))
+        #expect(missing.remedy?.contains("the job around this one --cpu max") == true)
     }
 
     @Test func tellsErrnosApart() {

@@ -7,8 +7,8 @@ extension Report {
     public var explanation: String? {
         if !unkillable.isEmpty { return unkillableText }
         if result != .notStarted, let error {
-            return "\(command) has ended, but \(error). Look at \(containment.cgroup ?? "its cgroup"); the guard kills and "
-                + "removes what it can."
+            return "\(command) has ended, but \(error). Look at \(containment.cgroup ?? "its cgroup"); "
+                + "the guard kills and removes what it can."
         }
         switch cause {
         case .normal where oomInTree:

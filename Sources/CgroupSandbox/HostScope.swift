@@ -28,8 +28,8 @@ public struct HostScope: Sendable, Equatable {
     ///
     /// Call it once, before the first job, from any thread. It takes as long as the manager takes: some
     /// 10 ms, and at most 30 s. Processes that the program has started before stay where they are.
-    /// Where the program already is in a unit with `Delegate=`, in a job of cgrun's, or has such a
-    /// scope, nothing is done, and the result has that place. (A user's own manager does not mark its
+    /// Where the program already is in a unit with `Delegate=`, at the beginning of a cgroup namespace, in a job of
+    /// cgrun's, or has such a scope, nothing is done, and the result has that place. (A user's own manager does not mark its
     /// delegated units: there the program gets a scope all the same.)
     ///
     /// `limits` hold for all jobs together, and not for the program; they are read back. The limits of
@@ -85,8 +85,8 @@ public struct HostScope: Sendable, Equatable {
         let reason: String
         if let job = layout.ownJob {
             reason = "inside the job \(job)"
-        } else if layout.isOwnDelegated {
-            reason = "the unit around this program is delegated (Delegate=)"
+        } else if let delegation = layout.delegation {
+            reason = delegation
         } else {
             return nil
         }

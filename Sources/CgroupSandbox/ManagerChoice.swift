@@ -52,7 +52,7 @@ extension JobSpec {
             case .some(let other):
                 throw LaunchError(.setup, "\(Self.managerVariable)=\(other): expected auto, systemd or cgroupfs")
             }
-            if layout.isOwnDelegated { return .cgroupfs(because: "the unit around it is delegated (Delegate=)") }
+            if let delegation = layout.delegation { return .cgroupfs(because: delegation) }
             guard ServiceManager.isBooted else { return .cgroupfs(because: "this machine was not booted with systemd") }
             do { return .systemd(try reachSystemd(layout), because: "systemd is booted and reachable") } catch {
                 return .cgroupfs(because: error.reason)

@@ -119,8 +119,11 @@ package struct CgroupLayout: Sendable, Equatable {
         return String(line.dropFirst(3))
     }
 
-    /// The job of cgrun's that the caller is in.
-    package var ownJob: String? { ownPath?.split(separator: "/").last { JobName.isJob($0) }.map(String.init) }
+    /// The job of cgrun's that the caller is in, as far as the namespace or the mount shows its name.
+    package var ownJob: String? {
+        [own.membership, ownPath ?? ""].lazy.compactMap { $0.split(separator: "/").last { JobName.isJob($0) } }
+            .first.map(String.init)
+    }
 
     /// The directory that the caller's jobs are made in, unless another is named.
     ///
@@ -130,10 +133,13 @@ package struct CgroupLayout: Sendable, Equatable {
         return path == "/" ? mount : mount + path
     }
 
-    /// Whether the caller's own cgroup was handed over to it, as by `Delegate=`.
-    package var isOwnDelegated: Bool {
-        let own = try? CgroupDirectory(opening: placeOfJobs(), .v2)
-        return own?.isMarkedDelegated == true
+    /// How the caller's own cgroup was handed over to it, for people; `nil` where it was not.
+    package var delegation: String? {
+        guard let place = try? placeOfJobs(), let own = try? CgroupDirectory(opening: place, .v2) else { return nil }
+        if own.isMarkedDelegated { return "the unit around it is delegated (Delegate=)" }
+        // Whoever asked a manager from here, of the machine outside, would escape from what limits the container.
+        if place == mount, own.has("cgroup.type") { return "its cgroup namespace begins with its own cgroup" }
+        return nil
     }
 
     /// The directory that `path` stands for, which is as in `/proc/PID/cgroup`, or begins with the mount point.

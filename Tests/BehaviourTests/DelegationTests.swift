@@ -59,10 +59,12 @@ extension Behaviour {
 
         /// Runs a script in a service of its own, of the manager that this test's user has.
         private func service(_ script: String, delegate: Bool = true) throws -> Outcome {
-            try harness.start(
+            // In a file: systemd would replace the shell's variables by its own.
+            let file = try harness.writeFile("script", script)
+            return try harness.start(
                 ["systemd-run"] + (Capability.isRoot ? [] : ["--user"])
                     + ["--quiet", "--wait", "--pipe", "--collect", "-E", "CGRUN_GUARD=\(Programs.guardian)"]
-                    + (delegate ? ["-p", "Delegate=yes"] : []) + ["sh", "-c", script]
+                    + (delegate ? ["-p", "Delegate=yes"] : []) + ["sh", file]
             ).end()
         }
 

@@ -48,7 +48,9 @@ extension Behaviour {
 
         @Test(.enabled(if: Capability.isRoot, "needs root to mount"))
         func withAMountOfTheirOwn() throws {
-            let script = "\(Self.freshMount) && exec \(Programs.cgrun) -- cat /proc/self/cgroup"
+            // Nothing there tells that this is a job, nor of which manager.
+            let script =
+                "\(Self.freshMount) && exec env -u CGRUN_CGROUP_MANAGER \(Programs.cgrun) -- cat /proc/self/cgroup"
             let outcome = try harness.startCgrun(["--", "unshare", "--cgroup", "--mount", "sh", "-c", script]).end()
             #expect(outcome.lines.last?.hasPrefix("0::/cgrun-") == true, "\(outcome)")
             try harness.expectNothingLeft()
@@ -79,8 +81,9 @@ extension Behaviour {
             #expect(refused.exitCode == 125 && refused.output == "", "\(refused)")
             #expect(refused.errors.contains(text: "is not to be found below \(Self.mount)"), "\(refused)")
             #expect(refused.errors.split(separator: "\n").count == 1)
+            // The way into the container's own root; with nsdelegate, the kernel lets nobody in from outside.
             let named = try harness.start(enter + ["--cgroup-parent", "/", "--", "cat", "/proc/self/cgroup"]).end()
-            #expect(named.lines.last?.hasPrefix("0::/cgrun-") == true, "\(named)")
+            #expect(named.exitCode == 125 || named.lines.last?.hasPrefix("0::/cgrun-") == true, "\(named)")
             container.send(.terminate)
             _ = try container.end()
             try harness.expectNothingLeft()

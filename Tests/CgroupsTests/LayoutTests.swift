@@ -75,7 +75,7 @@ import Testing
     @Test(arguments: ["/../sibling", "/../../x", "/.."])
     func refusesAPathOutsideOfItsNamespace(_ path: String) throws {
         let layout = try #require(unified("0::\(path)\n"))
-        #expect(layout.ownPath == nil && layout.ownJob == nil && !layout.isOwnDelegated)
+        #expect(layout.ownPath == nil && layout.ownJob == nil && layout.delegation == nil)
         let error = CgroupError(.outsideMount(path: path, mount: "/sys/fs/cgroup"))
         #expect(throws: error) { try layout.placeOfJobs() }
         #expect(throws: error) { try layout.absolute(path) }

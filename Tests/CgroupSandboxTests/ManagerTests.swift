@@ -25,7 +25,9 @@ struct ManagerTests {
     }
 
     @Test func aJobInAJobStaysInside() throws {
-        let inside = CgroupLayout(.unified, CgroupMount("/sys/fs/cgroup"), .init(parsing: "0::/a/cgrun-0123456789abcdef/cgrun-leaf")!) { _, _ in nil }
+        let inside = CgroupLayout(
+            .unified, CgroupMount("/sys/fs/cgroup"), .init(parsing: "0::/a/cgrun-0123456789abcdef/cgrun-leaf")!
+        ) { _, _ in nil }
         #expect(try choice(inside) { _ in }.contains("inside the job cgrun-0123456789abcdef"))
     }
 

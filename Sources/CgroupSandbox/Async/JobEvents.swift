@@ -175,7 +175,9 @@ private final class EventSubscription: Sendable {
     }
 
     private func look() {
-        guard let now = record.withCgroup({ ($0.statistics(.death), (try? $0.isPopulated()) ?? true, $1.jobID) }) else { return }
+        guard let now = record.withCgroup({ ($0.statistics(.death), (try? $0.isPopulated()) ?? true, $1.jobID) }) else {
+            return
+        }
         tell(now.0, isPopulated: now.1)
     }
 

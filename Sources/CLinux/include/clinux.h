@@ -41,6 +41,9 @@
 /// openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS: `path` cannot leave `directory`.
 int clinux_open_beneath(int directory, const char *_Nonnull path, int flags);
 int clinux_open(const char *_Nonnull path, int flags, unsigned mode);
+int clinux_open_at(int directory, const char *_Nonnull path, int flags, unsigned mode);
+/// A handle (O_PATH) of whatever has the name, be it a link.
+int clinux_open_handle(int directory, const char *_Nonnull name, int flags);
 ssize_t clinux_read(int descriptor, void *_Nonnull buffer, size_t size);
 ssize_t clinux_write(int descriptor, const void *_Nonnull buffer, size_t size);
 /// The f_type of statfs(2).

@@ -56,6 +56,16 @@ int clinux_open(const char *path, int flags, unsigned mode)
     return (int)or_errno(open(path, flags | O_CLOEXEC, mode));
 }
 
+int clinux_open_at(int directory, const char *path, int flags, unsigned mode)
+{
+    return (int)or_errno(openat(directory, path, flags | O_CLOEXEC, mode));
+}
+
+int clinux_open_handle(int directory, const char *name, int flags)
+{
+    return clinux_open_at(directory, name, O_PATH | O_NOFOLLOW | flags, 0);
+}
+
 ssize_t clinux_read(int descriptor, void *buffer, size_t size)
 {
     ssize_t n;

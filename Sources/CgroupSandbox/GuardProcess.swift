@@ -29,8 +29,7 @@ struct GuardProcess: ~Copyable {
 
         /// How many descriptors the guard has open for this job: at its start, and once it is armed.
         var descriptorCount: Int {
-            (parent?.descriptor == nil ? 0 : 1) + (recovery.map { $0.report == nil ? 2 : 3 } ?? 0)
-                + parents.count + 1
+            (parent?.descriptor == nil ? 0 : 1) + (recovery?.descriptors.count ?? 0) + parents.count + 1
         }
     }
 
@@ -133,11 +132,9 @@ struct GuardProcess: ~Copyable {
         }
         if let recovery = ward.recovery {
             message.has_record = true
-            descriptors += [recovery.executable.rawValue, recovery.record.rawValue]
-            if let report = recovery.report {
-                message.has_report = true
-                descriptors.append(report)
-            }
+            message.has_report = recovery.report != nil
+            message.has_target = recovery.target != nil
+            descriptors += recovery.descriptors
         }
         try send(.job, message, job: number, descriptors + ward.parents.map { $0.descriptor.rawValue }, to: socket)
     }

@@ -13,6 +13,7 @@ final class GuardedJob {
     private var executable: CInt = -1
     private var record: CInt = -1
     private var report: CInt = -1
+    private var target: CInt = -1
     private var killFile: CInt = -1
     private var events: CInt = -1
     private var parentDirectories: [CInt]
@@ -37,11 +38,12 @@ final class GuardedJob {
             record = rest.removeFirst()
         }
         if message.has_report { report = rest.removeFirst() }
+        if message.has_target { target = rest.removeFirst() }
         parentDirectories = [CInt](rest)
     }
 
     deinit {
-        let single: [CInt] = [parent, executable, record, report, killFile, events]
+        let single: [CInt] = [parent, executable, record, report, target, killFile, events]
         for descriptor in single where descriptor >= 0 { close(descriptor) }
         for descriptor in parentDirectories { close(descriptor) }
         for descriptor in directories { close(descriptor) }
@@ -129,7 +131,7 @@ final class GuardedJob {
     var wantsFinisher: Bool { executable >= 0 && !directories.isEmpty }
     var hasFinisher: Bool { finisher > 0 }
 
-    /// `cgrun-finish LOSS RECORD REPORT NAME TAGS PARENT… DIRECTORY…`, in place of this process;
+    /// `cgrun-finish LOSS RECORD REPORT TARGET NAME TAGS PARENT… DIRECTORY…`, in place of this process;
     /// returns if that cannot be, or if no report is wanted.
     func becomeFinisher() {
         guard wantsFinisher else { return }
@@ -150,7 +152,7 @@ final class GuardedJob {
     private var finisherDescriptors: [CInt] {
         var kept = parentDirectories
         kept += directories
-        for descriptor in [record, report] where descriptor >= 0 { kept.append(descriptor) }
+        for descriptor in [record, report, target] where descriptor >= 0 { kept.append(descriptor) }
         return kept
     }
 
@@ -161,8 +163,8 @@ final class GuardedJob {
         }
         let loss = parentLostAt == nil ? GUARD_LAUNCHER_LOST : GUARD_PARENT_LOST
         var arguments: [UnsafeMutablePointer<CChar>?] = [
-            strdup("cgrun-finish"), decimal(CInt(loss.rawValue)), decimal(record), decimal(report), strdup(name),
-            strdup(tags),
+            strdup("cgrun-finish"), decimal(CInt(loss.rawValue)), decimal(record), decimal(report), decimal(target),
+            strdup(name), strdup(tags),
         ]
         for descriptor in parentDirectories { arguments.append(decimal(descriptor)) }
         for descriptor in directories { arguments.append(decimal(descriptor)) }

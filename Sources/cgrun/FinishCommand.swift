@@ -4,29 +4,30 @@ internal import FoundationEssentials
 internal import LinuxSystem
 
 /// `cgrun-finish`, which a guard becomes after a loss when a report was asked for:
-/// `cgrun-finish LOSS RECORD REPORT NAME TAGS PARENT… DIRECTORY…`, numbers being open descriptors.
+/// `cgrun-finish LOSS RECORD REPORT TARGET NAME TAGS PARENT… DIRECTORY…`, numbers being open descriptors.
 enum FinishCommand {
     static let name = "cgrun-finish"
 
     static func run(_ arguments: [String]) -> CInt {
-        guard arguments.count > 6, let loss = CInt(arguments[1]).flatMap(Report.Loss.init),
-            let recordDescriptor = CInt(arguments[2]), let reportDescriptor = CInt(arguments[3])
+        guard arguments.count > 7, let loss = CInt(arguments[1]).flatMap(Report.Loss.init),
+            let recordDescriptor = CInt(arguments[2]), let report = CInt(arguments[3]), let target = CInt(arguments[4])
         else { return 125 }
-        let tags = Array(arguments[5].utf8)
-        let descriptors = arguments[6...].compactMap { CInt($0) }
+        // Who reads the report may be gone: the cgroups are to be removed all the same.
+        SignalSet([.pipe]).block()
+        let (name, tags) = (arguments[5], Array(arguments[6].utf8))
+        let descriptors = arguments[7...].compactMap { CInt($0) }
         do {
             let text = try Descriptor(owning: recordDescriptor).readAll(path: "cgrun-record")
             var record = try? JSONDecoder().decode(ReportOutput.Record.self, from: Data(text.utf8))
             let cgroup = JobCgroup(
-                adopting: arguments[4], path: Descriptor.path(of: descriptors[tags.count]) ?? arguments[4], tags: tags,
+                adopting: name, path: Descriptor.path(of: descriptors[tags.count]) ?? name, tags: tags,
                 parents: Array(descriptors.prefix(tags.count)),
                 directories: Array(descriptors.dropFirst(tags.count)),
                 parentSharesLimits: record?.report.containment.manager == ManagerChoice.systemd.rawValue)
             // An empty record: the launcher had delivered its report, and only the cgroups are left.
             record?.report.containment.cgroup = cgroup.path
             record?.report.recover(loss, cgroup)
-            record?.output.replaceDescriptor(reportDescriptor)
-            if let record { try? record.output.write(record.report) }
+            if let record { try? ReportOutput(record, target: target, report: report).write(record.report) }
             cgroup.outlast()
             return 0
         } catch {

@@ -44,6 +44,9 @@ int clinux_open_beneath(int directory, const char *_Nonnull path, int flags);
 /// user can take away, they are given back: EACCES says that they are not this process's to give.
 int clinux_open_of_job(int directory, const char *_Nonnull path, int flags);
 int clinux_open(const char *_Nonnull path, int flags, unsigned mode);
+int clinux_open_at(int directory, const char *_Nonnull path, int flags, unsigned mode);
+/// A handle (O_PATH) of whatever has the name, be it a link.
+int clinux_open_handle(int directory, const char *_Nonnull name, int flags);
 ssize_t clinux_read(int descriptor, void *_Nonnull buffer, size_t size);
 ssize_t clinux_write(int descriptor, const void *_Nonnull buffer, size_t size);
 /// The f_type of statfs(2).

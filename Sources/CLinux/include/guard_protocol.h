@@ -8,6 +8,7 @@
 //   parent pidfd             if has_parent
 //   executable, record       if has_record: what to execute after a loss
 //   report                   if has_report: --report-fd, kept for that program
+//   target                   if has_target: what --report was found to mean, kept for it as well
 //   parent directory         of each of `groups` cgroups
 //
 // GUARD_ARM is sent once the cgroups exist, and before the job can run:
@@ -68,6 +69,7 @@ struct guard_message {
     bool has_parent;
     bool has_record;
     bool has_report;
+    bool has_target;
     /// One letter for each cgroup: `u`nified, or a v1 controller.
     char tags[GUARD_MAX_GROUPS];
     /// The cgroups' common name, NUL-terminated.

@@ -1,0 +1,195 @@
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// Somewhere to write a whole file, later and perhaps by another process.
+///
+/// What the path means is decided once, without waiting for anybody, and what was found stays open: whoever
+/// may change the path or the directory from then on can spoil the file, but not have another one written.
+package struct OutputFile: Sendable {
+    /// What the descriptor is.
+    package enum Form: Equatable, Sendable, Codable {
+        /// A directory, in which a new file takes the place of whatever has the name then, in one step.
+        ///
+        /// `mode` is exact where a file that may be trusted had the name, and else subject to the
+        /// umask. `token` is nobody else's to know, and part of the new file's name before that step.
+        case replacement(name: String, mode: UInt32, isExact: Bool, token: String)
+        /// A FIFO or a character device, opened for this, which nothing can replace.
+        case opened
+        /// One of the caller's own, written to from where it stands.
+        case inherited
+    }
+
+    package let form: Form
+    package let descriptor: SharedDescriptor
+
+    /// Who writes: a process and the one that finishes its work may do so at the same time.
+    package enum Writer: Sendable {
+        case first
+        /// Removes what the first one may have left half done.
+        case second
+    }
+
+    /// How long the reader of a FIFO or device may take for all of it. Of a caller's own descriptor
+    /// the caller knows who reads it, and when.
+    private static let patience = Duration.seconds(5)
+
+    // MARK: Finding it
+
+    /// Finds what a path means at the moment, and makes nothing yet.
+    ///
+    /// - Throws: when it could not be written; better now than later.
+    package init(_ path: String) throws(PathRefusal) {
+        let place = try SafePath(path)
+        if let number = place.ownDescriptor {
+            try self.init(inherited: number)
+            return
+        }
+        let kind = place.facts.map { Int32($0.st_mode) & S_IFMT } ?? S_IFREG
+        switch kind {
+        case S_IFREG:
+            self.init(Self.replacement(of: place), try Self.openDirectory(of: place))
+        case S_IFIFO, S_IFCHR:
+            self.init(.opened, try Self.openStream(place, kind))
+        default:
+            throw PathRefusal("it is neither a file nor a FIFO nor a character device")
+        }
+    }
+
+    /// Takes a descriptor that the caller named, and keeps it from the programs that this process starts, unless it
+    /// is one of the standard streams, which are theirs as well.
+    package init(inherited number: CInt) throws(PathRefusal) {
+        guard fcntl(number, F_GETFL) & O_ACCMODE != O_RDONLY else {
+            throw PathRefusal("it is open for reading only", accepted: "a descriptor that is open for writing")
+        }
+        do throws(SystemError) {
+            if number > 2 { try InheritedDescriptor.keepPrivate(number) }
+            self.init(.inherited, try InheritedDescriptor.duplicate(number))
+        } catch {
+            throw PathRefusal("\(error.errno)", accepted: "an open descriptor")
+        }
+    }
+
+    /// Takes over what another process has found.
+    package init(_ form: Form, owning rawValue: CInt) { self.init(form, Descriptor(owning: rawValue)) }
+
+    private init(_ form: Form, _ descriptor: consuming Descriptor) {
+        self.form = form
+        self.descriptor = SharedDescriptor(descriptor)
+    }
+
+    private static func replacement(of place: borrowing SafePath) -> Form {
+        let token = Machine.randomHexadecimal()
+        guard let facts = place.facts else {
+            return .replacement(name: place.name, mode: 0o666, isExact: false, token: token)
+        }
+        // Somebody else's file must not make this one wider than a new one would be.
+        let isTrusted = facts.st_uid == 0 || facts.st_uid == geteuid()
+        return .replacement(
+            name: place.name, mode: facts.st_mode & (isTrusted ? 0o777 : 0o666), isExact: isTrusted, token: token)
+    }
+
+    private static func openDirectory(of place: borrowing SafePath) throws(PathRefusal) -> Descriptor {
+        guard faccessat(place.directory.rawValue, ".", W_OK | X_OK, AT_EACCESS) == 0 else {
+            throw PathRefusal(errno: errno)
+        }
+        var facts = stat()
+        guard fstat(place.directory.rawValue, &facts) == 0 else { throw PathRefusal(errno: errno) }
+        // In /tmp and its like, nobody but root replaces the files of others.
+        let user = geteuid()
+        if let file = place.facts, Int32(facts.st_mode) & S_ISVTX != 0, ![0, file.st_uid, facts.st_uid].contains(user) {
+            throw PathRefusal(errno: EPERM)
+        }
+        do throws(SystemError) {
+            // For fsync(2), where the directory may be read.
+            let readable = clinux_open_at(place.directory.rawValue, ".", O_RDONLY | O_DIRECTORY, 0)
+            return readable >= 0 ? Descriptor(owning: readable) : try place.directory.duplicate()
+        } catch {
+            throw PathRefusal("\(error.errno)")
+        }
+    }
+
+    /// Opens a FIFO only if somebody reads it already: nobody is waited for.
+    private static func openStream(_ place: borrowing SafePath, _ kind: CInt) throws(PathRefusal) -> Descriptor {
+        let result = clinux_open_at(
+            place.directory.rawValue, place.name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0)
+        guard result >= 0 else {
+            if result == -ENXIO {
+                throw PathRefusal("nobody reads from it", accepted: "a FIFO or device that somebody has open")
+            }
+            throw PathRefusal(errno: -result)
+        }
+        let stream = Descriptor(owning: result)
+        var facts = stat()
+        guard fstat(result, &facts) == 0, Int32(facts.st_mode) & S_IFMT == kind else {
+            throw PathRefusal("it is changing")
+        }
+        return stream
+    }
+
+    // MARK: Writing it
+
+    /// Writes the whole file. SIGPIPE must be blocked or ignored.
+    ///
+    /// - Throws: when it could not be written. A file that was there before is there still then.
+    package func write(_ bytes: [UInt8], as writer: Writer = .first) throws(SystemError) {
+        switch form {
+        case .replacement(let name, let mode, let isExact, let token):
+            // Two names: neither can put a half of the other's into place.
+            let names = (first: ".cgrun-\(token)", second: ".cgrun-\(token)-2")
+            if writer == .second { unlinkat(directory, names.first, 0) }
+            try replace(name, with: bytes, by: writer == .first ? names.first : names.second, mode, isExact: isExact)
+        case .opened: try write(bytes, patience: Self.patience)
+        case .inherited: try write(bytes, patience: nil)
+        }
+    }
+
+    private var directory: CInt { descriptor.descriptor.rawValue }
+
+    private func replace(
+        _ name: String, with bytes: [UInt8], by temporary: String, _ mode: UInt32, isExact: Bool
+    ) throws(SystemError) {
+        let file = Descriptor(
+            owning: try check(
+                clinux_open_at(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode), "create",
+                path: temporary))
+        do throws(SystemError) {
+            if isExact { try Self.succeed(fchmod(file.rawValue, mode), "fchmod", temporary) }
+            try file.write(bytes, path: temporary)
+            try Self.sync(file.rawValue, temporary)
+            try Self.succeed(renameat(directory, temporary, directory, name), "replace", name)
+        } catch {
+            unlinkat(directory, temporary, 0)
+            throw error
+        }
+        try Self.sync(directory, "its directory")
+    }
+
+    private static func sync(_ descriptor: CInt, _ path: String) throws(SystemError) {
+        // Not everything can: some filesystems, and a directory that may not be read.
+        if fsync(descriptor) != 0, ![EINVAL, ENOSYS, EOPNOTSUPP, EBADF].contains(errno) {
+            throw SystemError("fsync", path: path, errno: .current)
+        }
+    }
+
+    private static func succeed(_ result: CInt, _ operation: String, _ path: String) throws(SystemError) {
+        guard result == 0 else { throw SystemError(operation, path: path, errno: .current) }
+    }
+
+    /// - Parameter patience: how long the reader may take; `nil` for as long as it likes.
+    private func write(_ bytes: [UInt8], patience: Duration?) throws(SystemError) {
+        let deadline: BootTime? = patience.map { .now + $0 }
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = try descriptor.descriptor.writeSome(rest)
+            rest = rest.dropFirst(count)
+            guard count == 0 else { continue }
+            var poller = Poller()
+            poller.add(descriptor.descriptor.rawValue, for: .writing)
+            let isReady = poller.wait(deadline.map { $0 - .now })[0]
+            if !isReady, let deadline, deadline <= .now {
+                throw SystemError("write", errno: .resourceTemporarilyUnavailable)
+            }
+        }
+    }
+}

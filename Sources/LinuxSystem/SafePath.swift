@@ -1,0 +1,175 @@
+internal import CLinux
+internal import Glibc
+
+/// Why a file cannot be where it was asked for, and where it could be.
+package struct PathRefusal: Error, Equatable, Sendable {
+    /// For example `No such file or directory`.
+    package var reason: String
+    /// What to ask for instead.
+    package var accepted: String
+
+    init(_ reason: String, accepted: String = "a file in a directory where you may make files") {
+        (self.reason, self.accepted) = (reason, accepted)
+    }
+
+    init(errno: CInt) { self.init(String(cString: strerror(errno))) }
+}
+
+/// Where the path of a file leads that may not exist yet. It is walked name by name, so that no link of
+/// somebody else's leads to what is not that user's: a program of root's that writes into a user's
+/// directory, or into /tmp, must not be made to write anywhere else.
+///
+/// Owners that are trusted are root, this process's effective user, and the owner of `/`, who stands for
+/// both where a user namespace does not map them. Once the path has come by something of anybody else's,
+/// links must be that user's, too, and may only lead to what is: by that user's directories alone. Plain
+/// directories can be anybody's, since their names say where they are.
+struct SafePath: ~Copyable {
+    /// The directory that holds the name, as O_PATH: whatever becomes of its own name, it stays this one.
+    let directory: Descriptor
+    /// Neither a directory nor a link, if there is something of this name.
+    let name: String
+    /// What has the name; `nil` when nothing does.
+    let facts: stat?
+    /// The path means a descriptor that this process has open, such as `/dev/stdout` and `/dev/fd/63`.
+    let ownDescriptor: CInt?
+
+    /// - Throws: when there is no such directory, when the path is one, and when it leads where it may not.
+    init(_ path: String) throws(PathRefusal) {
+        var walk = Walk()
+        var directory = try walk.start(of: path)
+        // The next name comes last. An empty one, after a slash at the end, demands a directory.
+        var rest = Self.names(of: path)
+        while let name = rest.popLast() {
+            if name.isEmpty || name == "." { continue }
+            let opened = clinux_open_handle(directory.rawValue, name, O_DIRECTORY)
+            if opened >= 0 {
+                directory = Descriptor(owning: opened)
+                try walk.enter(directory)
+                continue
+            }
+            guard opened == -ENOTDIR || opened == -ENOENT && rest.isEmpty else { throw PathRefusal(errno: -opened) }
+            var facts: stat?
+            let file = opened == -ENOTDIR ? clinux_open_handle(directory.rawValue, name, 0) : -ENOENT
+            if file >= 0 {
+                let file = Descriptor(owning: file)
+                facts = Self.facts(of: file)
+                if let facts, Int32(facts.st_mode) & S_IFMT == S_IFLNK {
+                    try walk.follow(facts.st_uid)
+                    if let number = Self.ownDescriptor(name, in: directory) {
+                        self.init(directory: directory, name: name, facts: nil, ownDescriptor: number)
+                        return
+                    }
+                    let target = try Self.target(of: file, called: name, in: directory)
+                    if target.hasPrefix("/") {
+                        directory = try walk.start(of: target)
+                    } else {
+                        try walk.enter(directory)
+                    }
+                    rest += Self.names(of: target)
+                    continue
+                }
+            }
+            guard rest.isEmpty else { throw PathRefusal(errno: ENOTDIR) }
+            guard directory.filesystemType != Self.procfs else {
+                throw PathRefusal("there is no such descriptor", accepted: "an open descriptor in /dev/fd")
+            }
+            self.init(directory: directory, name: name, facts: facts, ownDescriptor: nil)
+            return
+        }
+        throw PathRefusal(errno: EISDIR)
+    }
+
+    private init(directory: consuming Descriptor, name: String, facts: stat?, ownDescriptor: CInt?) {
+        self.directory = directory
+        (self.name, self.facts, self.ownDescriptor) = (name, facts, ownDescriptor)
+    }
+
+    private static func names(of path: String) -> [String] {
+        path.split(separator: "/", omittingEmptySubsequences: false).reversed().map(String.init)
+    }
+
+    private static func facts(of descriptor: borrowing Descriptor) -> stat? {
+        var facts = stat()
+        return fstat(descriptor.rawValue, &facts) == 0 ? facts : nil
+    }
+
+    /// PROC_SUPER_MAGIC.
+    private static let procfs: Int64 = 0x9fa0
+
+    /// Links there are not what they say: what is open has often no path, or no more.
+    private static func ownDescriptor(_ name: String, in directory: borrowing Descriptor) -> CInt? {
+        guard directory.filesystemType == procfs, let place = facts(of: directory) else { return nil }
+        var own = stat()
+        guard stat("/proc/self/fd", &own) == 0, own.st_ino == place.st_ino, own.st_dev == place.st_dev else {
+            return nil
+        }
+        return CInt(name)
+    }
+
+    /// What a link says.
+    private static func target(
+        of link: borrowing Descriptor, called name: String, in directory: borrowing Descriptor
+    ) throws(PathRefusal) -> String {
+        // But for these two, links there lead to what other processes have open, whatever they say.
+        guard directory.filesystemType != procfs || name == "self" || name == "thread-self" else {
+            throw PathRefusal("\(name) is what a process has open", accepted: "an open descriptor in /dev/fd")
+        }
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let size = buffer.withUnsafeMutableBytes {
+            readlinkat(link.rawValue, "", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+        }
+        guard size > 0 else { throw PathRefusal(errno: ENOENT) }
+        return String(decoding: buffer[..<size], as: UTF8.self)
+    }
+
+    /// Who has had a say in where the path leads.
+    private struct Walk {
+        /// The first that is not trusted.
+        private var stranger: UInt32?
+        /// Whether a link of the stranger's was followed: what it leads to must be the stranger's.
+        private var isLed = false
+        private var linkCount = 0
+
+        /// As many links as the kernel follows.
+        private static let mostLinks = 40
+
+        mutating func start(of path: String) throws(PathRefusal) -> Descriptor {
+            let opened = clinux_open_handle(AT_FDCWD, path.hasPrefix("/") ? "/" : ".", O_DIRECTORY)
+            guard opened >= 0 else { throw PathRefusal(errno: -opened) }
+            let directory = Descriptor(owning: opened)
+            try enter(directory)
+            return directory
+        }
+
+        mutating func enter(_ directory: borrowing Descriptor) throws(PathRefusal) {
+            guard let owner = SafePath.facts(of: directory)?.st_uid else { throw PathRefusal(errno: errno) }
+            if isLed { try demandStranger(owner) }
+            note(owner)
+        }
+
+        mutating func follow(_ owner: UInt32) throws(PathRefusal) {
+            linkCount += 1
+            guard linkCount <= Self.mostLinks else { throw PathRefusal(errno: ELOOP) }
+            try demandStranger(owner)
+            note(owner)
+            isLed = stranger != nil
+        }
+
+        private mutating func note(_ owner: UInt32) {
+            if stranger == nil, !Self.isTrusted(owner) { stranger = owner }
+        }
+
+        private func demandStranger(_ owner: UInt32) throws(PathRefusal) {
+            guard let stranger, owner != stranger else { return }
+            throw PathRefusal(
+                "it leads from what belongs to user \(stranger) to what belongs to user \(owner)",
+                accepted: "a path whose links and directories are root's or your own")
+        }
+
+        private static func isTrusted(_ owner: UInt32) -> Bool {
+            if owner == 0 || owner == geteuid() { return true }
+            var root = stat()
+            return stat("/", &root) == 0 && owner == root.st_uid
+        }
+    }
+}

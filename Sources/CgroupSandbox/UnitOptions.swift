@@ -10,7 +10,8 @@ public struct UnitOptions: Sendable, Equatable {
     public var name: String?
     /// With its ending; `nil` is where the manager puts scopes.
     public var slice: String?
-    /// What `systemctl status` shows; `nil` is the command, cut off after 200 characters.
+    /// What `systemctl status` shows, as one line: line ends and other control characters as escapes, without blanks
+    /// at its ends. `nil` is the command, cut off after 200 characters.
     public var description: String?
     /// More properties of the scope.
     public var properties: [UnitProperty] = []
@@ -49,7 +50,9 @@ struct ScopePlan: Sendable {
             controllers ?? Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }
         scope = spec.unit.managerScope
         options = spec.unit
-        title = "cgrun " + spec.arguments.map(\.description).joined(separator: " ").prefix(200)
+        // Not of Swift's characters, any one of which may be as long as the whole command line.
+        let command = spec.arguments.map(\.description).joined(separator: " ").unicodeScalars.prefix(200)
+        title = "cgrun " + Substring(command)
     }
 
     /// - Parameter program: whose jobs.

@@ -65,13 +65,15 @@ struct Message: ~Copyable {
 
     private func append(_ value: UnitProperty.Value) throws(BusError) {
         switch value {
-        case .string(let text): try append(text)
+        case .string(let text): try append(UnitProperty.line(text))
         case .bool(let flag): try append("b", CInt(flag ? 1 : 0))
         case .int32(let number): try append("i", number)
         case .uint32(let number): try append("u", number)
         case .uint64(let number): try append("t", number)
         case .strings(let texts):
-            try container("a", of: "s") { () throws(BusError) in for text in texts { try append(text) } }
+            try container("a", of: "s") { () throws(BusError) in
+                for text in texts { try append(UnitProperty.line(text)) }
+            }
         case .bytes(let bytes):
             try check(
                 bytes.withUnsafeBytes {
@@ -130,7 +132,7 @@ struct Message: ~Copyable {
 public struct UnitProperty: Sendable, Equatable {
     /// A value with its type on the bus.
     public enum Value: Sendable, Equatable {
-        /// `s`.
+        /// `s`: a line. What a line cannot hold is shown as an escape.
         case string(String)
         /// `b`.
         case bool(Bool)
@@ -140,7 +142,7 @@ public struct UnitProperty: Sendable, Equatable {
         case uint32(UInt32)
         /// `t`.
         case uint64(UInt64)
-        /// `as`.
+        /// `as`: lines, likewise.
         case strings([String])
         /// `ay`.
         case bytes([UInt8])
@@ -183,12 +185,13 @@ extension UnitProperty: CustomStringConvertible {
 extension UnitProperty.Value: CustomStringConvertible {
     public var description: String {
         switch self {
-        case .string(let text): text.contains(" ") ? "\"\(text)\"" : text
+        case .string(let text):
+            if text.contains(" ") { "\"\(UnitProperty.line(text))\"" } else { UnitProperty.line(text) }
         case .bool(let flag): flag ? "yes" : "no"
         case .int32(let number): "\(number)"
         case .uint32(let number): "\(number)"
         case .uint64(let number): number == .max ? "infinity" : "\(number)"
-        case .strings(let texts): texts.joined(separator: ",")
+        case .strings(let texts): texts.map(UnitProperty.line).joined(separator: ",")
         case .bytes(let bytes): "0x" + bytes.reversed().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         // Who they are is known only once they run.
         case .pids, .descriptors: "…"

@@ -68,10 +68,16 @@ extension UnitProperty.Kind {
             return UnitProperty(key, .uint64(weight))
         case .span:
             return UnitProperty(String(key.dropLast("Sec".count)) + "USec", .uint64(try Self.microseconds(text)))
-        case .text: return UnitProperty(key, .string(text))
+        case .text:
+            guard UnitProperty.line(text) == text else {
+                throw PropertySyntaxError(accepted: UnitProperty.acceptedText)
+            }
+            return UnitProperty(key, .string(text))
         case .units:
-            let names = text.split(whereSeparator: \.isWhitespace).map(String.init)
-            guard !names.isEmpty else { throw PropertySyntaxError(accepted: "names separated by blanks") }
+            let names = text.split { $0 == " " || $0 == "\t" }.map(String.init)
+            guard !names.isEmpty, names.allSatisfy({ UnitProperty.line($0) == $0 }) else {
+                throw PropertySyntaxError(accepted: "names separated by blanks, in one line")
+            }
             return UnitProperty(key, .strings(names))
         case .choice(let words):
             guard words.contains(text) else {

@@ -36,7 +36,7 @@ public struct Command: Equatable, Sendable {
     /// even escaped ones.
     private static func checkPath(_ path: ByteString, key: String) throws(UnitError) -> String {
         guard let text = String(validating: path.bytes, as: UTF8.self), text.hasPrefix("/"), !text.hasSuffix("/"),
-            text.unicodeScalars.allSatisfy({ !Quoting.needsEscape($0) && !#"'"\"#.unicodeScalars.contains($0) }),
+            text.unicodeScalars.allSatisfy({ !$0.isUnprintable && !#"'"\"#.unicodeScalars.contains($0) }),
             text.utf8.count < 4096
         else {
             throw UnitError(

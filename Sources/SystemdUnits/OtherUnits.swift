@@ -222,7 +222,9 @@ public struct Timer: Equatable, Sendable {
         timer.set(.persistent, isPersistent ? "yes" : nil)
         if let unit { timer.set(.unit, try UnitName.checkReference(unit, key: "Unit")) }
         var install = UnitFile.Section("Install")
-        install.set(.wantedBy, words: wantedBy)
+        var names: [String] = []
+        for name in wantedBy { names.append(try UnitName.checkReference(name, key: "WantedBy")) }
+        install.set(.wantedBy, words: names)
         return UnitFile(path: name.description, header: header, sections: [section, timer, install])
     }
 }

@@ -32,7 +32,7 @@ public enum Quoting {
     /// - Throws: for control characters, which such a line cannot hold, and for blanks at either end,
     ///   which systemd would take away.
     public static func line(_ text: String, key: String) throws(UnitError) -> String {
-        guard text.unicodeScalars.allSatisfy({ !needsEscape($0) }), text.utf8.first != UInt8(ascii: " "),
+        guard text.unicodeScalars.allSatisfy({ !$0.isUnprintable }), text.utf8.first != UInt8(ascii: " "),
             text.utf8.last != UInt8(ascii: " "), text.utf8.last != UInt8(ascii: "\\")
         else {
             throw UnitError(
@@ -62,7 +62,7 @@ public enum Quoting {
                 continue
             }
             let (scalar, length) = decodeScalar(rest)
-            if let scalar, !needsEscape(scalar) {
+            if let scalar, !scalar.isUnprintable {
                 result.append(contentsOf: rest.prefix(length))
             } else {
                 for byte in rest.prefix(length) { appendHexadecimal(byte, to: &result) }
@@ -100,15 +100,6 @@ public enum Quoting {
             return (scalar, UTF8.width(scalar))
         }
         return (nil, 1)
-    }
-
-    /// Control characters, and the code points that Unicode reserves for no character: systemd takes
-    /// a line with one of the latter for invalid UTF-8.
-    static func needsEscape(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.value {
-        case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029, 0xFEFF, 0xFDD0...0xFDEF: true
-        default: scalar.value & 0xFFFE == 0xFFFE
-        }
     }
 
     /// Whether systemd takes the bytes for text, as it demands of the values of variables.

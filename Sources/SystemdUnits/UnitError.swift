@@ -1,3 +1,5 @@
+internal import LinuxSystem
+
 /// A value that cannot stand in a unit, found before anything is written.
 public struct UnitError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The unit's key, such as `WorkingDirectory`, or the kind of name, such as `unit name`.
@@ -20,8 +22,7 @@ public struct UnitError: Error, Equatable, Sendable, CustomStringConvertible {
 
     /// The value in one line, and not too long a line.
     public var shownValue: String {
-        let line = String(
-            String.UnicodeScalarView(value.unicodeScalars.map { Quoting.needsEscape($0) ? "\u{FFFD}" : $0 }))
+        let line = value.inOneLine
         return line.count > 200 ? line.prefix(200) + "…" : line
     }
 }

@@ -1,3 +1,5 @@
+internal import LinuxSystem
+
 /// A file for a unit directory: what stands in it, and where it goes.
 public struct UnitFile: Equatable, Sendable {
     public struct Entry: Equatable, Sendable {
@@ -41,7 +43,7 @@ public struct UnitFile: Equatable, Sendable {
 
     /// The file, with the sections and keys in the order of systemd's manual.
     ///
-    /// - Throws: when a line is longer than systemd reads.
+    /// - Throws: when a value is not one line, or its line is longer than systemd reads.
     public func text() throws(UnitError) -> String {
         var lines = [Self.mark + (header.first.map { ": " + Self.comment($0) } ?? "")]
         lines += header.dropFirst().map { $0.isEmpty ? "#" : "# " + Self.comment($0) }
@@ -51,8 +53,16 @@ public struct UnitFile: Equatable, Sendable {
                 ($0.element.key.position, $0.offset) < ($1.element.key.position, $1.offset)
             }
             for (_, entry) in order {
-                lines += entry.comment.split(separator: "\n").map { "# " + $0 }
+                lines += entry.comment.split(separator: "\n").map { "# " + Self.comment(String($0)) }
                 let line = "\(entry.key.rawValue)=\(entry.value)"
+                // Whoever made the value: what follows a line end would be a directive of its own, and a
+                // backslash at the end would take the next one away.
+                guard line.unicodeScalars.allSatisfy({ !$0.isUnprintable }), line.utf8.last != UInt8(ascii: "\\")
+                else {
+                    throw UnitError(
+                        key: entry.key.rawValue, value: entry.value,
+                        accepted: "one line without control characters or a backslash at its end")
+                }
                 guard line.utf8.count < Quoting.longestLine else {
                     throw UnitError(
                         key: entry.key.rawValue, value: entry.value,
@@ -67,7 +77,7 @@ public struct UnitFile: Equatable, Sendable {
 
     /// Text that cannot end the comment it stands in: no line ends, no backslash at the end of the line.
     private static func comment(_ text: String) -> String {
-        let line = String(String.UnicodeScalarView(text.unicodeScalars.filter { !Quoting.needsEscape($0) }))
+        let line = String(String.UnicodeScalarView(text.unicodeScalars.filter { !$0.isUnprintable }))
         return line.hasSuffix("\\") ? line + " ." : line
     }
 }

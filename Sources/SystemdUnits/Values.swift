@@ -49,7 +49,7 @@ enum Check {
     static func path(_ path: String, key: String) throws(UnitError) -> String {
         let parts = path.split(separator: "/")
         guard path.hasPrefix("/"), path.utf8.count < 4096,
-            path.unicodeScalars.allSatisfy({ !Quoting.needsEscape($0) }), !parts.contains("."), !parts.contains("..")
+            path.unicodeScalars.allSatisfy({ !$0.isUnprintable }), !parts.contains("."), !parts.contains("..")
         else {
             throw UnitError(
                 key: key, value: path, accepted: "an absolute path without . or .. parts and control characters")

@@ -127,7 +127,9 @@ struct RunRequest {
         case .slice: spec.unit.slice = try Self.unitName(text, .slice).description
         case .unit: spec.unit.name = try Self.unitName(text, .scope).stem
         case .description:
-            guard !text.isEmpty, !text.contains("\n") else { throw LimitSyntaxError(accepted: "a line of text") }
+            guard !text.isEmpty, UnitProperty.line(text) == text else {
+                throw LimitSyntaxError(accepted: UnitProperty.acceptedText)
+            }
             spec.unit.description = text
         case .property:
             do { spec.unit.properties.append(try UnitProperty(assignment: text)) } catch {

@@ -15,19 +15,22 @@ extension Behaviour {
         init() throws { harness = try Harness() }
 
         /// Starts the program where nothing is delegated to it, with all that it needs to find.
-        private func start(_ arguments: [String], environment: [String: String] = [:]) throws -> TestProcess {
+        private func start(
+            _ arguments: [String], environment: [String: String] = [:], program: String = Programs.host
+        ) throws -> TestProcess {
             let user = Capability.isRoot ? [] : ["--user"]
             let unit = "plain-\(harness.marker.text)-\(Int.random(in: 0..<1_000_000))"
             return try harness.start(
-                ["systemd-run", "--quiet", "--scope", "--collect", "--unit", unit] + user + [Programs.host] + arguments,
+                ["systemd-run", "--quiet", "--scope", "--collect", "--description", "plain", "--unit", unit] + user
+                    + [program] + arguments,
                 environment: environment.merging(["CGRUN_GUARD": Programs.guardian]) { given, _ in given })
         }
 
         /// The program with so many sleeping jobs, and what it said of its scope.
         private func startSleepers(
-            _ count: Int, environment: [String: String] = [:]
+            _ count: Int, environment: [String: String] = [:], program: String = Programs.host
         ) throws -> (host: TestProcess, unit: String, own: String) {
-            let host = try start(["scope", "sleep", "\(count)"], environment: environment)
+            let host = try start(["scope", "sleep", "\(count)"], environment: environment, program: program)
             try host.waitForOutput("ready")
             let words = try #require(host.output.split(separator: "\n").first).split(separator: " ").map(String.init)
             try #require(words.count > 3 && words[0] == "scope", "\(host.output)")
@@ -68,6 +71,26 @@ extension Behaviour {
                 #expect(try CgroupLayout.unifiedPath(of: sleeper.pid).contains(text: "/\(unit)/cgrun-"))
             }
             #expect(try harness.systemctl("show", unit, "-p", "BindsTo").lines == ["BindsTo=\(own)"])
+            host.send(.kill)
+            _ = try host.end()
+            try expectNothingLeft()
+        }
+
+        /// Its name is text of both scopes, which systemd reads again. (No program that has a line end among the first
+        /// 15 bytes of its name: systemd does not understand /proc/PID/stat then.)
+        @Test func aProgramsNameIsNoSetting() throws {
+            let program = harness.path("host-of-the-jobs\nBindsTo=\n")
+            #expect(try harness.start(["cp", Programs.host, program]).end().exitCode == 0)
+            let (host, unit, own) = try startSleepers(1, program: program)
+            for _ in 0..<2 {
+                let shown = try harness.systemctl("show", unit, "-p", "BindsTo", "-p", "Description")
+                #expect(
+                    shown.lines.sorted() == ["BindsTo=\(own)", #"Description=jobs of host-of-the-jobs\nBindsTo=\n"#])
+                #expect(
+                    try harness.systemctl("show", own, "-p", "Description").lines
+                        == [#"Description=host-of-the-jobs\nBindsTo=\n, whose jobs are in \#(unit)"#])
+                try harness.systemctl("daemon-reload")
+            }
             host.send(.kill)
             _ = try host.end()
             try expectNothingLeft()

@@ -31,6 +31,16 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
+        /// Whatever the names hold that are told.
+        @Test func aRefusalIsOneLineOfText() throws {
+            for words in [["--", "/no/such\ncom\rmand\u{1B}[31m"], ["-C", "/no/such\n\u{9B}31m", "--", "true"]] {
+                let outcome = try harness.startCgrun(words).end()
+                #expect(outcome.exitCode ?? 0 >= 125 && outcome.output == "")
+                #expect(outcome.errors.unicodeScalars.filter { $0.value < 0x20 || 0x7F..<0xA0 ~= $0.value } == ["\n"])
+                #expect(outcome.errors.contains(text: #"/no/such\n"#), "\(outcome.errors)")
+            }
+        }
+
         @Test func guardIsFoundInLibexec() throws {
             let script = """
                 mkdir -p \(harness.path("bin")) \(harness.path("libexec/cgrun"))

@@ -97,6 +97,33 @@ struct ManagerTests {
         #expect(plan.guardScope(guardian: 3).properties.contains(UnitProperty("Slice", .string("batch.slice"))))
     }
 
+    private func description(_ scope: ServiceManager.TransientScope) -> String? {
+        scope.properties.first { $0.name == "Description" }?.description
+    }
+
+    /// As it goes to systemd, which would take a line of it for a setting of its own.
+    @Test func descriptionsAreLines() {
+        var spec = JobSpec(["sh", "-c", "a\nOnSuccess=b.service"])
+        func shown() -> String? { description(ScopePlan(spec, jobName: "cgrun-1").jobScope(members: [])) }
+        #expect(shown() == #"Description="cgrun sh -c a\nOnSuccess=b.service""#)
+        spec.unit.description = "c\nOnSuccess=d.service\\"
+        #expect(shown() == #"Description=c\nOnSuccess=d.service\\"#)
+        spec.unit.description = nil
+        spec.arguments = ["x", ByteString(Array(String(repeating: "y", count: 197).utf8) + Array("\\z".utf8))!]
+        #expect(shown()?.hasSuffix(#"yy\\""#) == true, "cut off after a backslash")
+        // One of Swift's characters, longer than a line may be for systemd.
+        spec.arguments = [ByteString(("e" + String(repeating: "\u{301}", count: 1 << 20)).utf8)!]
+        let size = 199 * 2 + #"Description="cgrun e""#.utf8.count
+        #expect(shown()?.utf8.count == size)
+    }
+
+    @Test func aProgramsNameIsALine() {
+        let plan = ScopePlan(UnitOptions(), Limits(), jobsOf: "a\nOnSuccess=b.service")
+        #expect(description(plan.jobScope(members: [])) == #"Description="jobs of a\nOnSuccess=b.service""#)
+        let program = description(plan.programScope(members: [], called: "a\nOnSuccess=b.service"))
+        #expect(program?.hasPrefix(#"Description="a\nOnSuccess=b.service, whose jobs are in cgrun-"#) == true)
+    }
+
     @Test func whatOldVersionsDoNotKnow() {
         let pids = ScopePlan.retreat(UnitProperty("PIDFDs", .descriptors([7, 8])), members: [7: 70, 8: 80])
         #expect(pids == [UnitProperty("PIDs", .pids([70, 80]))])

@@ -162,7 +162,8 @@ func refusal(_ words: [String]) -> String? {
         ("stop-signal", "FOO", "a signal such as TERM"), ("cgroup-manager", "docker", "auto, systemd or cgroupfs"),
         ("slice", "a--b", "a slice's name"), ("unit", "a b", "letters, digits"),
         ("unit", "x.service", "letters, digits"),
-        ("description", "", "a line of text"), ("property", "MemoryMax=1G", "--mem"), ("property", "x", "KEY=VALUE"),
+        ("description", "", "one line of"), ("description", "a\\", "one line of"), ("description", " a", "one line of"),
+        ("description", "a ", "one line of"), ("property", "MemoryMax=1G", "--mem"), ("property", "x", "KEY=VALUE"),
         ("cgroup-parent", "../x", "a cgroup as in /proc/PID/cgroup"), ("cgroup-parent", "", "a cgroup"),
         ("report", "", "a file"), ("report-fd", "x", "an open descriptor"), ("report-fd", "-1", "an open descriptor"),
         ("report-fd", "+1", "an open descriptor"), ("report-fd", "1000000", "an open descriptor"),
@@ -181,6 +182,18 @@ func refusal(_ words: [String]) -> String? {
             #expect(message.contains("expected ") && message.contains(accepted), "\(message)")
             #expect(!message.contains("\n"))
         }
+    }
+
+    /// systemd would read what follows a line end as a setting of its own.
+    @Test(arguments: [
+        ("description", "a\nOnSuccess=b.service"), ("description", "a\r\nb"), ("description", "a\rb"),
+        ("description", "a\u{1B}[0m"), ("description", "a\tb"), ("description", String(repeating: "a", count: 4_096)),
+        ("unit", "a\nb"), ("unit", "a\n"), ("unit", "a\r\n"), ("unit", "a\u{1B}"), ("slice", "a\nb"), ("slice", "a\n"),
+        ("property", "SourcePath=/a\nOnSuccess=b.service"), ("property", "Documentation=man:a\nOnSuccess=b.service"),
+        ("property", "After=a.service\nOnSuccess=b.service"), ("property", "OOMPolicy=kill\n"),
+    ])
+    func textOfUnitsIsALine(_ option: String, _ value: String) throws {
+        #expect(try #require(refusal(["--\(option)", value, "true"])).contains("expected "))
     }
 
     @Test(arguments: RunOption.allCases) func valuesAreNeededOrNotAllowed(_ option: RunOption) throws {

@@ -107,7 +107,7 @@ struct ValueTests {
         }
         #expect(error?.key == key)
         #expect(
-            error?.description.hasPrefix("\(key)=\(error?.value.replacing("\n", with: "\u{FFFD}") ?? ""): expected ")
+            error?.description.hasPrefix("\(key)=\(error?.value.replacing("\n", with: #"\n"#) ?? ""): expected ")
                 == true)
     }
 
@@ -140,6 +140,29 @@ struct ValueTests {
         let socket = Socket(name: try UnitName("x", .socket), summary: "x", addresses: [.stream(text)])
         let error = #expect(throws: UnitError.self) { try socket.file() }
         #expect(error?.key == "ListenStream")
+    }
+
+    /// No key takes them, whoever made the value.
+    @Test("line ends and backslashes at the end", arguments: ["1\nExecStartPre=/bin/x", "1\rUser=root", "1\\"])
+    func lines(text: String) throws {
+        for change: (inout Service) -> Void in [
+            { $0.successExitStatuses = [text] }, { $0.restartPreventExitStatuses = [text] },
+            { $0.restartForceExitStatuses = [text] }, { $0.summary = text }, { $0.syslogIdentifier = text },
+            { $0.workingDirectory = "/" + text }, { $0.wantedBy = ["x" + text] },
+            { $0.environmentFiles = ["/" + text] },
+            { $0.output = .file("/" + text) },
+        ] {
+            let error = #expect(throws: UnitError.self) { try service(change) }
+            #expect(error?.description.unicodeScalars.contains { $0.value < 0x20 } == false)
+        }
+        var timer = Timer(name: try UnitName("x", .timer), summary: "x")
+        timer.calendar = ["daily"]
+        timer.wantedBy = ["x" + text]
+        #expect(throws: UnitError.self) { try timer.file() }
+        var section = UnitFile.Section("Unit")
+        section.set(.after, "x.target", comment: "one\r\nAfter=y.target\rtwo\n[Service]")
+        let file = try UnitFile(path: "x", header: [], sections: [section]).text()
+        #expect(!file.contains("\r") && file.hasSuffix("[Unit]\n# oneAfter=y.targettwo\n# [Service]\nAfter=x.target\n"))
     }
 
     @Test("times of timers", arguments: ["", " daily", "daily; rm", "a\nb"])

@@ -1,0 +1,32 @@
+extension Unicode.Scalar {
+    /// Whether it has no place in a line of text: control characters, which end the line or talk to terminals,
+    /// Unicode's own line ends, and the code points that stand for no character: systemd and D-Bus take text
+    /// with one of the latter for invalid UTF-8.
+    package var isUnprintable: Bool {
+        switch value {
+        case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029, 0xFEFF, 0xFDD0...0xFDEF: true
+        default: value & 0xFFFE == 0xFFFE
+        }
+    }
+
+    /// Itself, or what stands for it in a line: `\n`, `\t`, `\r`, `\x1b`, `\u2028`.
+    fileprivate var shown: String {
+        guard isUnprintable else { return String(self) }
+        switch self {
+        case "\n": return #"\n"#
+        case "\t": return #"\t"#
+        case "\r": return #"\r"#
+        default:
+            let digits = String(value, radix: 16)
+            return value < 0x100 ? #"\x"# + (digits.count == 1 ? "0" : "") + digits : #"\u"# + digits
+        }
+    }
+}
+
+extension StringProtocol {
+    /// In one line, whatever it holds: what cannot be printed is shown as an escape. All else stays as it is,
+    /// backslashes as well, since this is for people.
+    package var inOneLine: String {
+        unicodeScalars.contains(where: \.isUnprintable) ? unicodeScalars.map(\.shown).joined() : String(self)
+    }
+}

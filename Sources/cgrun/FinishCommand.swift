@@ -5,6 +5,7 @@ internal import LinuxSystem
 
 /// `cgrun-finish`, which a guard becomes after a loss when a report was asked for:
 /// `cgrun-finish LOSS RECORD REPORT TARGET NAME TAGS PARENT… DIRECTORY…`, numbers being open descriptors.
+/// All signals are blocked, as they are in the guard: a report that nobody reads any more ends nobody.
 enum FinishCommand {
     static let name = "cgrun-finish"
 
@@ -12,8 +13,6 @@ enum FinishCommand {
         guard arguments.count > 7, let loss = CInt(arguments[1]).flatMap(Report.Loss.init),
             let recordDescriptor = CInt(arguments[2]), let report = CInt(arguments[3]), let target = CInt(arguments[4])
         else { return 125 }
-        // Who reads the report may be gone: the cgroups are to be removed all the same.
-        SignalSet([.pipe]).block()
         let (name, tags) = (arguments[5], Array(arguments[6].utf8))
         let descriptors = arguments[7...].compactMap { CInt($0) }
         do {

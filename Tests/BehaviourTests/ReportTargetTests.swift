@@ -70,8 +70,12 @@ extension Behaviour {
             // One of root's, which whoever has the directory may have put where it is.
             try scene.link(scene.home + "/moved", to: scene.own, owner: 0)
             try scene.expectRefused(scene.home + "/moved/victim", "to user 0; expected a path whose links")
+            // A third user's, which may not lead to what is the second one's either.
+            try scene.link(scene.out + "/third", to: "new", owner: 65533)
+            try scene.expectRefused(scene.out + "/third", "to user 65534 to what belongs to user 65533; expected")
             try victim.expectUntouched()
             #expect(try scene.names(in: scene.home) == ["middle", "moved", "out", "up"])
+            #expect(try scene.names(in: scene.out) == ["third"])
         }
 
         @Test(.enabled(if: Capability.isRoot, "needs root to make what is another user's"))

@@ -29,10 +29,15 @@ package struct Marker: Sendable {
     /// Whether the process lives and has this marker.
     func isAlive(_ pid: ProcessID) -> Bool {
         guard pid != ThisProcess.id, let environment = try? readTextFile("/proc/\(pid)/environ"),
-            environment.contains(text: "\(Self.variable)=\(text)"),
+            environment.contains(text: "\(Self.variable)=\(text)") || environment.isEmpty && isExecuting(pid),
             let state = ProcessTable.state(pid)
         else { return false }
         return state != "Z" && state != "X"
+    }
+
+    /// A guard that is just becoming `cgrun-finish` has no environment for a moment.
+    private func isExecuting(_ pid: ProcessID) -> Bool {
+        ProcessTable.commandName(pid)?.hasPrefix("cgrun") == true
     }
 
     package var guards: [Survivor] { survivors.filter { $0.command == "cgrun-guard" } }

@@ -18,6 +18,8 @@ private struct Setting {
             Setting(option: "--cpu-weight", value: "50", file: "cpu.weight", content: "50"),
             Setting(option: "--cpuset", value: "0", file: "cpuset.cpus", content: "0"),
             Setting(option: "--mem", value: "64M", file: "memory.max", content: "67108864"),
+            Setting(option: "--mem-high", value: "32M", file: "memory.high", content: "33554432"),
+            Setting(option: "--swap", value: "16M", file: "memory.swap.max", content: "16777216"),
         ].filter { Capability.has($0.option) }
     }
 
@@ -70,8 +72,7 @@ extension Behaviour {
 
         /// Options that have a job hand every controller down, and limit nothing.
         private var unlimited: String {
-            Setting.all.map { ["--cpuset", "--cpu-weight"].contains($0.option) ? "" : "\($0.option) max" }
-                .joined(separator: " ") + (Capability.has("--cpuset") ? " --cpuset 0" : "")
+            "--mem max --pids max --cpu max" + (Capability.has("--cpuset") ? " --cpuset 0" : "")
         }
 
         // MARK: Places
@@ -96,7 +97,7 @@ extension Behaviour {
 
         @Test(.enabled(if: Capability.isRoot && !Capability.usesSystemd, "needs root to mount"))
         func inAContainer() throws {
-            for settings in Setting.combinations.prefix(8) {
+            for settings in Setting.combinations.prefix(10) {
                 let inside = try harness.writeFile(
                     "container",
                     """
@@ -122,7 +123,7 @@ extension Behaviour {
 
         @Test func inAPoolInAPool() throws {
             let pool = "\(Programs.cgrun) \(unlimited) --"
-            for settings in Setting.combinations.prefix(8) {
+            for settings in Setting.combinations.prefix(10) {
                 let outcome = try harness.start(
                     ["sh", "-c", "exec \(pool) \(pool) sh -c \"$0\"", job(settings)]
                 ).end()
@@ -136,7 +137,7 @@ extension Behaviour {
         @Test func whereOnlyTheInnermostAsks() throws {
             let remedies = [
                 "--pids": "--pids max", "--cpu": "--cpu max", "--cpu-weight": "--cpu max", "--mem": "--mem max",
-                "--cpuset": "--cpuset with all",
+                "--mem-high": "--mem max", "--swap": "--mem max", "--cpuset": "--cpuset with all",
             ]
             for setting in Setting.all {
                 let outcome = try harness.start(

@@ -112,7 +112,11 @@ let package = Package(
         .executableTarget(name: "cgrun-probe", path: "Tests/Fixtures/probe"),
         // A program that runs jobs by the library, to be killed, counted and timed.
         .executableTarget(
-            name: "cgrun-host", dependencies: ["CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem"],
+            name: "cgrun-host",
+            dependencies: [
+                "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             path: "Tests/Fixtures/host", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],

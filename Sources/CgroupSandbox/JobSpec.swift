@@ -9,7 +9,9 @@ public struct JobSpec: Sendable {
     public var environment: [ByteString]
     /// `nil` keeps the caller's.
     public var workingDirectory: ByteString?
-    /// `nil` keeps the caller's.
+    /// `nil` keeps the caller's. Where this program has a terminal, another user's command leads a session of its
+    /// own, with `terminal` or without any: it cannot type into this program's, and Ctrl-C there does not reach it
+    /// unless it is passed on. In the background, a terminal as its standard input becomes `/dev/null`.
     public var credentials: Credentials?
     /// Whether the job gets no descriptor above 2.
     public var closesDescriptors = false

@@ -145,7 +145,7 @@ extension LaunchedJob {
             }
             // On a terminal the shell waits for this process: stop with the command, and let `fg` wake both.
             guard ThisProcess.isTerminalForeground else { return }
-            if let relay { stop(with: relay) } else { ThisProcess.stop() }
+            if relay != nil || isApart { stop(with: relay) } else { ThisProcess.stop() }
         case nil: break
         }
     }
@@ -158,6 +158,7 @@ extension LaunchedJob {
         case .terminate where !received.isFromKernel:
             stop(.caller)
         case _ where relay != nil: if let relay { pass(received, of: arrived, by: relay) }
+        case _ where isApart: pass(received, of: arrived)
         case let signal
         where received.isFromKernel && signal != .continue && !(signal == .hangUp && ThisProcess.leadsSession):
             // The terminal sent it to the whole foreground process group: the command has it already.

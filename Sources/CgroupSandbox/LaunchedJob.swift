@@ -21,6 +21,10 @@ public struct LaunchedJob: ~Copyable, Sendable {
     let joinedLate: Bool
     /// The scope that the job's cgroup is in, where systemd made one for it.
     var scope: JobScope?
+    /// Whether the command leads a session of its own that has no terminal, to be kept from this process's.
+    let isApart: Bool
+    /// Whether it reads from that terminal nevertheless.
+    let readsTerminal: Bool
     /// The command's own, if it was to have one. `supervise` hands it to a relay, which may hang up.
     public internal(set) var terminal: PseudoTerminal?
     /// What dead launchers had left beside this job, and was removed before it started.
@@ -35,6 +39,8 @@ public struct LaunchedJob: ~Copyable, Sendable {
         var status: ExitStatus?
         var stop: Stop?
         var signals = SignalLog()
+        /// The command was stopped from here, for a key.
+        var hasStoppedCommand = false
         var killedAt: BootTime?
         var endedAt: BootTime?
 

@@ -107,10 +107,12 @@ public struct PreparedJob: ~Copyable {
             throw LaunchError(.parentLost, "the process that started this one is gone already")
         }
         let terminal = try Self.terminal(for: spec)
+        let streams = surroundings.streams ?? [0, 1, 2]
+        let session = spec.needsOwnSession(streams) ? try OwnSession(streams) : nil
         let guardian = if let shared = surroundings.guardian { shared } else { try JobGuard(GuardProgram()) }
         let start = Start(
             id: id, name: name, spec: spec, report: report, layout: layout, surroundings: surroundings,
-            guardian: guardian, terminal: terminal)
+            guardian: guardian, terminal: terminal, session: session)
         switch consume place {
         case .directory(let site): return try start.inDirectory(site)
         case .scope(let scope): return try start.inScope(scope.plan, scope.manager, GuardProgram())
@@ -139,6 +141,8 @@ private struct Start {
     let surroundings: PreparedJob.Surroundings
     let guardian: JobGuard
     let terminal: PseudoTerminal?
+    /// Where the command is to be kept from the terminal of this process.
+    let session: OwnSession?
 
     private var ownsGuard: Bool { surroundings.guardian == nil }
 
@@ -164,7 +168,8 @@ private struct Start {
             return LaunchedJob(
                 id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
                 ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: joinedLate, scope: nil,
-                terminal: terminal, swept: swept, state: LaunchedJob.State(startedAt: startedAt), report: report)
+                isApart: session != nil, readsTerminal: session?.readsTerminal == true, terminal: terminal,
+                swept: swept, state: LaunchedJob.State(startedAt: startedAt), report: report)
         } catch {
             guardian.release(number, ownsGuard: ownsGuard)
             throw error
@@ -211,8 +216,8 @@ private struct Start {
             return LaunchedJob(
                 id: id, spec: spec, cgroup: cgroup, main: spawned.takeProcess(), guardian: guardian, number: number,
                 ownsGuard: ownsGuard, parent: surroundings.parent, joinedLate: joinedLate, scope: scope,
-                terminal: terminal, swept: [],
-                state: LaunchedJob.State(startedAt: startedAt), report: report)
+                isApart: session != nil, readsTerminal: session?.readsTerminal == true, terminal: terminal,
+                swept: [], state: LaunchedJob.State(startedAt: startedAt), report: report)
         } catch {
             JobScope.clearAway(plan, guardian, layout) { guardian.release(number, ownsGuard: ownsGuard) }
             throw error
@@ -245,6 +250,8 @@ private struct Start {
         program.credentials = spec.credentials
         program.descriptors = surroundings.streams
         program.terminal = terminal
+        program.startsSession = session != nil
+        program.replacedStreams = session?.streams ?? [:]
         program.closesAboveStandardError = spec.closesDescriptors
         program.signalMask = spec.signalMask
         program.keepsIgnoredSignals = spec.keepsIgnoredSignals

@@ -8,7 +8,7 @@ public final class SignalForwarder {
     /// Passed on to the command as they are. SIGTERM is a request to stop, and becomes the stop signal.
     static let forwarded: [Signal] = [.interrupt, .hangUp, .quit, .user1, .user2, .continue]
 
-    /// With a terminal of the command's own, also what the launcher's terminal tells nobody else.
+    /// With a terminal or a session of the command's own, also what the launcher's terminal tells nobody else.
     static let ofTerminal: [Signal] = [.windowChange, .terminalStop]
 
     /// The mask as it was before, for the command to start with.
@@ -17,7 +17,7 @@ public final class SignalForwarder {
 
     /// Blocks them.
     ///
-    /// - Parameter relaysTerminal: whether the command gets a terminal of its own.
+    /// - Parameter relaysTerminal: whether the command gets a terminal or a session of its own.
     /// - Throws: when there is no descriptor to be had.
     public init(relaysTerminal: Bool = false) throws(SystemError) {
         let original = SignalSet.blocked

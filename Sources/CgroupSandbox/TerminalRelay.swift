@@ -21,8 +21,6 @@ public final class TerminalRelay {
     /// The standard stream whose size the job's terminal follows.
     private let window: CInt?
     private var passesKeys = false
-    /// The command was stopped from here, for a key.
-    fileprivate var hasStoppedCommand = false
 
     /// `nil` before the job, and once it has hung up.
     private var terminal: PseudoTerminal?
@@ -68,11 +66,7 @@ public final class TerminalRelay {
     public func passKeys() throws(SystemError) {
         guard let modes else { return }
         // Left to the kernel, this would go on inside of tcsetattr(3), and no signal could end it.
-        while ThisProcess.isInBackground(of: 0) {
-            guard ThisProcess.stop(by: .terminalOutput) else { break }
-            let arrived = SignalSet.pending
-            if Signal.requestsToEnd.contains(where: { arrived.contains($0) }) { return }
-        }
+        guard ThisProcess.awaitForeground(of: 0, by: .terminalOutput) else { return }
         // Others of a pipeline may show things on this terminal meanwhile.
         try modes.forKeysOnly(processesOutput: !isShown).apply(to: 0)
         passesKeys = true
@@ -234,7 +228,7 @@ extension LaunchedJob {
     ) {
         switch received.signal {
         case .windowChange: relay.adoptSize()
-        case .terminalStop: stopCommand(relay)
+        case .terminalStop: stopCommand()
         case .interrupt where received.isFromKernel, .quit where received.isFromKernel:
             relay.signal(received.signal)
             state.signals.fromTerminal.append(received.signal)
@@ -262,26 +256,28 @@ extension LaunchedJob {
         guard signals.contains(.terminalStop), relay.foregroundGroup == main.pid,
             !ProcessTable.ignores(.terminalStop, main.pid)
         else { return }
-        // What it does about the key comes first.
-        var moment = Poller()
-        _ = moment.wait(.milliseconds(20))
-        stopCommand(relay)
+        stopCommand(afterMoment: true)
     }
 
-    private func stopCommand(_ relay: TerminalRelay) {
-        relay.hasStoppedCommand = true
+    /// - Parameter afterMoment: whether what the command does about the key comes first.
+    mutating func stopCommand(afterMoment: Bool = false) {
+        if afterMoment {
+            var moment = Poller()
+            _ = moment.wait(.milliseconds(20))
+        }
+        state.hasStoppedCommand = true
         main.sendToGroup(.stop)
     }
 
     /// Stops this process after the command, with its terminal as it was found.
-    func stop(with relay: TerminalRelay) {
-        relay.restore()
+    mutating func stop(with relay: TerminalRelay?) {
+        relay?.restore()
         let wasContinued = ThisProcess.stop(by: .terminalStop)
         if !wasContinued {
             // Without a shell that could continue them, keys stop neither.
-            try? relay.passKeys()
-            if relay.hasStoppedCommand { main.sendToGroup(.continue) }
+            try? relay?.passKeys()
+            if state.hasStoppedCommand { main.sendToGroup(.continue) }
         }
-        relay.hasStoppedCommand = false
+        state.hasStoppedCommand = false
     }
 }

@@ -59,6 +59,8 @@ package struct Program: Sendable {
     /// A terminal to run on, in a session of its own: descriptors 0, 1 and 2, in place of `descriptors`.
     package var terminal: PseudoTerminal?
     package var startsSession = false
+    /// What takes the places of these standard streams; the others, which must be open, stay as they are.
+    package var replacedStreams: [Int: SharedDescriptor] = [:]
     package var resetsOOMScore = false
     /// Which variable of the environment gets the program's own pid, as socket activation wants it.
     package var variableWithOwnPID: String?
@@ -145,7 +147,11 @@ extension Program {
         var shell: [UnsafeMutablePointer<CChar>?] = [nil, nil] + argv.pointers.dropFirst()
         let directory = CStringArray([workingDirectory].compactMap { $0 })
         let groups = credentials?.supplementaryGroups ?? []
-        let descriptors = terminal.map { [CInt](repeating: $0.peer.descriptor.rawValue, count: 3) } ?? descriptors
+        var descriptors = terminal.map { [CInt](repeating: $0.peer.descriptor.rawValue, count: 3) } ?? descriptors
+        for (place, stream) in replacedStreams {
+            descriptors = descriptors ?? [0, 1, 2]
+            descriptors?[place] = stream.descriptor.rawValue
+        }
         let closeFrom = self.descriptors?.count ?? (closesAboveStandardError ? 3 : 0)
         return withExtendedLifetime((candidates, argv, envp, directory)) {
             shell.withUnsafeMutableBufferPointer { shell in

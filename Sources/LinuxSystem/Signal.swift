@@ -33,6 +33,8 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
     public static let stop = Signal(rawValue: SIGSTOP)
     /// `SIGTSTP`.
     public static let terminalStop = Signal(rawValue: SIGTSTP)
+    /// `SIGTTIN`.
+    public static let terminalInput = Signal(rawValue: SIGTTIN)
     /// `SIGTTOU`.
     public static let terminalOutput = Signal(rawValue: SIGTTOU)
     /// `SIGWINCH`.

@@ -54,6 +54,21 @@ package enum ThisProcess {
         (try? readTextFile("/proc/self/oom_score_adj")).flatMap { Int($0.dropLast()) }
     }
 
+    /// Whether a terminal controls this session, whatever the standard streams are. One that cannot be told does.
+    package static var hasTerminal: Bool { ProcessTable.field(4, of: "self").map { $0 != "0" } ?? true }
+
+    /// Whether this is the terminal that controls this session.
+    package static func isControlled(by terminal: CInt) -> Bool { tcgetsid(terminal) == getsid(0) }
+
+    /// Whether the standard streams are all the same terminal, and this process is in its foreground.
+    package static var isAtTerminal: Bool {
+        let devices = (CInt(0)...2).map { stream in
+            var status = stat()
+            return isatty(stream) == 1 && fstat(stream, &status) == 0 ? status.st_rdev : 0
+        }
+        return devices[0] != 0 && Set(devices).count == 1 && tcgetpgrp(0) == getpgrp()
+    }
+
     /// Whether this process group is the one that its terminal listens to.
     package static var isTerminalForeground: Bool {
         guard let terminal = try? Descriptor(opening: "/dev/tty", O_RDWR | O_NOCTTY) else { return false }
@@ -77,6 +92,19 @@ package enum ThisProcess {
         SignalSet([signal]).unblock()
         before.replaceMask()
         return SignalSet.pending.contains(.continue)
+    }
+
+    /// Stops as long as this process is in the background, as the kernel stops those that want the terminal.
+    ///
+    /// - Parameter signal: the one for that, SIGTTIN or SIGTTOU.
+    /// - Returns: whether it may go on; not if it was asked to end meanwhile.
+    public static func awaitForeground(of terminal: CInt, by signal: Signal) -> Bool {
+        while isInBackground(of: terminal) {
+            guard stop(by: signal) else { break }
+            let arrived = SignalSet.pending
+            if Signal.requestsToEnd.contains(where: { arrived.contains($0) }) { return false }
+        }
+        return true
     }
 
     /// Stops as if by a job-control signal that could not be ignored.
@@ -129,9 +157,15 @@ package enum ProcessTable {
 
     /// `R`, `S`, `D`, `Z`…
     package static func state(_ pid: ProcessID) -> Character? {
-        guard let line = try? readTextFile("/proc/\(pid)/stat") else { return nil }
+        field(0, of: "\(pid)").flatMap(\.first)
+    }
+
+    /// A field of /proc/PID/stat by its number, with the state as 0.
+    fileprivate static func field(_ number: Int, of process: String) -> Substring? {
+        guard let line = try? readTextFile("/proc/\(process)/stat") else { return nil }
         // The command name may itself hold parentheses and blanks.
-        return line.lastIndex(of: ")").flatMap { line[$0...].dropFirst(2).first }
+        let fields = line.lastIndex(of: ")").map { line[$0...].dropFirst(2).split(separator: " ") } ?? []
+        return fields.indices.contains(number) ? fields[number] : nil
     }
 
     /// Whether the process ignores the signal.

@@ -19,8 +19,12 @@ struct RunCommand {
     /// - Returns: the exit status.
     func run() -> CInt {
         do {
-            let signals = try SignalForwarder(relaysTerminal: request.wantsTerminal)
-            let relay = request.wantsTerminal ? try TerminalRelay() : nil
+            // Another user's command must not type into this terminal. It gets one of its own where that can take
+            // this one's place: a pipeline would share the keys, and one in the background must not stop for them.
+            let isKeptApart = request.spec.needsOwnSession()
+            let wantsTerminal = request.wantsTerminal || isKeptApart && ThisProcess.isAtTerminal
+            let signals = try SignalForwarder(relaysTerminal: wantsTerminal || isKeptApart)
+            let relay = wantsTerminal ? try TerminalRelay() : nil
             var spec = request.spec
             spec.signalMask = signals.originalMask
             spec.terminal = relay?.settings
@@ -58,7 +62,8 @@ struct RunCommand {
         let recovery = try output?.recovery(for: prepared.report)
         do { try relay?.passKeys() } catch {
             throw LaunchError(
-                .setup, "--pty: the terminal on standard input cannot be had: \(error)",
+                .setup,
+                "\(request.wantsTerminal ? "--pty" : "--uid"): the terminal on standard input cannot be had: \(error)",
                 remedy: "run it in the foreground, or with another input, such as /dev/null")
         }
         defer { relay?.restore() }
@@ -100,6 +105,8 @@ struct RunCommand {
         }
         if let terminal = spec.terminal {
             lines.append("setsid, on a terminal of \(terminal.size.columns) columns and \(terminal.size.rows) rows")
+        } else if spec.needsOwnSession() {
+            lines.append("setsid, without a terminal")
         }
         lines.append("exec " + spec.arguments.map { Self.quoted($0.description) }.joined(separator: " "))
         if let timeout = spec.timeout {

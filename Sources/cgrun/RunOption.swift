@@ -104,7 +104,8 @@ enum RunOption: String, CaseIterable {
         case .reportFD: "Write the report to this open descriptor, too."
         case .setenv: "Set an environment variable for the command. May be given more than once."
         case .workingDirectory: "Start the command in this directory."
-        case .uid: "Run the command as this user, by name or number, with the user's groups."
+        case .uid:
+            "Run the command as this user, by name or number, with the user's groups. Where that is another user, the command gets a terminal or a session of its own: it cannot type into yours."
         case .gid: "Run the command with this primary group."
         case .closeFDs: "Close all descriptors above 2 instead of handing them down."
         case .pty:

@@ -5,6 +5,7 @@
 //   cgrun-host churn COUNT WIDTH        COUNT jobs, WIDTH at a time, most of them cancelled at random moments
 //   cgrun-host load WIDTH               jobs of all kinds for ever, WIDTH at a time
 //   cgrun-host deaf ignore|steal        one job, in a program that ignores SIGCHLD or waits for any child itself
+//   cgrun-host nobody COMMAND…          one job as another user, on this program's standard streams
 //   cgrun-host time ROUNDS              microseconds a job, in several ways
 //   cgrun-host scope …                  the same from a scope of its own (with SCOPE_LIMITS, a limited one;
 //                                       SCOPE_USER asks the user's manager for it, SCOPE_UNIT names it)
@@ -13,6 +14,7 @@ import CgroupSandbox
 import Cgroups
 import Glibc
 import LinuxSystem
+import SystemPackage
 import SystemdBus
 
 struct Usage: Error {}
@@ -129,6 +131,15 @@ func deaf(_ how: String) async throws {
     }
 }
 
+func asNobody(_ words: [String]) async throws {
+    var spec = JobSpec(words.map { ByteString($0.utf8)! })
+    spec.credentials = Credentials(uid: 65_534, gid: 65_534, supplementaryGroups: [])
+    let result = try await run(
+        spec, input: .fileDescriptor(.standardInput), output: .fileDescriptor(.standardOutput),
+        error: .fileDescriptor(.standardError))
+    guard result.isSuccess else { throw Usage() }
+}
+
 func enterScope() {
     var options = UnitOptions()
     if ThisProcess.environmentVariable("SCOPE_USER") != nil { options.scope = .user }
@@ -162,6 +173,7 @@ case ("load", 1):
     say("ready \(holdings())")
     try await churn(.max, numbers[0])
 case ("deaf", 0): try await deaf(words.last!)
+case ("nobody", _): try await asNobody(Array(words.dropFirst()))
 case ("time", 1): try await timeEverything(numbers[0])
 default: throw Usage()
 }

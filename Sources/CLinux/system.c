@@ -173,7 +173,10 @@ static ssize_t receive(int socket, void *data, size_t size, int *descriptors, un
     };
     *count = 0;
     ssize_t n;
-    do n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC); while (n < 0 && errno == EINTR);
+    // Whoever died with something unread is told of once, before what it had sent: that counts, and its end
+    // is the end of file after it.
+    do n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+    while (n < 0 && (errno == EINTR || errno == ECONNRESET));
     if (n < 0)
         return -errno;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);

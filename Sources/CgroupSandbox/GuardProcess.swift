@@ -27,6 +27,17 @@ struct GuardProcess: ~Copyable {
 
         func openKillFile() throws(SystemError) -> Descriptor { try directories[0].open("cgroup.kill", O_WRONLY) }
 
+        /// - Returns: `nil` before the job is armed, and once its cgroup is removed: it is over then, and about to
+        ///   be forgotten.
+        func openKillFileIfThere() throws(SystemError) -> Descriptor? {
+            guard isArmed else { return nil }
+            do { return try openKillFile() } catch {
+                let errors: [Errno] = [.noSuchFileOrDirectory, .operationNotSupportedByDevice]
+                guard errors.contains(error.errno) else { throw error }
+                return nil
+            }
+        }
+
         /// How many descriptors the guard has open for this job: at its start, and once it is armed.
         var descriptorCount: Int {
             (parent?.descriptor == nil ? 0 : 1) + (recovery?.descriptors.count ?? 0) + parents.count + 1
@@ -69,7 +80,7 @@ struct GuardProcess: ~Copyable {
     func tellRest(of jobs: [(number: UInt64, ward: Ward)]) throws(SystemError) {
         for (number, ward) in jobs.dropFirst(Self.mostQueued) {
             try announce(number, ward)
-            if ward.isArmed { try arm(number, ward, killFile: ward.openKillFile()) }
+            if let killFile = try ward.openKillFileIfThere() { try arm(number, ward, killFile: killFile) }
         }
     }
 
@@ -117,7 +128,7 @@ struct GuardProcess: ~Copyable {
 
     private static func tell(_ number: UInt64, _ ward: Ward, to socket: CInt) throws(SystemError) {
         try announce(number, ward, to: socket)
-        if ward.isArmed { try arm(number, ward, ward.openKillFile(), to: socket) }
+        if let killFile = try ward.openKillFileIfThere() { try arm(number, ward, killFile, to: socket) }
     }
 
     private static func announce(_ number: UInt64, _ ward: Ward, to socket: CInt) throws(SystemError) {

@@ -100,7 +100,7 @@ let package = Package(
         .testTarget(
             name: "BehaviourTests",
             dependencies: [
-                "TestSupport", "CgroupSandbox", "Cgroups", "LinuxSystem",
+                "TestSupport", "CgroupSandbox", "Cgroups", "LinuxSystem", "CLinux",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict

@@ -8,6 +8,8 @@ internal import SystemPackage
 struct GuardProcess: ~Copyable {
     let process: ProcessDescriptor
     private let control: Descriptor
+    /// Whether it has said so.
+    private(set) var watches = false
 
     /// What a guard is told about one job.
     struct Ward: Sendable {
@@ -93,6 +95,15 @@ struct GuardProcess: ~Copyable {
 
     // MARK: Messages
 
+    /// Waits until the guard says that it watches. Costs nothing once it has, even if it has ended since: that
+    /// is told by its pidfd.
+    mutating func awaitAnswer() -> Helper.Answer {
+        if watches { return .ready }
+        let answer = Helper.awaitAnswer(of: process, at: control.rawValue)
+        watches = answer == .ready
+        return answer
+    }
+
     /// Tells of a job before its cgroups exist.
     func announce(_ number: UInt64, _ ward: Ward) throws(SystemError) {
         try patiently { socket throws(SystemError) in try Self.announce(number, ward, to: socket) }
@@ -159,7 +170,7 @@ struct GuardProcess: ~Copyable {
     }
 
     enum Kind {
-        case watch, job, arm, done, scope, hold, holder
+        case watch, job, arm, done, scope, hold, holder, ready
 
         var rawValue: UInt8 {
             switch self {
@@ -170,6 +181,7 @@ struct GuardProcess: ~Copyable {
             case .scope: UInt8(GUARD_SCOPE.rawValue)
             case .hold: UInt8(GUARD_HOLD.rawValue)
             case .holder: UInt8(GUARD_HOLDER.rawValue)
+            case .ready: UInt8(GUARD_READY.rawValue)
             }
         }
     }
@@ -191,9 +203,6 @@ struct GuardProcess: ~Copyable {
         }
     }
 
-    /// How long a guard may leave its messages unread; longer, and it is stopped or stuck.
-    private static var patience: Duration { .seconds(5) }
-
     /// Waits while the guard's queue is full, or too many descriptors are on their way to it.
     private func patiently(_ body: (CInt) throws(SystemError) -> Void) throws(SystemError) {
         var deadline: BootTime?
@@ -203,8 +212,10 @@ struct GuardProcess: ~Copyable {
                 return
             } catch {
                 let isFull = error.errno == .resourceTemporarilyUnavailable || error.errno == .tooManyReferences
-                guard isFull, !process.hasEnded, BootTime.now < (deadline ?? .now + Self.patience) else { throw error }
-                deadline = deadline ?? .now + Self.patience
+                guard isFull, !process.hasEnded, BootTime.now < (deadline ?? .now + Helper.patience) else {
+                    throw error
+                }
+                deadline = deadline ?? .now + Helper.patience
                 var pause = Poller()
                 _ = pause.wait(.microseconds(200))
             }
@@ -215,11 +226,14 @@ struct GuardProcess: ~Copyable {
 
     /// Ends the guard without letting it act, and returns once it is gone. SIGKILL, because a
     /// stopped guard would not answer anything else.
-    consuming func dismiss() {
+    ///
+    /// - Returns: how it ended, which may have been before.
+    @discardableResult
+    consuming func dismiss() -> ExitStatus? {
+        // What is no guard may have children, in the session that was made for it. Nobody else has its number before
+        // it is reaped.
+        if !watches, clinux_pidfd_send_signal(process.descriptor.rawValue, 0) == 0 { process.sendToGroup(.kill) }
         try? process.send(.kill)
-        _ = end()
+        return try? process.waitForEnd()
     }
-
-    /// How the guard ended; waits for it.
-    consuming func end() -> ExitStatus? { try? process.waitForEnd() }
 }

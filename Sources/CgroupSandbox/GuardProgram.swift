@@ -1,9 +1,13 @@
+internal import CLinux
 internal import Glibc
 internal import LinuxSystem
 
 /// The guard program on disk.
 struct GuardProgram: Sendable {
     let candidates: [ByteString]
+
+    /// The candidate that is executed, as far as that can be told.
+    var path: ByteString { candidates.first { isExecutable($0.description) } ?? candidates[0] }
 
     /// `CGRUN_GUARD` if set, else beside this executable, else in `../libexec/cgrun`.
     init() throws(LaunchError) {
@@ -24,6 +28,34 @@ struct GuardProgram: Sendable {
 struct Helper: ~Copyable {
     let process: ProcessDescriptor
     let control: Descriptor
+
+    /// What a process said within its time.
+    enum Answer { case ready, ended, nothing }
+
+    /// How long a process may take to start, and to read its messages; longer, and it is stopped, stuck, or no guard.
+    static var patience: Duration { .seconds(5) }
+
+    /// Waits until the process says that it is at its post. To be asked until it has, and not again.
+    static func awaitAnswer(of process: borrowing ProcessDescriptor, at control: CInt) -> Answer {
+        let deadline = BootTime.now + patience
+        var isOpen = true
+        while true {
+            var poller = Poller()
+            poller.add(isOpen ? control : -1)
+            poller.add(process.descriptor.rawValue)
+            let ready = poller.wait(deadline - .now)
+            if ready[0] {
+                var message = guard_message()
+                let size = withUnsafeMutableBytes(of: &message) { clinux_read(control, $0.baseAddress!, $0.count) }
+                if size > 0, message.kind == GuardProcess.Kind.ready.rawValue { return .ready }
+                // Its end follows. Before that, the kernel tells of messages that it has not read.
+                if size <= 0, size != -Int(ECONNRESET) { isOpen = false }
+            } else if ready[1] {
+                return .ended
+            }
+            if BootTime.now >= deadline { return .nothing }
+        }
+    }
 }
 
 extension GuardProgram {

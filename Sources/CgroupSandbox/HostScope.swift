@@ -134,11 +134,18 @@ final class HeldScope: Sendable {
         do { own = try ProcessDescriptor(pid: ThisProcess.id) } catch { throw LaunchError(error) }
         let (held, moved) = (holder.process.descriptor.rawValue, own.descriptor.rawValue)
         let companion = guardian.descriptor
-        _ = try plan.start(
-            by: manager, plan.jobScope(members: [held]),
-            beside: plan.programScope(members: [moved, companion], called: program),
-            members: [held: holder.process.pid, moved: own.pid, companion: guardian.pid ?? 0])
+        let refusal: LaunchError?
+        do throws(LaunchError) {
+            _ = try plan.start(
+                by: manager, plan.jobScope(members: [held]),
+                beside: plan.programScope(members: [moved, companion], called: program),
+                members: [held: holder.process.pid, moved: own.pid, companion: guardian.pid ?? 0])
+            refusal = nil
+        } catch { refusal = error }
+        // They have had as long as the manager took. One that is none may be what the manager could not find.
+        try guardian.awaitWatch()
         try holder.check()
+        if let refusal { throw refusal }
         do {
             // The manager's word is not enough.
             let path = try CgroupLayout.unifiedPath(of: holder.process.pid)

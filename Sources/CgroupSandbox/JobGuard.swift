@@ -4,9 +4,14 @@ internal import LinuxSystem
 /// Who waits for the end of guards, in order to have them replaced.
 protocol GuardObserver: AnyObject, Sendable {
     /// A guard runs: this descriptor is readable once it has ended.
-    func guardDidStart(_ descriptor: CInt)
+    ///
+    /// - Throws: when its end would not be noticed. Then it is no use.
+    func guardDidStart(_ descriptor: CInt) throws(SystemError)
     /// The descriptor is about to be closed.
     func guardWillClose(_ descriptor: CInt)
+    /// There is no guard, and none to be had: no job must live on that was started before this is acted upon. Must
+    /// not wait for anybody who may wait for the guard.
+    func guardIsMissing()
 }
 
 /// The guard of a process's jobs, however many: one process, started with the first of them and
@@ -25,6 +30,9 @@ final class JobGuard: Sendable {
         var lastNumber: UInt64 = 0
         var replaced = 0
         var descriptorCount = 0
+        /// What the last guard that did not answer was refused with, and until when no other is waited for: those
+        /// who want one meanwhile would otherwise wait as long, one after the other.
+        var silence: (error: LaunchError, until: BootTime)?
     }
 
     /// No guard runs yet.
@@ -54,16 +62,31 @@ final class JobGuard: Sendable {
         }
     }
 
-    /// Starts the guard, if it does not run yet, before there is a job for it.
+    /// Starts the guard, if it does not run yet, before there is a job for it. Whether it is one is not known yet.
     func start() throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
-            if state.process == nil { try start(&state) }
+            if state.process == nil { _ = try start(&state) }
         }
     }
 
-    /// - Throws: when it has left by itself, or nobody replaced it: then its program is none.
+    /// Returns once a guard watches.
+    ///
+    /// - Throws: when there is none to be had.
+    func awaitWatch() throws(LaunchError) {
+        try state.withLock { state throws(LaunchError) in try secure(&state) }
+    }
+
+    /// The same for a guard that was put somewhere by its pid: another one would not be there.
+    ///
+    /// - Throws: when it has ended, too.
     func check() throws(LaunchError) {
-        if state.withLock({ Self.hasEnded($0) }) { throw LaunchError(noGuard: program.candidates[0]) }
+        try state.withLock { state throws(LaunchError) in
+            switch state.process?.awaitAnswer() {
+            case .ready where !Self.hasEnded(state): return
+            case .nothing: throw .silent(program)
+            default: throw LaunchError(noGuard: program.path, "ended before the command could start")
+            }
+        }
     }
 
     /// Registers a job before its cgroups exist.
@@ -92,7 +115,8 @@ final class JobGuard: Sendable {
         }
     }
 
-    /// Hands over the cgroups of a registered job. From here on a loss kills.
+    /// Hands over the cgroups of a registered job, and returns once a guard watches. From here on a loss kills,
+    /// and the command may start.
     func arm(_ number: UInt64, _ directories: [CgroupDirectory]) throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
             guard let index = Self.index(of: number, state) else { return }
@@ -102,6 +126,7 @@ final class JobGuard: Sendable {
             let killFile = try Self.openKillFile(of: ward)
             state.wards[index].ward = ward
             try tell(&state) { process throws(SystemError) in try process.arm(number, ward, killFile: killFile) }
+            try secure(&state)
         }
     }
 
@@ -146,13 +171,13 @@ final class JobGuard: Sendable {
         }
     }
 
-    /// Starts another guard in place of one that has ended, and returns once it is armed for all jobs.
+    /// Starts another guard in place of one that has ended, and returns once it watches all jobs.
     ///
     /// - Throws: when there is none to be had. Then no job must live on.
     func replace() throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
             // Another thread, which had something to tell it, may have been faster.
-            if Self.hasEnded(state) { try replace(&state) }
+            if Self.hasEnded(state) { try secure(&state, isLost: true) }
         }
     }
 
@@ -172,11 +197,14 @@ final class JobGuard: Sendable {
     func dismiss() {
         state.withLock { state in
             state.wards = []
-            if let process = state.process.take() {
-                observer?.guardWillClose(process.process.descriptor.rawValue)
-                process.dismiss()
-            }
+            dismiss(&state)
         }
+    }
+
+    private func dismiss(_ state: inout State) {
+        guard let process = state.process.take() else { return }
+        observer?.guardWillClose(process.process.descriptor.rawValue)
+        process.dismiss()
     }
 
     /// Standard streams, the socket, epoll, the launcher, and what is open for a moment only.
@@ -198,51 +226,93 @@ final class JobGuard: Sendable {
         return low < state.wards.count && state.wards[low].number == number ? low : nil
     }
 
-    private func start(_ state: inout State) throws(LaunchError) {
+    /// Starts a guard that knows all jobs. Whether it is one is not known yet.
+    ///
+    /// - Returns: whether it was told of all; it may have been killed meanwhile, and there is none then.
+    private func start(_ state: inout State) throws(LaunchError) -> Bool {
+        if let silence = state.silence, .now < silence.until { throw silence.error }
         let jobs = state.wards
-        for attempt in 1... {
-            let process = try GuardProcess.start(
-                program, launcher: launcher, holder: state.holder, jobs: jobs)
-            do throws(SystemError) { try process.tellRest(of: jobs) } catch {
-                // It was killed as well, while it was told; another one may be luckier.
-                try bury(process)
-                guard attempt < Self.attempts else { throw LaunchError(error) }
-                continue
+        let process = try GuardProcess.start(program, launcher: launcher, holder: state.holder, jobs: jobs)
+        do throws(SystemError) { try observer?.guardDidStart(process.process.descriptor.rawValue) } catch {
+            process.dismiss()
+            throw LaunchError(error)
+        }
+        let isTold = (try? process.tellRest(of: jobs)) != nil
+        state.process = consume process
+        if !isTold { try bury(&state) }
+        return isTold
+    }
+
+    /// How many guards in a row may be killed before they watch.
+    private static let attempts = 30
+
+    /// Returns once a guard watches that knows all jobs. One that was killed is replaced.
+    ///
+    /// - Parameter isLost: whether the present guard, if any, is no use any more.
+    /// - Throws: when there is none to be had. Then there is none, no job must live on, and the observer knows.
+    private func secure(_ state: inout State, isLost: Bool = false) throws(LaunchError) {
+        do throws(LaunchError) {
+            var lost = 0
+            if isLost, state.process != nil {
+                try bury(&state)
+                lost += 1
             }
-            observer?.guardDidStart(process.process.descriptor.rawValue)
-            state.process = consume process
-            return
+            while lost <= Self.attempts {
+                if state.process == nil, try !start(&state) {
+                    lost += 1
+                    continue
+                }
+                switch state.process?.awaitAnswer() {
+                case .ready:
+                    state.replaced += lost
+                    return
+                case .nothing:
+                    let error = LaunchError.silent(program)
+                    state.silence = (error, .now + Helper.patience)
+                    throw error
+                case .ended, nil:
+                    try bury(&state)
+                    lost += 1
+                }
+            }
+            throw LaunchError(noGuard: program.path, "was killed \(lost) times in a row before it watched")
+        } catch {
+            dismiss(&state)
+            observer?.guardIsMissing()
+            throw error
         }
     }
 
-    /// How many guards in a row may be lost before they know all jobs.
-    private static let attempts = 10
-
-    /// - Throws: when the guard left by itself: then its program is none, and another of it would be no better.
-    private func bury(_ lost: consuming GuardProcess) throws(LaunchError) {
+    /// Lets go of a guard that is lost.
+    ///
+    /// - Throws: when it left by itself: then its program is none, and another of it would be no better.
+    private func bury(_ state: inout State) throws(LaunchError) {
+        guard let lost = state.process.take() else { return }
+        observer?.guardWillClose(lost.process.descriptor.rawValue)
         // Stuck or stopped, it gets no further; ended, it takes no notice.
-        try? lost.process.send(.kill)
-        guard case .exited = lost.end() else { return }
-        throw LaunchError(noGuard: program.candidates[0])
+        guard case .exited(let code) = lost.dismiss() else { return }
+        throw LaunchError(noGuard: program.path, "left by itself, with status \(code)")
     }
 
     /// Tells the guard, or the one that takes its place and is told of all jobs.
     private func tell(
         _ state: inout State, _ message: (borrowing GuardProcess) throws(SystemError) -> Void
     ) throws(LaunchError) {
+        // The first one starts while the first job's cgroups are made. After one that was lost or was none, nothing
+        // is begun before another one watches.
+        if state.process == nil, state.lastNumber <= 1, try start(&state) { return }
         let isTold: Bool
         switch state.process {
         case .some(let process): isTold = (try? message(process)) != nil
         case .none: isTold = false
         }
-        if !isTold { try replace(&state) }
+        if !isTold { try secure(&state, isLost: true) }
     }
+}
 
-    private func replace(_ state: inout State) throws(LaunchError) {
-        guard let lost = state.process.take() else { return try start(&state) }
-        observer?.guardWillClose(lost.process.descriptor.rawValue)
-        try bury(lost)
-        try start(&state)
-        state.replaced += 1
+extension LaunchError {
+    fileprivate static func silent(_ program: GuardProgram) -> LaunchError {
+        LaunchError(
+            noGuard: program.path, "did not say within \(Helper.patience.components.seconds) s that it watches")
     }
 }

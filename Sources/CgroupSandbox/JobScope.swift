@@ -31,9 +31,16 @@ struct JobScope: ~Copyable {
         try guardian.awaitScope(cgroupBefore, keptBy: holder)
         let held = holder.process.descriptor.rawValue
         let companion = guardian.descriptor
-        let started = try plan.start(
-            by: manager, plan.jobScope(members: [held]), beside: plan.guardScope(guardian: companion),
-            members: [held: holder.process.pid, companion: guardian.pid ?? 0])
+        let started: ServiceManager.Started
+        do throws(LaunchError) {
+            started = try plan.start(
+                by: manager, plan.jobScope(members: [held]), beside: plan.guardScope(guardian: companion),
+                members: [held: holder.process.pid, companion: guardian.pid ?? 0])
+        } catch {
+            // One that is none may be what the manager could not find.
+            try guardian.check()
+            throw error
+        }
         try guardian.check()
         let path = try arrange(plan, keptBy: holder, layout)
         return JobScope(name: plan.name, path: path, started: started, holder: holder, plan: plan, layout: layout)
@@ -117,18 +124,17 @@ struct JobScope: ~Copyable {
 struct HolderProcess: ~Copyable {
     let process: ProcessDescriptor
     let control: SharedDescriptor
-    /// Where its program was looked for first.
-    let program: ByteString
+    private let program: GuardProgram
     var isLeftToGuard = false
 
-    private init(_ helper: consuming Helper, _ program: ByteString) {
+    private init(_ helper: consuming Helper, _ program: GuardProgram) {
         self.program = program
         process = helper.process
         control = SharedDescriptor(helper.control)
     }
 
     static func start(_ program: GuardProgram) throws(LaunchError) -> HolderProcess {
-        HolderProcess(try program.start(as: name, queue), program.candidates[0])
+        HolderProcess(try program.start(as: name, queue), program)
     }
 
     /// - Parameters:
@@ -141,7 +147,7 @@ struct HolderProcess: ~Copyable {
             held = try first.hold(before: holder)
             return held!.takeStarter()
         }
-        return HolderProcess(helper, program.candidates[0])
+        return HolderProcess(helper, program)
     }
 
     private static let name: ByteString = "cgrun-holder"
@@ -150,9 +156,15 @@ struct HolderProcess: ~Copyable {
         try GuardProcess.send(.hold, guard_message(), [], to: socket)
     }
 
-    /// - Throws: when it left by itself: then its program is none.
+    /// Returns once it is a holder. Not for one that starts another program first, nor twice.
+    ///
+    /// - Throws: when it is none.
     func check() throws(LaunchError) {
-        if process.hasEnded { throw LaunchError(noGuard: program) }
+        switch Helper.awaitAnswer(of: process, at: control.descriptor.rawValue) {
+        case .ready where !process.hasEnded: return
+        case .ready, .ended: throw LaunchError(noGuard: program.path, "ended as a holder of a scope")
+        case .nothing: throw LaunchError(noGuard: program.path, "did not answer as a holder of a scope")
+        }
     }
 
     /// Says that a manager is being asked to move it out of the cgroups with this hash. One that is gone needs

@@ -42,10 +42,10 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
 
     init(_ error: SystemError) { self.init(.setup, error.description) }
 
-    /// The guard's program ended by itself.
-    init(noGuard program: ByteString) {
+    /// What should be the guard's program did not do what a guard does: it "left with status 1", for example.
+    init(noGuard program: ByteString, _ what: String) {
         self.init(
-            .setup, "the guard's program left at once; \(program) may be no guard",
+            .setup, "the guard's program \(what); \(program) may be no guard",
             remedy: "set CGRUN_GUARD to the path of cgrun-guard")
     }
 

@@ -4,6 +4,7 @@ import CLinux
 /// then kills what it was told to. All signals that can be are blocked.
 func hold() -> CInt {
     clinux_set_name("cgrun-holder")
+    Mail.sayReady()
     var killFile: CInt = -1
     var cgroupBefore: UInt64?
     var isAlone = false

@@ -32,30 +32,35 @@ struct Watch {
     /// How long a holder may take to end once nobody has its socket.
     private static let holderPatience: Int64 = 2_000_000_000
 
-    /// - Returns: `nil` when nobody says what to watch.
+    /// Says so once it watches.
+    ///
+    /// - Returns: `nil` when nobody says what to watch, or it cannot be watched.
     init?(_ first: Mail) {
         epoll = clinux_epoll()
         take(first.message, first.descriptors)
         receiveMessages()
-        guard epoll >= 0, launcher >= 0 else { return nil }
-        _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), Self.controlEvents, Self.controlToken)
+        guard launcher >= 0, !isBroken,
+            clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), Self.controlEvents, Self.controlToken) == 0
+        else { return nil }
+        Mail.sayReady()
     }
 
     // MARK: Waiting
 
     /// - Returns: the exit status, once nothing is left to guard.
     mutating func run() -> CInt {
-        while !isBroken {
+        while true {
             if isLauncherLost {
                 endAllJobs()
                 if let cgroupBefore { clinux_await_scope(cgroupBefore) }
                 endHolder()
                 return 0
             }
+            // The launcher has another guard take over.
+            if isBroken { return 125 }
             waitForEvents()
             giveUpOnLauncher()
         }
-        return 125
     }
 
     private mutating func waitForEvents() {
@@ -119,11 +124,11 @@ struct Watch {
         switch guard_message_kind(UInt32(message.kind)) {
         case GUARD_WATCH:
             launcher = received.first ?? -1
-            _ = clinux_epoll_watch(epoll, launcher, EPOLLIN.rawValue, Self.launcherToken)
+            watch(launcher, Self.launcherToken)
         case GUARD_JOB:
             let job = GuardedJob(message, received)
             jobs.append(job)
-            if job.parent >= 0 { _ = clinux_epoll_watch(epoll, job.parent, EPOLLIN.rawValue, job.number) }
+            if job.parent >= 0 { watch(job.parent, job.number) }
         case GUARD_ARM:
             if let index = index(of: message.job) { jobs[index].arm(received) }
         case GUARD_SCOPE: cgroupBefore = message.job
@@ -138,6 +143,11 @@ struct Watch {
             if job.parent >= 0 { _ = clinux_epoll_watch(epoll, job.parent, 0, 0) }
         default: break
         }
+    }
+
+    /// A guard that does not see a loss is none.
+    private mutating func watch(_ process: CInt, _ token: UInt64) {
+        if clinux_epoll_watch(epoll, process, EPOLLIN.rawValue, token) < 0 { isBroken = true }
     }
 
     private func index(of number: UInt64) -> Int? {

@@ -216,6 +216,9 @@ extension Behaviour {
         }
 
         @Test func refusalsLeaveNothing() throws {
+            let unguarded = try start(["scope", "sleep", "1"], environment: ["CGRUN_GUARD": "/bin/false"]).end()
+            #expect(unguarded.exitCode == 1)
+            #expect(unguarded.output.contains(text: "/bin/false may be no guard"), "\(unguarded)")
             // As a user, systemd-run itself would not get there.
             if Capability.isRoot {
                 let outcome = try start(

@@ -89,7 +89,8 @@ extension Behaviour {
 
         @Test func aStoppedGuardHoldsNobodyUpForLong() throws {
             let host = try start("sequence", "\(share(6_000))")
-            try eventually("a guard") { !harness.marker.guards.isEmpty }
+            // One that has not said yet that it watches would hold the first job up, and have it refused.
+            try host.waitForOutput("descriptors")
             let stopped = try ProcessDescriptor(pid: harness.marker.guards[0].pid)
             try stopped.send(.stop)
             #expect(try host.end(within: .seconds(60)).exitCode == 0)

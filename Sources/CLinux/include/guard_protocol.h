@@ -1,5 +1,9 @@
 // What a launcher tells the guard of its jobs, over a SOCK_SEQPACKET pair that the
-// guard has as descriptor 3. The guard says nothing. SIGKILL disarms it.
+// guard has as descriptor 3. SIGKILL disarms it.
+//
+// GUARD_READY is all that the guard says, once: that it watches the launcher, and has read what was queued
+// before it started. No command is started before. A guard that cannot watch ends itself instead, and a
+// program that is none never says it.
 //
 // GUARD_WATCH comes first, once, queued before the guard starts:
 //   launcher pidfd
@@ -29,8 +33,9 @@
 //   holder socket            the launcher's end
 //   scope directory          if there is one more: removed in the end, if systemd does not
 //
-// GUARD_HOLD, in place of all these, makes the program a holder: it does nothing, and ends when nobody has
-// the other end of its socket any more. GUARD_SCOPE may follow, and another GUARD_HOLD:
+// GUARD_HOLD, in place of all these, makes the program a holder: it says GUARD_READY as well, does nothing,
+// and ends when nobody has the other end of its socket any more. GUARD_SCOPE may follow, and another
+// GUARD_HOLD:
 //   cgroup.kill              what to kill then
 //
 // The guard's descriptors are the launcher's to count: one that does not fit is lost in the socket,
@@ -57,6 +62,7 @@ enum guard_message_kind {
     GUARD_SCOPE = 5,
     GUARD_HOLD = 6,
     GUARD_HOLDER = 7,
+    GUARD_READY = 8,
 };
 
 struct guard_message {

@@ -47,12 +47,14 @@ final class JobRecord: Sendable {
     /// Starts a job and lets the event loop look after it.
     static func start(_ spec: JobSpec, _ plan: consuming StreamPlan) throws(LaunchError) -> JobRecord {
         let runtime = try JobRuntime.shared()
+        let losses = runtime.guardLosses
         let job = try runtime.launch(spec, streams: plan.childDescriptors(null: runtime.null.rawValue))
         let terminal = job.terminal
         let record = JobRecord(job, plan.takeStreams(terminal), runtime)
-        runtime.add(record)
+        let isGuarded = runtime.add(record, since: losses)
         record.streams.begin()
         record.begin()
+        if !isGuarded { record.stop(.guardLost) }
         return record
     }
 

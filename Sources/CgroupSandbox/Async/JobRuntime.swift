@@ -16,6 +16,8 @@ final class JobRuntime: Sendable {
     private struct State {
         /// The jobs that are not over; a handle that was dropped ends nothing by itself.
         var records: [String: JobRecord] = [:]
+        /// How often there was no guard to be had.
+        var guardLosses = 0
         /// Where leftovers were looked for already.
         var sweptParents: Set<String> = []
         /// Parents that are open already, as long as this process is in these cgroups.
@@ -52,7 +54,9 @@ final class JobRuntime: Sendable {
         } catch { throw LaunchError(error) }
         guardWatch = GuardWatch(loop)
         guardian = try JobGuard(GuardProgram(), observer: guardWatch)
-        guardWatch.whenLost { [weak self] in self?.replaceGuard() }
+        guardWatch.whenLost(
+            // Where there is none to be had, the watch hears of it.
+            { [weak self] in try? self?.guardian.replace() }, orMissing: { [weak self] in self?.endUnguarded() })
     }
 
     // MARK: Jobs
@@ -111,16 +115,37 @@ final class JobRuntime: Sendable {
         return try prepared.launch(surroundings)
     }
 
-    func add(_ record: JobRecord) { state.withLock { $0.records[record.id] = record } }
+    /// - Parameter losses: `guardLosses` as it was before the job's launch.
+    /// - Returns: whether there was a guard all the time. If not, the job must not live on.
+    func add(_ record: JobRecord, since losses: Int) -> Bool {
+        state.withLock { state in
+            state.records[record.id] = record
+            return state.guardLosses == losses
+        }
+    }
+
     func remove(_ record: JobRecord) { _ = state.withLock { $0.records.removeValue(forKey: record.id) } }
 
     // MARK: The guard
 
-    private func replaceGuard() {
-        do { try guardian.replace() } catch {
-            // Without a guard no job must live on.
-            for record in state.withLock({ Array($0.records.values) }) { record.stop(.guardLost) }
+    // No job lives on without a guard, whoever loses it and when:
+    // - A command starts only after a guard has said that it watches, and was told of the job (`JobGuard.arm`).
+    // - The loop watches each guard's pidfd from before its first answer. One that died before is ready at once;
+    //   one that dies later is replaced, under the lock of `JobGuard`, by the loop or by a launch that was faster,
+    //   and the new one knows every job registered by then, those on their way to their start included.
+    // - Where that fails, in whatever thread, the loop counts a loss and stops all jobs of which it has a record.
+    //   Count and records have one lock: a job that is added later finds the count changed, and is stopped by its
+    //   launch. Nobody asks whether there is a guard again: who asks would wait for who starts one.
+
+    /// How often there was no guard to be had so far.
+    var guardLosses: Int { state.withLock { $0.guardLosses } }
+
+    private func endUnguarded() {
+        let records = state.withLock { state in
+            state.guardLosses += 1
+            return Array(state.records.values)
         }
+        for record in records { record.stop(.guardLost) }
     }
 }
 
@@ -132,17 +157,23 @@ private final class GuardWatch: GuardObserver {
     private struct State {
         var watch: UInt64?
         var whenLost: @Sendable () -> Void = {}
+        var whenMissing: @Sendable () -> Void = {}
     }
 
     init(_ loop: EventLoop) { self.loop = loop }
 
-    func whenLost(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.whenLost = body } }
+    func whenLost(_ body: @escaping @Sendable () -> Void, orMissing missing: @escaping @Sendable () -> Void) {
+        state.withLock { ($0.whenLost, $0.whenMissing) = (body, missing) }
+    }
 
-    func guardDidStart(_ descriptor: CInt) {
-        state.withLock { state in
-            state.watch = try? loop.watch(descriptor, for: .reading, state.whenLost)
+    func guardDidStart(_ descriptor: CInt) throws(SystemError) {
+        try state.withLock { state throws(SystemError) in
+            state.watch = try loop.watch(descriptor, for: .reading, state.whenLost)
         }
     }
+
+    /// In the loop's thread, since jobs that are to be stopped may be asking for the guard.
+    func guardIsMissing() { state.withLock { _ = loop.call(at: .now, $0.whenMissing) } }
 
     func guardWillClose(_ descriptor: CInt) {
         state.withLock { state in

@@ -4,6 +4,8 @@
 //   cgrun-host sequence COUNT           COUNT jobs, one after the other
 //   cgrun-host churn COUNT WIDTH        COUNT jobs, WIDTH at a time, most of them cancelled at random moments
 //   cgrun-host load WIDTH               jobs of all kinds for ever, WIDTH at a time
+//   cgrun-host try WIDTH                jobs for ever, WIDTH at a time, long ones and short ones, refused or not: says
+//                                       "long CAUSE" or "short CAUSE" of each, CAUSE being "refused …" where it is
 //   cgrun-host deaf ignore|steal        one job, in a program that ignores SIGCHLD or waits for any child itself
 //   cgrun-host nobody COMMAND…          one job as another user, on this program's standard streams
 //   cgrun-host time ROUNDS              microseconds a job, in several ways
@@ -113,6 +115,27 @@ func churn(_ count: Int, _ width: Int) async throws {
     say("\(count) \(holdings())")
 }
 
+/// Every other job would sleep for ever.
+func attempts(_ width: Int) async {
+    await withTaskGroup(of: Void.self) { group in
+        for worker in 0..<width {
+            group.addTask {
+                let (kind, words) = worker.isMultiple(of: 2) ? ("long", ["sleep", "1000000"]) : ("short", ["true"])
+                while true {
+                    do throws(LaunchError) {
+                        var spec = JobSpec(words.map { ByteString($0.utf8)! })
+                        spec.cgroupParent = ThisProcess.environmentVariable("HOST_PARENT")
+                        say("\(kind) \(try await run(spec, output: .discarded).report.cause.rawValue)")
+                    } catch {
+                        say("\(kind) refused \(error.message)")
+                        try? await Task.sleep(for: .milliseconds(5))
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Programs that this one would share a process with, and what they do about children.
 func deaf(_ how: String) async throws {
     if how == "ignore" {
@@ -172,6 +195,7 @@ case ("churn", 2): try await churn(numbers[0], numbers[1])
 case ("load", 1):
     say("ready \(holdings())")
     try await churn(.max, numbers[0])
+case ("try", 1): await attempts(numbers[0])
 case ("deaf", 0): try await deaf(words.last!)
 case ("nobody", _): try await asNobody(Array(words.dropFirst()))
 case ("time", 1): try await timeEverything(numbers[0])

@@ -124,12 +124,17 @@ public struct Preflight: Sendable {
             Finding(subject: subject, isAvailable: false, detail: error.reason, remedy: error.remedy))
     }
 
+    /// A file that is found may still be no guard, or one that cannot run here: only a guard that watches tells.
     private mutating func addGuard() {
-        let found = (try? GuardProgram())?.candidates.first { isExecutable($0.description) }
-        findings.append(
-            Finding(
-                subject: "guard", isAvailable: found != nil, detail: found?.description ?? "cgrun-guard was not found",
-                remedy: found == nil ? "install cgrun-guard beside cgrun, or set CGRUN_GUARD to its path" : nil))
+        do throws(LaunchError) {
+            let program = try GuardProgram()
+            let guardian = try JobGuard(program)
+            defer { guardian.dismiss() }
+            try guardian.awaitWatch()
+            findings.append(Finding(subject: "guard", isAvailable: true, detail: program.path.description))
+        } catch {
+            findings.append(Finding(subject: "guard", isAvailable: false, detail: error.reason, remedy: error.remedy))
+        }
     }
 }
 

@@ -194,6 +194,16 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
+        /// That there is such a program says nothing.
+        @Test func checkStartsTheGuard() throws {
+            let check = try harness.cgrun("check", environment: ["CGRUN_GUARD": "/bin/false"])
+            #expect(check.exitCode == 1)
+            let line = try #require(check.lines.first { $0.hasPrefix("guard ") })
+            #expect(line.contains(text: " no ") && line.contains(text: "/bin/false may be no guard"), "\(line)")
+            #expect(check.output.contains(text: "→ set CGRUN_GUARD"))
+            try harness.expectNothingLeft()
+        }
+
         // MARK: Refusals
 
         static let refusals: [([String], String)] = [

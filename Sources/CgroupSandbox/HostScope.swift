@@ -116,7 +116,8 @@ final class HeldScope: Sendable {
         let holder = try HolderProcess.start(GuardProgram())
         // It goes with the program, and if that is killed meanwhile, waits until it is there: a scope
         // whose processes were dead before they came stays.
-        try guardian.start()
+        try guardian.awaitWatch()
+        try holder.check()
         try guardian.awaitScope(ThisProcess.cgroupHash, keptBy: holder)
         let cgroup = try Self.start(plan, called: program, manager, holder, guardian, layout)
         place = HostScope(
@@ -134,18 +135,13 @@ final class HeldScope: Sendable {
         do { own = try ProcessDescriptor(pid: ThisProcess.id) } catch { throw LaunchError(error) }
         let (held, moved) = (holder.process.descriptor.rawValue, own.descriptor.rawValue)
         let companion = guardian.descriptor
-        let refusal: LaunchError?
-        do throws(LaunchError) {
-            _ = try plan.start(
-                by: manager, plan.jobScope(members: [held]),
-                beside: plan.programScope(members: [moved, companion], called: program),
-                members: [held: holder.process.pid, moved: own.pid, companion: guardian.pid ?? 0])
-            refusal = nil
-        } catch { refusal = error }
-        // They have had as long as the manager took. One that is none may be what the manager could not find.
-        try guardian.awaitWatch()
-        try holder.check()
-        if let refusal { throw refusal }
+        _ = try plan.start(
+            by: manager, plan.jobScope(members: [held]),
+            beside: plan.programScope(members: [moved, companion], called: program),
+            members: [held: holder.process.pid, moved: own.pid, companion: guardian.pid ?? 0])
+        guard !holder.process.hasEnded else {
+            throw LaunchError(.setup, "the process that keeps \(plan.name) was killed")
+        }
         do {
             // The manager's word is not enough.
             let path = try CgroupLayout.unifiedPath(of: holder.process.pid)

@@ -152,11 +152,13 @@ private final class ProbeScope {
             throw LaunchError(.setup, "systemd is not the manager")
         }
         let guardian = try JobGuard(program)
-        try guardian.start()
+        let holder = try HolderProcess.start(program)
+        // Programs that are none are gone by the time that the manager moves them, and would leave it an empty scope.
+        try guardian.awaitWatch()
+        try holder.check()
         let plan = ScopePlan(spec, jobName: JobName.make().cgroup, controllers: Controller.allCases)
         scope = try JobScope.start(
-            plan, by: manager, holder: HolderProcess.start(program), startingFirst: nil, guardian: guardian,
-            layout: layout)
+            plan, by: manager, holder: holder, startingFirst: nil, guardian: guardian, layout: layout)
         self.guardian = guardian
     }
 

@@ -186,6 +186,8 @@ extension Behaviour {
                 #expect(outcome.output == "domain\n", "\(outcome)")
                 #expect(outcome.errors.contains(text: "while other processes are in it"), "\(outcome)")
             }
+            let check = "CGRUN_CGROUP_MANAGER=cgroupfs \(Programs.cgrun) check | grep -cE '^--(pids|cpu|mem) +no '"
+            #expect(try service(check, delegate: false).output == "3\n")
             try harness.expectNothingLeft()
         }
 

@@ -22,3 +22,13 @@ struct LeavesNothing: SuiteTrait, TestTrait, TestScoping {
 extension Trait where Self == LeavesNothing {
     static var leavesNothing: Self { LeavesNothing() }
 }
+
+extension Trait where Self == ConditionTrait {
+    /// For what needs no controllers: real machines show it in a fraction of the time that an emulated one takes.
+    static var onRealMachines: Self {
+        .enabled(if: patience == 1, "needs no controllers, and takes long on an emulated machine")
+    }
+
+    /// For what waits for seconds, and is the same with every manager and user.
+    static var once: Self { .enabled(if: !Capability.isBooted, "waits for long, and is the same everywhere") }
+}

@@ -9,7 +9,7 @@ private let rounds = ThisProcess.environmentVariable("CGRUN_TEST_ROUNDS").flatMa
 
 extension Behaviour {
     /// No command runs without a guard that watches.
-    @Suite struct Guards {
+    @Suite(.onRealMachines) struct Guards {
         let harness: Harness
 
         init() throws { harness = try Harness() }
@@ -54,7 +54,7 @@ extension Behaviour {
         }
 
         /// It has a child, which goes with it.
-        @Test func programThatSaysNothing() throws {
+        @Test(.once) func programThatSaysNothing() throws {
             try expectRefusal(by: script("hangs", "sleep 100; :"), "did not say within 5 s")
         }
 

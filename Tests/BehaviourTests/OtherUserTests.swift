@@ -8,7 +8,7 @@ private let isReady = hasSetsid && Capability.isRoot
 
 extension Behaviour {
     /// A command of another user's on a terminal, where a shell of root's reads what is typed.
-    @Suite(.enabled(if: isReady, "setsid is not installed, or not root"))
+    @Suite(.onRealMachines, .enabled(if: isReady, "setsid is not installed, or not root"))
     struct OtherUsers: UsesTerminal {
         let harness: Harness
         let terminal: Terminal

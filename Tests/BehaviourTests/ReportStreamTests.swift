@@ -7,7 +7,7 @@ import Testing
 
 extension Behaviour {
     /// Reports to what cannot be replaced, and to several places; and what is left of one that was not finished.
-    @Suite struct ReportStreams {
+    @Suite(.onRealMachines) struct ReportStreams {
         let scene: ReportScene
         private var harness: Harness { scene.harness }
 
@@ -27,7 +27,7 @@ extension Behaviour {
             #expect(try scene.kind(pipe) == S_IFIFO)
         }
 
-        @Test(arguments: [false, true]) func aFIFOThatIsFullIsGivenUp(_ isLost: Bool) throws {
+        @Test(.once, arguments: [false, true]) func aFIFOThatIsFullIsGivenUp(_ isLost: Bool) throws {
             let pipe = try pipe()
             let reader = try Descriptor(opening: pipe, O_RDONLY | O_NONBLOCK)
             let filler = try Descriptor(opening: pipe, O_WRONLY | O_NONBLOCK)

@@ -7,7 +7,7 @@ import Testing
 
 extension Behaviour {
     /// Where `--report` leads, whatever others make of the path: before the job, during it, and after a loss.
-    @Suite struct ReportTargets {
+    @Suite(.onRealMachines) struct ReportTargets {
         let scene: ReportScene
         private var harness: Harness { scene.harness }
 

@@ -7,7 +7,7 @@ import Testing
 extension Behaviour {
     /// systemd writes what a scope is described with into the unit's file as it is, and reads that again at every
     /// `daemon-reload`.
-    @Suite(.enabled(if: Capability.usesSystemd, "not booted with systemd, or not asked to use it"))
+    @Suite(.onRealMachines, .enabled(if: Capability.usesSystemd, "not booted with systemd, or not asked to use it"))
     struct TextOfScopes {
         let harness: Harness
         /// Starts once a unit has it for `OnSuccess=` or `OnFailure=`, and leaves a file then.

@@ -85,8 +85,7 @@ extension Behaviour {
         }
 
         /// A launcher without a free descriptor cannot look, and says so.
-        @Test(.enabled(if: !Capability.isBooted, "takes ten seconds, and is the same everywhere"))
-        func blindLauncherFails() throws {
+        @Test(.once) func blindLauncherFails() throws {
             let script = "prlimit --nofile=3:3 --pid $PPID; \(Programs.probe) plant 2"
             let outcome = try harness.cgrun("--", "sh", "-c", script)
             #expect(outcome.exitCode == 125, "\(outcome)")

@@ -35,7 +35,7 @@ extension Behaviour {
             let job = try start("--", "cat")
             try terminal.waitUntilItEditsLines(false)
             try terminal.type("typed\n")
-            try eventually("echo and copy: \(terminal.output)") { terminal.count(of: "typed") == 2 }
+            try terminal.waitFor("typed\r\ntyped")
             try terminal.type("\u{4}")
             #expect(try job.end().exitCode == 0)
             #expect(terminal.output == "typed\r\ntyped\r\n")

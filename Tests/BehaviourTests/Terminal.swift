@@ -67,16 +67,25 @@ final class Terminal {
         }
     }
 
+    /// Waits for a text and the end of its line: what is typed before that would be shown in the midst of it.
     func waitFor(_ text: String) throws {
         try eventually(within: .seconds(20), "\"\(text)\" on the terminal, which shows \"\(output)\"") {
             drain()
-            return output.contains(text: text)
+            return output.contains(lineWith: text)
         }
     }
 
     func count(of text: String) -> Int {
         drain()
         return output.split(whereSeparator: \.isNewline).filter { $0 == text }.count
+    }
+}
+
+extension String {
+    /// Whether it has this text, and after it the end of the line.
+    fileprivate func contains(lineWith text: String) -> Bool {
+        guard let start = offset(of: text) else { return false }
+        return utf8.dropFirst(start + text.utf8.count).contains(UInt8(ascii: "\n"))
     }
 }
 

@@ -22,7 +22,7 @@ package enum Programs {
 extension String {
     /// Where the text has this part, in bytes. By the C library: tests look through much text, built without
     /// optimisation, and on machines that are emulated.
-    func offset(of part: String) -> Int? {
+    package func offset(of part: String) -> Int? {
         let (whole, part) = (Array(utf8), Array(part.utf8))
         guard let first = part.first else { return 0 }
         return whole.withUnsafeBytes { whole in

@@ -20,18 +20,6 @@ extension Behaviour {
             return job
         }
 
-        /// Kills both, stopped before so that neither can act on the other's end.
-        private func killTogether(_ job: TestProcess, _ guardian: ProcessID) throws {
-            let guardian = try ProcessDescriptor(pid: guardian)
-            for pid in [job.pid, guardian.pid] {
-                try ProcessDescriptor(pid: pid).send(.stop)
-                try eventually("\(pid) to stop") { ProcessTable.state(pid) == "T" }
-            }
-            try guardian.send(.kill)
-            job.send(.kill)
-            _ = try job.end()
-        }
-
         @Test func launcherKilledAtRandomMoments() throws {
             let descriptors = openDescriptorCount
             // Longer than a whole run of the job that ends, so that every moment has its turn.
@@ -144,9 +132,8 @@ extension Behaviour {
         func launcherAndGuardKilledAtOnceAreSwept() throws {
             for _ in 0..<10 {
                 let job = try startTree()
-                try killTogether(job, try #require(harness.marker.guards.first).pid)
-                try eventually("the job alone: \(harness.marker.survivors)") { harness.marker.survivors.count == 4 }
-
+                try harness.killTogether(job, try #require(harness.marker.guards.first))
+                #expect(harness.marker.survivors.count == 4, "the job alone")
                 let preview = try harness.cgrun("sweep", "--dry-run")
                 #expect(preview.output.contains(text: "would remove"))
                 #expect(harness.marker.survivors.count == 4)
@@ -163,8 +150,8 @@ extension Behaviour {
             let liveGuard = try #require(harness.marker.guards.first)
             let lost = try startTree()
             let lostGuard = try #require(harness.marker.guards.first { $0.pid != liveGuard.pid })
-            try killTogether(lost, lostGuard.pid)
-            try eventually("both jobs: \(harness.marker.survivors)") { harness.marker.survivors.count == 2 + 4 + 4 }
+            try harness.killTogether(lost, lostGuard)
+            #expect(harness.marker.survivors.count == 2 + 4 + 4, "both jobs")
             #expect(try harness.cgrun("true").exitCode == 0)
             #expect(harness.marker.survivors.count == 2 + 4, "the live job is not touched")
             live.send(.kill)

@@ -158,7 +158,7 @@ extension Behaviour {
             // And as the last guard.
             let lost = try startTree()
             try harness.systemctl("daemon-reexec")
-            try lostWithGuard(lost)
+            try harness.killTogether(lost, try #require(harness.marker.guards.first))
             try harness.expectNothingLeft()
             try harness.expectNoUnit()
         }
@@ -189,14 +189,6 @@ extension Behaviour {
             try harness.expectNothingLeft()
             let cause = try harness.report(file).cause
             #expect(cause == .unitStopped || cause == .guardLost)
-        }
-
-        private func lostWithGuard(_ job: TestProcess) throws {
-            let guardian = try ProcessDescriptor(pid: try #require(harness.marker.guards.first).pid)
-            job.send(.stop)
-            try guardian.send(.kill)
-            job.send(.kill)
-            _ = try job.end()
         }
 
         // MARK: Units

@@ -59,6 +59,20 @@ package final class Harness {
         return path(name)
     }
 
+    /// Kills a launcher and its guard, both stopped before so that neither can act on the other's end, and
+    /// returns once both are dead.
+    package func killTogether(_ job: TestProcess, _ guardian: Marker.Survivor) throws {
+        let guardian = try ProcessDescriptor(pid: guardian.pid)
+        for pid in [job.pid, guardian.pid] {
+            try ProcessDescriptor(pid: pid).send(.stop)
+            try eventually("\(pid) to stop") { ProcessTable.state(pid) == "T" }
+        }
+        try guardian.send(.kill)
+        job.send(.kill)
+        _ = try job.end()
+        try eventually("the guard's end") { guardian.hasEnded }
+    }
+
     /// Waits a moment for what dies asynchronously, then demands that nothing of this test is left.
     package func expectNothingLeft(within limit: Duration = .seconds(10)) throws {
         try leftovers.expectNone(within: limit)

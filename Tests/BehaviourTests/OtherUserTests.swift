@@ -32,9 +32,6 @@ extension Behaviour {
             return shell
         }
 
-        /// Lines of the terminal, behind a prompt or not.
-        private func count(of text: String) -> Int { terminal.count(of: text) + terminal.count(of: "% " + text) }
-
         /// A file that anybody may write.
         private func file(_ name: String) throws -> String {
             let path = try harness.writeFile(name, "")
@@ -91,8 +88,8 @@ extension Behaviour {
             if !hasTerminal { #expect(told[9].hasSuffix("00\n"), "\(told)") }
             #expect(output == nil || text("out") == output)
             #expect(errors == nil || text("err") == errors)
-            #expect(output != nil || count(of: "out") == 1, "\(terminal.output)")
-            #expect(errors != nil || count(of: "errors") == 1, "\(terminal.output)")
+            #expect(output != nil || terminal.count(of: "out") == 1, "\(terminal.output)")
+            #expect(errors != nil || terminal.count(of: "errors") == 1, "\(terminal.output)")
             #expect(terminal.editsLines)
             try end(shell)
         }

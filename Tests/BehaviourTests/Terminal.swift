@@ -75,9 +75,17 @@ final class Terminal {
         }
     }
 
+    /// How many lines have this text, be it behind a shell's prompts or the keys that the terminal shows.
     func count(of text: String) -> Int {
         drain()
-        return output.split(whereSeparator: \.isNewline).filter { $0 == text }.count
+        return output.split(whereSeparator: \.isNewline).count { Self.withoutBeginning($0) == text }
+    }
+
+    private static func withoutBeginning(_ line: Substring) -> Substring {
+        for beginning in ["% ", "^C", "^\\"] where line.hasPrefix(beginning) {
+            return withoutBeginning(line.dropFirst(beginning.count))
+        }
+        return line
     }
 }
 

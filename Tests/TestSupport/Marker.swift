@@ -28,17 +28,35 @@ package struct Marker: Sendable {
 
     /// Whether the process lives and has this marker.
     func isAlive(_ pid: ProcessID) -> Bool {
-        guard pid != ThisProcess.id, let environment = try? readTextFile("/proc/\(pid)/environ"),
-            environment.contains(text: "\(Self.variable)=\(text)") || environment.isEmpty && isExecuting(pid),
-            let state = ProcessTable.state(pid)
+        guard pid != ThisProcess.id, let environment = Self.environment(of: pid),
+            environment.contains(text: "\(Self.variable)=\(text)"), let state = ProcessTable.state(pid)
         else { return false }
         return state != "Z" && state != "X"
     }
 
-    /// A guard that is just becoming `cgrun-finish` has no environment for a moment.
-    private func isExecuting(_ pid: ProcessID) -> Bool {
-        ProcessTable.commandName(pid)?.hasPrefix("cgrun") == true
+    /// - Returns: `nil` for a process that is gone, or another user's.
+    private static func environment(of pid: ProcessID) -> String? {
+        let deadline = BootTime.now + .seconds(5) * patience
+        while let text = try? readTextFile("/proc/\(pid)/environ") {
+            // While a process executes another program or dies, the kernel shows no environment of it, and yet the
+            // process may still hold the lock of a job. Neither takes long, unless the machine is busy.
+            guard text.isEmpty, isInTransition(pid), BootTime.now < deadline else { return text }
+            pause(.milliseconds(1))
+        }
+        return nil
     }
+
+    /// Whether a process without an environment may be on its way to another program, or to its end. Others that
+    /// have none mostly sleep, and the kernel's own threads never have one.
+    private static func isInTransition(_ pid: ProcessID) -> Bool {
+        let line = (try? readTextFile("/proc/\(pid)/stat")) ?? ""
+        let fields = line.lastIndex(of: ")").map { line[$0...].dropFirst(2).split(separator: " ") } ?? []
+        guard fields.count > 6, let flags = UInt32(fields[6]) else { return false }
+        return (fields[0] == "R" || fields[0] == "D") && flags & isKernelThread == 0
+    }
+
+    /// PF_KTHREAD.
+    private static let isKernelThread: UInt32 = 0x0020_0000
 
     package var guards: [Survivor] { survivors.filter { $0.command == "cgrun-guard" } }
 

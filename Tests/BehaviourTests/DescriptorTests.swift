@@ -147,7 +147,7 @@ extension Behaviour {
             let job = try harness.start(
                 ["sh", "-c", "exec 8</dev/null; exec \"$@\"", "sh", Programs.cgrun, "--", Programs.probe, "deaf"])
             try job.waitForOutput("ready")
-            let guardian = try #require(harness.marker.guards.first).pid
+            let guardian = try harness.survivor("cgrun-guard").pid
             for descriptor in 0..<64 {
                 var buffer = [CChar](repeating: 0, count: 256)
                 let size = readlink("/proc/\(guardian)/fd/\(descriptor)", &buffer, buffer.count)

@@ -109,7 +109,7 @@ extension Behaviour {
                 try host.waitForOutput("normal")
                 pause(.microseconds(Int.random(in: 0...20_000)))
                 _ = try harness.start(["sh", "-c", replace]).end()
-                let guardian = try ProcessDescriptor(pid: try #require(harness.marker.guards.first).pid)
+                let guardian = try ProcessDescriptor(pid: harness.survivor("cgrun-guard").pid)
                 try guardian.send(.kill)
                 // A worker with a long job gets to the next one only when that is over.
                 try eventually("every job's end in round \(round): \(host.output)") {
@@ -144,7 +144,7 @@ extension Behaviour {
             try eventually("a command") { try readTextFile(parent + "/cgroup.events").contains(text: "populated 1") }
 
             _ = try harness.start(["rm", program]).end()
-            let guardian = try ProcessDescriptor(pid: try #require(harness.marker.guards.first).pid)
+            let guardian = try ProcessDescriptor(pid: harness.survivor("cgrun-guard").pid)
             try guardian.send(.kill)
             try eventually("the guard's end") { ProcessTable.state(guardian.pid) == nil }
             // For the loop to find out that there is no other.

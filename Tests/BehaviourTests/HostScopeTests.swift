@@ -40,7 +40,7 @@ extension Behaviour {
         }
 
         private func victim(_ name: String) throws -> ProcessDescriptor {
-            try ProcessDescriptor(pid: try #require(harness.marker.survivors.first { $0.command == name }).pid)
+            try ProcessDescriptor(pid: harness.survivor(name).pid)
         }
 
         /// No process and no unit. With the guard dead, nobody ends after the holder, and systemd may leave
@@ -196,7 +196,7 @@ extension Behaviour {
             let (host, unit, _) = try startSleepers(2, environment: ["SCOPE_LIMITS": "1"])
             let shown = try harness.systemctl("show", unit, "-p", "MemoryMax", "-p", "TasksMax")
             #expect(shown.lines == ["MemoryMax=268435456", "TasksMax=101"], "\(shown)")
-            let sleeper = try #require(harness.marker.survivors.first { $0.command == "sleep" })
+            let sleeper = try harness.survivor("sleep")
             let path = try CgroupLayout.unifiedPath(of: sleeper.pid)
             let scope = "/sys/fs/cgroup" + path.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" }
             #expect(try readTextFile(scope + "/memory.max") == "268435456\n")

@@ -46,7 +46,7 @@ extension Behaviour {
                 #expect(try number("threads", in: line) <= Machine.onlineProcessors + 4)
                 #expect(try number("descriptors", in: line) <= 4 * count + 30)
                 #expect(harness.marker.guards.count == 1, "one guard for all of them")
-                let guardian = try #require(harness.marker.guards.first).pid
+                let guardian = try harness.survivor("cgrun-guard").pid
                 // A few may be on their way still.
                 try eventually("4 descriptors a job") { try descriptorCount(guardian) <= 4 * count + 30 }
                 let status = try readTextFile("/proc/\(guardian)/status").split(separator: "\n")
@@ -91,7 +91,7 @@ extension Behaviour {
             let host = try start("sequence", "\(share(6_000))")
             // One that has not said yet that it watches would hold the first job up, and have it refused.
             try host.waitForOutput("descriptors")
-            let stopped = try ProcessDescriptor(pid: harness.marker.guards[0].pid)
+            let stopped = try ProcessDescriptor(pid: harness.survivor("cgrun-guard").pid)
             try stopped.send(.stop)
             #expect(try host.end(within: .seconds(60)).exitCode == 0)
             try? stopped.send(.continue)

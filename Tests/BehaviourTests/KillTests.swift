@@ -93,7 +93,7 @@ extension Behaviour {
                 ["--report", report, "--", Programs.probe, "tree", "2"], environment: ["CGRUN_GUARD": program])
             try job.waitForOutput("planted")
             _ = try harness.start(["rm", program]).end()
-            let guardian = try #require(harness.marker.survivors.first { $0.command == "guard" })
+            let guardian = try harness.survivor("guard")
             try ProcessDescriptor(pid: guardian.pid).send(.kill)
             let outcome = try job.end()
             #expect(outcome.exitCode == 137)
@@ -106,7 +106,7 @@ extension Behaviour {
         /// and that it counts as alive until then.
         @Test func stoppedGuardActsOnceItContinues() throws {
             let job = try startTree()
-            let guardian = try ProcessDescriptor(pid: try #require(harness.marker.guards.first).pid)
+            let guardian = try ProcessDescriptor(pid: harness.survivor("cgrun-guard").pid)
             try guardian.send(.stop)
             try eventually("the guard to stop") { ProcessTable.state(guardian.pid) == "T" }
             job.send(.kill)
@@ -123,7 +123,7 @@ extension Behaviour {
             let job = try harness.startCgrun(["--", "sleep", "0.3"])
             // Before that, cgrun does need an answer.
             try eventually("the command") { harness.marker.survivors.contains { $0.command == "sleep" } }
-            try ProcessDescriptor(pid: harness.marker.guards[0].pid).send(.stop)
+            try ProcessDescriptor(pid: harness.survivor("cgrun-guard").pid).send(.stop)
             #expect(try job.end().exitCode == 0)
             try harness.expectNothingLeft()
         }
@@ -132,7 +132,7 @@ extension Behaviour {
         func launcherAndGuardKilledAtOnceAreSwept() throws {
             for _ in 0..<10 {
                 let job = try startTree()
-                try harness.killTogether(job, try #require(harness.marker.guards.first))
+                try harness.killTogether(job, harness.survivor("cgrun-guard"))
                 #expect(harness.marker.survivors.count == 4, "the job alone")
                 let preview = try harness.cgrun("sweep", "--dry-run")
                 #expect(preview.output.contains(text: "would remove"))
@@ -147,7 +147,7 @@ extension Behaviour {
         @Test(.enabled(if: !Capability.usesSystemd, "systemd ends the job of a guard that is lost"))
         func nextRunSweepsWhatTheLastOneLeft() throws {
             let live = try startTree()
-            let liveGuard = try #require(harness.marker.guards.first)
+            let liveGuard = try harness.survivor("cgrun-guard")
             let lost = try startTree()
             let lostGuard = try #require(harness.marker.guards.first { $0.pid != liveGuard.pid })
             try harness.killTogether(lost, lostGuard)
@@ -245,7 +245,7 @@ extension Behaviour {
 
         @Test func stoppedLauncherDoesNotSaveTheJob() throws {
             let shell = try startUnderShell("")
-            let launcher = try #require(harness.marker.survivors.first { $0.command == "cgrun" })
+            let launcher = try harness.survivor("cgrun")
             let process = try ProcessDescriptor(pid: launcher.pid)
             try process.send(.stop)
             shell.send(.kill)
@@ -264,7 +264,7 @@ extension Behaviour {
             _ = try shell.end()
             pause(.milliseconds(200))
             #expect(harness.marker.survivors.count == 1 + Capability.helperCount + 4)
-            let launcher = try #require(harness.marker.survivors.first { $0.command == "cgrun" })
+            let launcher = try harness.survivor("cgrun")
             try ProcessDescriptor(pid: launcher.pid).send(.kill)
             try harness.expectNothingLeft()
         }
@@ -272,7 +272,7 @@ extension Behaviour {
         @Test func launcherAndParentKilledTogether() throws {
             for _ in 0..<20 {
                 let shell = try startUnderShell("")
-                let launcher = try #require(harness.marker.survivors.first { $0.command == "cgrun" })
+                let launcher = try harness.survivor("cgrun")
                 let process = try ProcessDescriptor(pid: launcher.pid)
                 shell.send(.kill)
                 try process.send(.kill)

@@ -294,9 +294,9 @@ extension Behaviour {
                 try terminal.type("echo mine-\(count)-$((1+1))\n")
                 try terminal.waitFor("mine-\(count)-2")
             }
+            let command = try harness.survivor("sleep")
             #expect(states("sleep").count == 2 && !states("sleep").contains("T"), "\(states("sleep"))")
             // Nor by the others.
-            let command = try #require(harness.marker.survivors.first { $0.command == "sleep" })
             #expect(readLink("/proc/\(command.pid)/fd/0") == "/dev/null")
             try terminal.type("kill %1\n")
             try eventually("neither: \(terminal.output)") {

@@ -48,7 +48,7 @@ extension Behaviour {
             for round in 0..<10 {
                 let file = harness.path("report-\(round)")
                 let job = try startTree("--report", file)
-                let guardian = try #require(harness.marker.guards.first)
+                let guardian = try harness.survivor("cgrun-guard")
                 try ProcessDescriptor(pid: guardian.pid).send(.kill)
                 #expect(try job.end().exitCode == 137)
                 try harness.expectNothingLeft()
@@ -61,7 +61,7 @@ extension Behaviour {
         @Test func everyHelperKilledInTurn() throws {
             for name in ["cgrun-holder", "cgrun-guard", "cgrun"] {
                 let job = try startTree("--kill-after", "0")
-                let victim = try #require(harness.marker.survivors.first { $0.command == name })
+                let victim = try harness.survivor(name)
                 try ProcessDescriptor(pid: victim.pid).send(.kill)
                 if name == "cgrun-holder" { job.send(.terminate) }
                 _ = try job.end()
@@ -158,7 +158,7 @@ extension Behaviour {
             // And as the last guard.
             let lost = try startTree()
             try harness.systemctl("daemon-reexec")
-            try harness.killTogether(lost, try #require(harness.marker.guards.first))
+            try harness.killTogether(lost, harness.survivor("cgrun-guard"))
             try harness.expectNothingLeft()
             try harness.expectNoUnit()
         }

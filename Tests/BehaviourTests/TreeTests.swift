@@ -105,7 +105,7 @@ extension Behaviour {
             let file = harness.path("report")
             let job = try harness.startCgrun(["--report", file, "--", Programs.probe, "tree", "1"])
             try job.waitForOutput("planted")
-            let daemon = try #require(harness.marker.survivors.first { $0.command == "probe-daemon" })
+            let daemon = try harness.survivor("probe-daemon")
             let freeze = "echo \(daemon.pid) > \(freezer)/cgroup.procs; echo FROZEN > \(freezer)/freezer.state"
             _ = try harness.start(["sh", "-c", freeze]).end()
             job.send(.terminate)

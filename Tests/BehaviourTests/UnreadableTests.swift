@@ -72,7 +72,7 @@ extension Behaviour {
                 let rest = script("chmod 0 $c", then: "echo ready; exec sleep 1000")
                 let job = try harness.start(wrap([Programs.cgrun, "--", "sh", "-c", rest]))
                 try job.waitForOutput("ready")
-                try harness.killTogether(job, try #require(harness.marker.guards.first))
+                try harness.killTogether(job, harness.survivor("cgrun-guard"))
                 #expect(harness.marker.survivors.count == 3)
                 let swept = try harness.start(wrap([Programs.cgrun, "sweep"])).end()
                 #expect(swept.output.contains(text: "removed: "), "\(swept)")

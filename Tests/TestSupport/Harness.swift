@@ -59,6 +59,17 @@ package final class Harness {
         return path(name)
     }
 
+    /// A process by its name, which it may not have yet: a helper takes its own, and a command that of a program
+    /// which it is about to execute.
+    package func survivor(_ name: String) throws -> Marker.Survivor {
+        var found: Marker.Survivor?
+        try eventually("\(name) among \(marker.survivors)") {
+            found = marker.survivors.first { $0.command == name }
+            return found != nil
+        }
+        return found!
+    }
+
     /// Kills a launcher and its guard, both stopped before so that neither can act on the other's end, and
     /// returns once both are dead.
     package func killTogether(_ job: TestProcess, _ guardian: Marker.Survivor) throws {

@@ -45,7 +45,7 @@ extension Behaviour {
         }
 
         @Test func guardKilledEndsTheJob() throws {
-            for round in 0..<10 {
+            for round in 0..<rounds {
                 let file = harness.path("report-\(round)")
                 let job = try startTree("--report", file)
                 let guardian = try harness.survivor("cgrun-guard")

@@ -23,7 +23,14 @@ package struct Marker: Sendable {
 
     /// The living processes with this marker; zombies are dead.
     package var survivors: [Survivor] {
-        Self.allProcesses.filter(isAlive).map { Survivor(pid: $0, command: ProcessTable.commandName($0) ?? "?") }
+        Self.allProcesses.filter(isAlive).map { Survivor(pid: $0, command: Self.command($0)) }
+    }
+
+    /// A process's name. A holder has that of the guard's program before it takes its own, and would pass for a
+    /// guard; its first argument tells at once.
+    private static func command(_ pid: ProcessID) -> String {
+        let arguments = (try? readTextFile("/proc/\(pid)/cmdline")) ?? ""
+        return arguments.hasPrefix("cgrun-holder\0") ? "cgrun-holder" : ProcessTable.commandName(pid) ?? "?"
     }
 
     /// Whether the process lives and has this marker.

@@ -161,7 +161,7 @@ package enum ProcessTable {
     }
 
     /// A field of /proc/PID/stat by its number, with the state as 0.
-    fileprivate static func field(_ number: Int, of process: String) -> Substring? {
+    package static func field(_ number: Int, of process: String) -> Substring? {
         guard let line = try? readTextFile("/proc/\(process)/stat") else { return nil }
         // The command name may itself hold parentheses and blanks.
         let fields = line.lastIndex(of: ")").map { line[$0...].dropFirst(2).split(separator: " ") } ?? []

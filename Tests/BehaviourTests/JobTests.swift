@@ -144,7 +144,7 @@ extension Behaviour {
                 shell("sleep 30 & echo $! > \(path) && echo $!"), output: .string(limit: 100))
             let moved = result.standardOutput.split(separator: "\n").compactMap { ProcessID($0) }
             try #require(moved.count == 1, "\(result.standardOutput)")
-            // Not by name: the process may not have become sleep yet.
+            // The test goes by the pid: the shell's child may not have executed sleep yet.
             try ProcessDescriptor(pid: moved[0]).send(.kill)
             try expectNothingLeft()
         }

@@ -59,8 +59,8 @@ package final class Harness {
         return path(name)
     }
 
-    /// A process by its name, which it may not have yet: a helper takes its own, and a command that of a program
-    /// which it is about to execute.
+    /// Waits until a process of this test has the name. cgrun goes on before a helper that it started has named
+    /// itself, and a shell before its child has executed the command: a test that looks only once may be too early.
     package func survivor(_ name: String) throws -> Marker.Survivor {
         var found: Marker.Survivor?
         try eventually("\(name) among \(marker.survivors)") {
@@ -70,8 +70,8 @@ package final class Harness {
         return found!
     }
 
-    /// Kills a launcher and its guard, both stopped before so that neither can act on the other's end, and
-    /// returns once both are dead.
+    /// Kills a launcher and its guard, and returns once both are dead. Both are stopped first: the guard could end
+    /// the job, and the launcher could start another guard.
     package func killTogether(_ job: TestProcess, _ guardian: Marker.Survivor) throws {
         let guardian = try ProcessDescriptor(pid: guardian.pid)
         for pid in [job.pid, guardian.pid] {

@@ -26,8 +26,8 @@ package struct Marker: Sendable {
         Self.allProcesses.filter(isAlive).map { Survivor(pid: $0, command: Self.command($0)) }
     }
 
-    /// A process's name. A holder has that of the guard's program before it takes its own, and would pass for a
-    /// guard; its first argument tells at once.
+    /// What the process is called. A holder is called like the guard's program until it names itself, so it could be
+    /// taken for a guard. The launcher gives a holder `cgrun-holder` as its first argument, which shows from the start.
     private static func command(_ pid: ProcessID) -> String {
         let arguments = (try? readTextFile("/proc/\(pid)/cmdline")) ?? ""
         return arguments.hasPrefix("cgrun-holder\0") ? "cgrun-holder" : ProcessTable.commandName(pid) ?? "?"
@@ -45,25 +45,26 @@ package struct Marker: Sendable {
     private static func environment(of pid: ProcessID) -> String? {
         let deadline = BootTime.now + .seconds(5) * patience
         while let text = try? readTextFile("/proc/\(pid)/environ") {
-            // While a process executes another program or dies, the kernel shows no environment of it, and yet the
-            // process may still hold the lock of a job. Neither takes long, unless the machine is busy.
+            // The kernel shows an empty environment while a process executes another program, and while it dies. The
+            // process may still hold a job's lock then, so it must not count as gone: look again.
             guard text.isEmpty, isInTransition(pid), BootTime.now < deadline else { return text }
             pause(.milliseconds(1))
         }
         return nil
     }
 
-    /// Whether a process without an environment may be on its way to another program, or to its end. Others that
-    /// have none mostly sleep, and the kernel's own threads never have one.
+    /// Whether a process that shows no environment may be executing another program, or dying. It runs or waits for
+    /// a disk then. A daemon that was started without an environment sleeps most of the time, and a kernel thread
+    /// never has an environment.
     private static func isInTransition(_ pid: ProcessID) -> Bool {
-        let line = (try? readTextFile("/proc/\(pid)/stat")) ?? ""
-        let fields = line.lastIndex(of: ")").map { line[$0...].dropFirst(2).split(separator: " ") } ?? []
-        guard fields.count > 6, let flags = UInt32(fields[6]) else { return false }
-        return (fields[0] == "R" || fields[0] == "D") && flags & isKernelThread == 0
+        guard let state = ProcessTable.state(pid), state == "R" || state == "D",
+            let flags = ProcessTable.field(6, of: "\(pid)").flatMap({ UInt32($0) })
+        else { return false }
+        return flags & kernelThreadFlag == 0
     }
 
-    /// PF_KTHREAD.
-    private static let isKernelThread: UInt32 = 0x0020_0000
+    /// PF_KTHREAD of the kernel's `sched.h`.
+    private static let kernelThreadFlag: UInt32 = 0x0020_0000
 
     package var guards: [Survivor] { survivors.filter { $0.command == "cgrun-guard" } }
 

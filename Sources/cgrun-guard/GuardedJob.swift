@@ -14,6 +14,7 @@ final class GuardedJob {
     private var record: CInt = -1
     private var report: CInt = -1
     private var target: CInt = -1
+    private var keepsOutputsOpen = false
     private var killFile: CInt = -1
     private var events: CInt = -1
     private var parentDirectories: [CInt]
@@ -43,8 +44,10 @@ final class GuardedJob {
     }
 
     deinit {
-        let single: [CInt] = [parent, executable, record, report, target, killFile, events]
-        for descriptor in single where descriptor >= 0 { close(descriptor) }
+        let single: [CInt] = [parent, executable, record, killFile, events]
+        for descriptor in single + (keepsOutputsOpen ? [] : [report, target]) where descriptor >= 0 {
+            close(descriptor)
+        }
         for descriptor in parentDirectories { close(descriptor) }
         for descriptor in directories { close(descriptor) }
         free(name)
@@ -61,6 +64,10 @@ final class GuardedJob {
     }
 
     // MARK: The end of the job
+
+    /// Leaves it to the end of this process to close what the report goes to. Whoever reads a report until the end of
+    /// file may rely on it that nothing of the job is left then, not even its guard.
+    func keepOutputsOpen() { keepsOutputsOpen = true }
 
     func loseParent() {
         parentLostAt = monotonicTime()

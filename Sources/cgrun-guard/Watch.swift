@@ -51,6 +51,7 @@ struct Watch {
     mutating func run() -> CInt {
         while true {
             if isLauncherLost {
+                for job in jobs + ending { job.keepOutputsOpen() }
                 endAllJobs()
                 if let cgroupBefore { clinux_await_scope(cgroupBefore) }
                 endHolder()

@@ -1,6 +1,7 @@
 internal import CgroupSandbox
 internal import Cgroups
 internal import FoundationEssentials
+internal import Glibc
 internal import LinuxSystem
 
 /// `cgrun-finish`, which a guard becomes after a loss when a report was asked for:
@@ -26,9 +27,12 @@ enum FinishCommand {
             // An empty record: the launcher had delivered its report, and only the cgroups are left.
             record?.report.containment.cgroup = cgroup.path
             record?.report.recover(loss, cgroup)
-            if let record { try? ReportOutput(record, target: target, report: report).write(record.report) }
+            let output = record.map { ReportOutput($0, target: target, report: report) }
+            if let record { try? output?.write(record.report) }
+            // Whoever reads the report until the end of file may rely on it that nothing of the job is left then. So
+            // the output stays open until this process is gone, too.
             cgroup.outlast()
-            return 0
+            withExtendedLifetime(output) { exit(0) }
         } catch {
             return 125
         }

@@ -5,6 +5,8 @@ import LinuxSystem
 import TestSupport
 import Testing
 
+private let rounds = min(100, ThisProcess.environmentVariable("CGRUN_TEST_ROUNDS").flatMap { Int($0) } ?? 100)
+
 extension Behaviour {
     /// Reports to what cannot be replaced, and to several places; and what is left of one that was not finished.
     @Suite(.onRealMachines) struct ReportStreams {
@@ -109,6 +111,36 @@ extension Behaviour {
             #expect(reports[0].jobID == reports[1].jobID)
         }
 
+        /// Whoever reads the report until the end of file need not wait for anything else: the job's processes are gone
+        /// then, and with them the guard, the program that wrote the report, the holder and the cgroups. A manager removes
+        /// an empty scope when it gets to it.
+        @Test(arguments: ["--report", "--report-fd"], [false, true])
+        func theReportsEndIsTheEndOfAll(_ option: String, _ isLost: Bool) throws {
+            let pipe = try pipe()
+            let command = isLost ? [Programs.probe, "deaf"] : ["sh", "-c", "setsid sleep 60 & echo ready"]
+            let start =
+                option == "--report"
+                ? [Programs.cgrun, option, pipe, "--"]
+                : ["sh", "-c", "exec \"$@\" 5> \(pipe)", "sh", Programs.cgrun, option, "5", "--"]
+            for _ in 0..<rounds {
+                let reader = try Descriptor(opening: pipe, O_RDONLY | O_NONBLOCK)
+                let job = try harness.start(start + command)
+                try job.waitForOutput("ready")
+                if isLost { job.send(.kill) }
+                var text = ""
+                var poller = Poller()
+                poller.add(reader.rawValue)
+                while poller.wait(.seconds(10) * patience)[0], case .bytes(let part) = reader.readSome(65536) {
+                    text += String(decoding: part, as: UTF8.self)
+                }
+                // A launcher that ends in order is still about to exit.
+                _ = try job.end()
+                let cgroups = TestCgroups.jobs.filter { !$0.hasSuffix(".scope") }
+                #expect(harness.marker.survivors.map(\.description) + cgroups == [])
+                #expect(text.contains(text: isLost ? "\"launcher_lost\"" : "\"exit_code\" : 0"), "\(text)")
+            }
+        }
+
         /// Whatever can be written is.
         @Test func oneThatFailsDoesNotTakeTheOtherAlong() throws {
             let job = try harness.start(
@@ -127,7 +159,6 @@ extension Behaviour {
 
         /// There is the old report or a new one, and nothing else.
         @Test func launcherKilledWhileItWrites() throws {
-            let rounds = min(100, ThisProcess.environmentVariable("CGRUN_TEST_ROUNDS").flatMap { Int($0) } ?? 100)
             // It takes a while to write this much.
             let words = [String](repeating: String(repeating: "x", count: 100_000), count: 10)
             let file = scene.own + "/r.json"

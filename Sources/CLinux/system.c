@@ -243,11 +243,18 @@ static int status_after_reaping(int pidfd, struct clinux_wait_status *result)
         uint32_t ids[11];
         int32_t exit_code;
     } info;
+    bool is_gone = false;
     for (int attempt = 0; attempt < 100; attempt++) {
         memset(&info, 0, sizeof info);
         info.mask = 1 << 3;
-        if (ioctl(pidfd, _IOWR(0xFF, 11, info), &info) < 0)
-            return -ECHILD;
+        if (ioctl(pidfd, _IOWR(0xFF, 11, info), &info) < 0) {
+            // The kernel looks for the status before it looks for the process. If another thread reaps the process
+            // in between, neither is found. The status is there by then: the second time tells.
+            if (errno != ESRCH || is_gone)
+                return -ECHILD;
+            is_gone = true;
+            continue;
+        }
         if (info.mask & 1 << 3) {
             int status = info.exit_code;
             result->code = WIFEXITED(status) ? CLD_EXITED : WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED;

@@ -100,7 +100,7 @@ package struct Descriptor: ~Copyable, Sendable {
 
     package func identity() throws(SystemError) -> Identity {
         var facts = stat()
-        _ = try check(fstat(rawValue, &facts) == 0 ? 0 : -errno, "fstat")
+        try checkErrno(fstat(rawValue, &facts), "fstat")
         return Identity(
             device: UInt(facts.st_dev), inode: UInt(facts.st_ino), owner: facts.st_uid,
             isRegularFile: Int32(facts.st_mode) & S_IFMT == S_IFREG)

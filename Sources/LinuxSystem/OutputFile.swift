@@ -154,10 +154,10 @@ package struct OutputFile: Sendable {
                 clinux_open_at(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode), "create",
                 path: temporary))
         do throws(SystemError) {
-            if isExact { try Self.succeed(fchmod(file.rawValue, mode), "fchmod", temporary) }
+            if isExact { try checkErrno(fchmod(file.rawValue, mode), "fchmod", path: temporary) }
             try file.write(bytes, path: temporary)
             try Self.sync(file.rawValue, temporary)
-            try Self.succeed(renameat(directory, temporary, directory, name), "replace", name)
+            try checkErrno(renameat(directory, temporary, directory, name), "replace", path: name)
         } catch {
             unlinkat(directory, temporary, 0)
             throw error
@@ -170,10 +170,6 @@ package struct OutputFile: Sendable {
         if fsync(descriptor) != 0, ![EINVAL, ENOSYS, EOPNOTSUPP, EBADF].contains(errno) {
             throw SystemError("fsync", path: path, errno: .current)
         }
-    }
-
-    private static func succeed(_ result: CInt, _ operation: String, _ path: String) throws(SystemError) {
-        guard result == 0 else { throw SystemError(operation, path: path, errno: .current) }
     }
 
     /// - Parameter patience: how long the reader may take; `nil` for as long as it likes.

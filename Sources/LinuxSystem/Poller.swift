@@ -61,7 +61,7 @@ package struct DeadlineTimer: ~Copyable, Sendable {
 
     package init() throws(SystemError) {
         descriptor = Descriptor(
-            owning: try check(
+            owning: try checkErrno(
                 timerfd_create(CLOCK_BOOTTIME, CInt(TFD_CLOEXEC) | CInt(TFD_NONBLOCK)),
                 "timerfd_create"))
     }

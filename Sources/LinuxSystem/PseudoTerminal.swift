@@ -59,7 +59,7 @@ public struct PseudoTerminal: Sendable {
         peer = SharedDescriptor(Descriptor(owning: ends.peer))
         writing = SharedDescriptor(try reading.descriptor.duplicate())
         if let owner {
-            _ = try check(fchown(ends.peer, owner, .max) == 0 ? 0 : -errno, "fchown", path: "/dev/pts")
+            try checkErrno(fchown(ends.peer, owner, .max), "fchown", path: "/dev/pts")
         }
         guard var modes = settings.modes ?? TerminalModes(of: ends.peer) else {
             throw SystemError("tcgetattr", path: "/dev/pts", errno: Errno.current)
@@ -72,8 +72,8 @@ public struct PseudoTerminal: Sendable {
     /// Sets the size. The program gets SIGWINCH if it is another one.
     package func resize(to size: Size) throws(SystemError) {
         var raw = winsize(ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0)
-        _ = try check(
-            ioctl(reading.descriptor.rawValue, UInt(TIOCSWINSZ), &raw) == 0 ? 0 : -errno, "ioctl(TIOCSWINSZ)",
+        try checkErrno(
+            ioctl(reading.descriptor.rawValue, UInt(TIOCSWINSZ), &raw), "ioctl(TIOCSWINSZ)",
             value: "\(size.columns)x\(size.rows)")
     }
 

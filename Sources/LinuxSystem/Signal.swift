@@ -171,7 +171,7 @@ package struct SignalDescriptor: ~Copyable {
     package init(_ signals: SignalSet) throws(SystemError) {
         var set = signals.raw
         descriptor = Descriptor(
-            owning: try check(
+            owning: try checkErrno(
                 CInt(signalfd(-1, &set, CInt(SFD_CLOEXEC) | CInt(SFD_NONBLOCK))),
                 "signalfd"))
     }

@@ -1,3 +1,4 @@
+internal import Glibc
 public import SystemPackage
 
 /// A system call that failed, with what it was asked to do.
@@ -35,4 +36,13 @@ func check<Result: SignedInteger>(
     guard result < 0 else { return result }
     throw SystemError(
         operation(), path: path(), value: value(), errno: Errno(rawValue: CInt(-result)))
+}
+
+/// Turns the -1 of a C library function, which leaves the reason in `errno`, into a thrown error.
+@discardableResult
+func checkErrno(
+    _ result: CInt, _ operation: @autoclosure () -> String, path: @autoclosure () -> String? = nil,
+    value: @autoclosure () -> String? = nil
+) throws(SystemError) -> CInt {
+    try check(result < 0 ? -errno : result, operation(), path: path(), value: value())
 }

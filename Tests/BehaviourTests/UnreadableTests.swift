@@ -82,7 +82,9 @@ extension Behaviour {
 
         /// A launcher without a free descriptor cannot look, and says so.
         @Test(.once) func blindLauncherFails() throws {
-            let script = "prlimit --nofile=3:3 --pid $PPID; \(Programs.probe) plant 2"
+            // Not before the launcher has opened what it waits for, its timer last.
+            let waits = "until ls -l /proc/$PPID/fd | grep -q timerfd; do sleep 0.01; done"
+            let script = "\(waits); prlimit --nofile=3:3 --pid $PPID; \(Programs.probe) plant 2"
             let outcome = try harness.cgrun("--", "sh", "-c", script)
             #expect(outcome.exitCode == 125, "\(outcome)")
             #expect(

@@ -196,8 +196,9 @@ extension Behaviour {
             spec = try shell("while :; do :; done")
             spec.cpuTimeout = .milliseconds(50)
             #expect(try await run(spec, output: .discarded).report.cause == .timeoutCPU)
-            spec = try shell("trap '' TERM; while :; do :; done")
-            (spec.timeout, spec.grace) = (.milliseconds(100), .milliseconds(50))
+            // A signal that means nothing to a program that does not ask for it, from its first moment on.
+            spec = try shell("while :; do :; done")
+            (spec.timeout, spec.grace, spec.stopSignal) = (.milliseconds(100), .milliseconds(50), .windowChange)
             let stubborn = try await run(spec, output: .discarded)
             #expect(stubborn.report.cause == .timeoutWall && stubborn.report.termination.escalated)
             try expectNothingLeft()

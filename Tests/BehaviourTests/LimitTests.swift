@@ -202,8 +202,13 @@ extension Behaviour {
         }
 
         @Test func timeoutKillsWhatDoesNotListen() throws {
-            let (outcome, report) = try harness.reported(
-                "--timeout", "100ms", "--kill-after", "200ms", "--", Programs.probe, "tree", "3")
+            let file = harness.path("report.json")
+            // Deaf from its first moment on, however long it takes to start: what its caller ignores, it ignores.
+            let outcome = try harness.start([
+                "sh", "-c", "trap '' TERM; exec \"$@\"", "sh", Programs.cgrun, "--report", file, "--timeout", "100ms",
+                "--kill-after", "200ms", "--", Programs.probe, "tree", "3",
+            ]).end()
+            let report = try harness.report(file)
             #expect(outcome.exitCode == 124)
             #expect(report.cause == .timeoutWall)
             #expect(report.signal?.name == "SIGKILL")
@@ -215,8 +220,9 @@ extension Behaviour {
         }
 
         @Test func cleanExitWithinTheGraceIsATimeoutStill() throws {
+            // Time enough for a shell to read its first line.
             let (outcome, report) = try harness.reported(
-                "--timeout", "200ms", "--", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.01; done")
+                "--timeout", "2s", "--", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.01; done")
             #expect(outcome.exitCode == 124)
             #expect(report.exitCode == 0)
             #expect(report.cause == .timeoutWall)

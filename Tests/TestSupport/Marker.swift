@@ -44,13 +44,16 @@ package struct Marker: Sendable {
     /// - Returns: `nil` for a process that is gone, or another user's.
     private static func environment(of pid: ProcessID) -> String? {
         let deadline = BootTime.now + .seconds(5) * patience
-        while let text = try? readTextFile("/proc/\(pid)/environ") {
-            // The kernel shows an empty environment while a process executes another program, and while it dies. The
-            // process may still hold a job's lock then, so it must not count as gone: look again.
-            guard text.isEmpty, isInTransition(pid), BootTime.now < deadline else { return text }
+        while true {
+            var text: String?
+            do { text = try readTextFile("/proc/\(pid)/environ") } catch {
+                guard error.errno == .noSuchProcess else { return nil }
+            }
+            // The kernel shows no environment while a process executes another program, and while it dies: an empty
+            // one, or ESRCH as for a process that is gone. Until it is gone it may hold a job's lock: look again.
+            guard text?.isEmpty ?? true, isInTransition(pid), BootTime.now < deadline else { return text }
             pause(.milliseconds(1))
         }
-        return nil
     }
 
     /// Whether a process that shows no environment may be executing another program, or dying. It runs or waits for

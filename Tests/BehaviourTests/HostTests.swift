@@ -43,7 +43,7 @@ extension Behaviour {
                 let host = try start("sleep", "\(count)", limits: limits)
                 try host.waitForOutput("ready", within: .seconds(60))
                 let line = host.output
-                #expect(try number("threads", in: line) <= Machine.onlineProcessors + 4)
+                #expect(try number("threads", in: line) <= Self.mostThreads)
                 #expect(try number("descriptors", in: line) <= 4 * count + 30)
                 #expect(harness.marker.guards.count == 1, "one guard for all of them")
                 let guardian = try harness.survivor("cgrun-guard").pid
@@ -111,15 +111,19 @@ extension Behaviour {
             #expect(host.exitCode == 0, "\(host.errors)")
             let last = try #require(host.lines.last)
             #expect(try number("descriptors", in: last) <= 24, "\(last)")
-            #expect(try number("threads", in: last) <= Machine.onlineProcessors + 4)
+            #expect(try number("threads", in: last) <= Self.mostThreads)
             #expect(try number("rss", in: last) <= number("rss", in: host.lines[host.lines.count / 2]) + 2_048)
             try harness.expectNothingLeft()
         }
 
+        /// However many jobs there are. The dispatch library has two threads for each processor, and adds one in each
+        /// second in which all of them wait in the kernel, as they may on a machine with too much to do.
+        private static let mostThreads = 2 * Machine.onlineProcessors + 12
+
         private func expectNoGrowth(_ lines: [String]) throws {
             let (first, last) = (try #require(lines.dropFirst().first), try #require(lines.last))
             #expect(try number("descriptors", in: last) == number("descriptors", in: first))
-            #expect(try number("threads", in: last) <= Machine.onlineProcessors + 4)
+            #expect(try number("threads", in: last) <= Self.mostThreads)
             #expect(try number("rss", in: last) <= number("rss", in: first) + 1_024, "\(first) … \(last)")
         }
 

@@ -14,8 +14,9 @@ let strict: [SwiftSetting] =
 let package = Package(
     name: "cgrun",
     products: [
-        .library(name: "CgroupSandbox", targets: ["CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem"]),
-        .library(name: "SystemdUnits", targets: ["SystemdUnits"]),
+        .library(
+            name: "CgroupSandbox", targets: ["CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem", "SandboxValues"]),
+        .library(name: "SystemdUnits", targets: ["SystemdUnits", "SandboxValues"]),
         .executable(name: "cgrun", targets: ["cgrun"]),
         .executable(name: "cgrun-guard", targets: ["cgrun-guard"]),
     ],
@@ -24,18 +25,20 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
     ],
     targets: [
+        // Limits and their kinds, sizes, durations, signals, byte strings. Pure: nothing here asks the machine.
+        .target(name: "SandboxValues", swiftSettings: strict),
         // System calls that need C: clone3 to exec, variadic calls, the guard's protocol.
         .target(name: "CLinux"),
         // Descriptors, processes, signals, clocks, errors. Knows nothing of cgroups.
         .target(
             name: "LinuxSystem",
-            dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: ["SandboxValues", "CLinux", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
-        // Limits, their plan, and the one door to the cgroup filesystems.
+        // Where jobs' cgroups are and how they are made, and the one door to the cgroup filesystems.
         .target(
             name: "Cgroups",
             dependencies: [
-                "CLinux", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
+                "SandboxValues", "CLinux", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         // libsystemd's bus functions, found at run time.
@@ -44,24 +47,24 @@ let package = Package(
         .target(
             name: "SystemdBus",
             dependencies: [
-                "CSystemd", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
+                "SandboxValues", "CSystemd", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         // Jobs: launch, guard, supervision, diagnosis, report.
         .target(
             name: "CgroupSandbox",
             dependencies: [
-                "CLinux", "LinuxSystem", "Cgroups", "SystemdBus",
+                "SandboxValues", "CLinux", "LinuxSystem", "Cgroups", "SystemdBus",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         // systemd units as values, and what they are made from. Text in, text out.
-        .target(name: "SystemdUnits", dependencies: ["LinuxSystem", "Cgroups"], swiftSettings: strict),
+        .target(name: "SystemdUnits", dependencies: ["SandboxValues"], swiftSettings: strict),
         // The command line: grammar, messages, JSON.
         .executableTarget(
             name: "cgrun",
             dependencies: [
-                "LinuxSystem", "Cgroups", "SystemdBus", "CgroupSandbox", "SystemdUnits",
+                "SandboxValues", "LinuxSystem", "Cgroups", "SystemdBus", "CgroupSandbox", "SystemdUnits",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -72,41 +75,43 @@ let package = Package(
             swiftSettings: [.enableExperimentalFeature("Embedded")]),
 
         // Pure: no process is started, no cgroup made.
+        .testTarget(name: "SandboxValuesTests", dependencies: ["SandboxValues"], swiftSettings: strict),
         .testTarget(
             name: "CgroupsTests",
             dependencies: [
-                "Cgroups", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
+                "SandboxValues", "Cgroups", "LinuxSystem", .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         .testTarget(
             name: "CgroupSandboxTests",
             dependencies: [
-                "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem",
+                "SandboxValues", "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "cgrun", "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem",
+                "cgrun", "SandboxValues", "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         .testTarget(name: "SystemdBusTests", dependencies: ["SystemdBus"], swiftSettings: strict),
         .testTarget(
-            name: "SystemdUnitsTests", dependencies: ["SystemdUnits", "Cgroups", "LinuxSystem"],
+            name: "SystemdUnitsTests", dependencies: ["SystemdUnits", "SandboxValues"],
             exclude: ["Fixtures"], swiftSettings: strict),
         // The built programs on a real kernel: on the host, in the virtual machine, under systemd.
         .testTarget(
             name: "BehaviourTests",
             dependencies: [
-                "TestSupport", "CgroupSandbox", "Cgroups", "LinuxSystem", "CLinux",
+                "TestSupport", "SandboxValues", "CgroupSandbox", "Cgroups", "LinuxSystem", "CLinux",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict
         ),
         .target(
-            name: "TestSupport", dependencies: ["CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem"],
+            name: "TestSupport",
+            dependencies: ["SandboxValues", "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem"],
             path: "Tests/TestSupport"),
         // What tests run inside jobs; C, since Swift cannot fork.
         .executableTarget(name: "cgrun-probe", path: "Tests/Fixtures/probe"),
@@ -114,7 +119,7 @@ let package = Package(
         .executableTarget(
             name: "cgrun-host",
             dependencies: [
-                "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem",
+                "SandboxValues", "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Tests/Fixtures/host", swiftSettings: strict),

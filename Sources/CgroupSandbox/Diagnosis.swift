@@ -1,5 +1,6 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 
 /// Tells why a job ended from what is known; no I/O, so that every case can be tested.
 struct Diagnosis: Equatable, Sendable {

@@ -1,4 +1,5 @@
 internal import LinuxSystem
+internal import SandboxValues
 
 extension JobSpec {
     /// Where `execvp` would look for the command when no `PATH` is set.

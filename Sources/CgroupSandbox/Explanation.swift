@@ -1,5 +1,6 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 
 extension Report {
     /// One line for people about an end that needs explaining: what happened, the figure behind it,
@@ -71,8 +72,8 @@ extension Report {
     private var peakText: String { memory.peakBytes.map { ByteCount($0).description } ?? "unknown" }
 
     private var memoryLimitText: String {
-        guard let limit = limits.memoryMaxBytes else { return "a memory limit" }
-        return "its memory limit (\(ByteCount(limit)); peak \(peakText))"
+        guard let limit = limits.memory else { return "a memory limit" }
+        return "its memory limit (\(limit); peak \(peakText))"
     }
 
     private var ownLimitText: String {
@@ -83,7 +84,7 @@ extension Report {
     private var pidsText: String {
         let end = exitCode.map { "exited with \($0)" } ?? "was ended by \(signal?.name ?? "a signal")"
         return "\(command) \(end) after the kernel had refused \(pids.refusedForks ?? 0) new processes or threads "
-            + "(--pids \(limits.pidsMax.map { String($0) } ?? "max"); peak \(pids.peak.map { String($0) } ?? "unknown")). "
+            + "(--pids \(limits.resources.pidsMax?.value.map { String($0) } ?? "max"); peak \(pids.peak.map { String($0) } ?? "unknown")). "
             + "Raise --pids; threads count."
     }
 

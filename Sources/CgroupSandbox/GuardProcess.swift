@@ -2,6 +2,7 @@ internal import CLinux
 internal import Cgroups
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemPackage
 
 /// A running guard. It watches until it is dismissed or somebody kills it.

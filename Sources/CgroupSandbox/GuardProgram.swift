@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 
 /// The guard program on disk.
 struct GuardProgram: Sendable {

@@ -1,5 +1,6 @@
 public import Cgroups
 internal import LinuxSystem
+public import SandboxValues
 internal import SystemdBus
 
 /// Where this program's jobs are, on a machine booted with systemd.
@@ -62,7 +63,7 @@ public struct HostScope: Sendable, Equatable {
             let layout = try layout()
             let present = if let scope, scope.exists { scope.place } else { given(layout) }
             if let present {
-                guard limits.settings.isEmpty else {
+                guard limits.kinds.isEmpty else {
                     throw LaunchError(
                         .setup, "jobs are made in \(present.cgroup) already: \(present.reason)",
                         remedy: "set limits on that unit, or give them to each job")

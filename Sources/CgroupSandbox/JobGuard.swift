@@ -1,5 +1,6 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 
 /// Who waits for the end of guards, in order to have them replaced.
 protocol GuardObserver: AnyObject, Sendable {

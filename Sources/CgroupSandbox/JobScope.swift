@@ -2,6 +2,7 @@ internal import CLinux
 internal import Cgroups
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemdBus
 
 /// The scope of a job, with the process that keeps it from being collected before its statistics are read.

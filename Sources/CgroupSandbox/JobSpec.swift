@@ -1,5 +1,6 @@
 public import Cgroups
 public import LinuxSystem
+public import SandboxValues
 
 /// What to run, within what limits, and how to end it.
 public struct JobSpec: Sendable {

@@ -1,5 +1,6 @@
 package import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 
 extension LaunchedJob {
     /// Ends what is left of the tree, reads all statistics, removes the cgroups and dismisses the guard.

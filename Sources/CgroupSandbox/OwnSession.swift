@@ -1,5 +1,6 @@
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 
 /// What keeps a command that runs as another user away from this process's terminal.
 ///

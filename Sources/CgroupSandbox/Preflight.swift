@@ -1,5 +1,6 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemdBus
 
 /// What this machine can enforce for this caller.
@@ -45,13 +46,16 @@ public struct Preflight: Sendable {
         let scope = addSystemd(layout, isWanted: cgroupParent == nil)
         let parent = scope?.path ?? cgroupParent
         findings.append(
-            probe("job cgroup", Limits(), layout, parent) { site in
+            probe("job cgroup", .none, layout, parent) { site in
                 "\(site.path.prefix { $0 != "-" })-…, killed by cgroup.kill (Linux \(Machine.kernelRelease))"
             })
         addGuard()
-        for (option, limits) in Self.samples {
+        let sample = LimitKind.Sample(processors: CPUSet.ofThisProcess)
+        for kind in LimitKind.all {
+            var limits = Limits()
+            kind.setSample(&limits, sample)
             findings.append(
-                probe(option, limits, layout, parent) { site in
+                probe(kind.flag, limits.resolved, layout, parent) { site in
                     let steps = (try? site.steps()) ?? []
                     return steps.compactMap { $0.value == nil ? nil : $0.path.split(separator: "/").last }
                         .filter { $0 != "cgroup.subtree_control" }.joined(separator: ", ")
@@ -86,27 +90,8 @@ public struct Preflight: Sendable {
         }
     }
 
-    /// A value for each limit that every machine can take.
-    private static var samples: [(String, Limits)] {
-        func limits(_ change: (inout Limits) -> Void) -> Limits {
-            var limits = Limits()
-            change(&limits)
-            return limits
-        }
-        let gigabyte = Ceiling.value(ByteCount(1 << 30))
-        return [
-            ("--mem", limits { $0.memoryMax = gigabyte }),
-            ("--mem-high", limits { $0.memoryHigh = gigabyte }),
-            ("--swap", limits { ($0.memoryMax, $0.swapMax) = (gigabyte, gigabyte) }),
-            ("--pids", limits { $0.pidsMax = .value(1_000) }),
-            ("--cpu", limits { $0.cpuMax = (try? CPUBandwidth(parsing: "1")).map { .value($0) } }),
-            ("--cpu-weight", limits { $0.cpuWeight = try? CPUWeight(parsing: "100") }),
-            ("--cpuset", limits { $0.cpuset = CPUSet.ofThisProcess }),
-        ]
-    }
-
     private func probe(
-        _ subject: String, _ limits: Limits, _ layout: CgroupLayout, _ parent: String?,
+        _ subject: String, _ limits: ResolvedLimits, _ layout: CgroupLayout, _ parent: String?,
         detail: (borrowing CgroupSite) -> String
     ) -> Finding {
         do {

@@ -1,5 +1,6 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemdBus
 
 /// A job whose place is known, but of which nothing exists yet.
@@ -45,7 +46,7 @@ public struct PreparedJob: ~Copyable {
     init(_ spec: JobSpec, in place: CgroupPlace, because reason: String) throws(LaunchError) {
         let (id, name) = JobName.make()
         let site: CgroupSite
-        do { site = try CgroupSite(place, name: name, limits: spec.limits) } catch { throw LaunchError(error) }
+        do { site = try CgroupSite(place, name: name, limits: spec.limits.resolved) } catch { throw LaunchError(error) }
         var report = Report(id: id, spec: spec, hierarchy: place.layout.mode)
         report.describe(site, because: reason)
         self.place = .directory(site)
@@ -67,7 +68,7 @@ public struct PreparedJob: ~Copyable {
         var report = Report(id: id, spec: spec, hierarchy: layout.mode)
         switch consume manager {
         case .cgroupfs(let reason):
-            let site = try Self.site(spec.cgroupParent, layout, name, spec.limits)
+            let site = try Self.site(spec.cgroupParent, layout, name, spec.limits.resolved)
             report.describe(site, because: reason)
             place = .directory(site)
         case .systemd(let manager, let reason):
@@ -83,7 +84,7 @@ public struct PreparedJob: ~Copyable {
     }
 
     private static func site(
-        _ parent: String?, _ layout: CgroupLayout, _ name: String, _ limits: Limits
+        _ parent: String?, _ layout: CgroupLayout, _ name: String, _ limits: ResolvedLimits
     ) throws(LaunchError) -> CgroupSite {
         do {
             return try CgroupSite(CgroupPlace(layout, parentPath: parent, limits: limits), name: name, limits: limits)
@@ -98,7 +99,7 @@ public struct PreparedJob: ~Copyable {
         case .scope(let scope):
             let path = "\(scope.plan.name)/\(name)"
             return scope.plan.description(by: scope.manager.address.socket) + ["mkdir \(path)"]
-                + spec.limits.settings.map { "write \($0.value) > \(path)/\($0.file)" }
+                + scope.plan.limits.settings.map { $0.step(in: path).description }
         }
     }
 
@@ -194,7 +195,7 @@ private struct Start {
             let site: CgroupSite
             do {
                 site = try CgroupSite(
-                    CgroupPlace(layout, parentPath: scope.path, limits: spec.limits), name: name, limits: spec.limits,
+                    CgroupPlace(layout, parentPath: scope.path, limits: plan.limits), name: name, limits: plan.limits,
                     parentSharesLimits: true)
             } catch { throw LaunchError(error) }
             report.containment.cgroup = site.path

@@ -1,3 +1,5 @@
+internal import SandboxValues
+
 // The names of the fields in JSON, which are the schema: they change only with `schema`.
 
 extension Report {
@@ -28,17 +30,52 @@ extension Report.Containment {
     }
 }
 
-extension Report.LimitValues {
-    enum CodingKeys: String, CodingKey {
-        case cpuset
-        case memoryMaxBytes = "memory_max_bytes"
-        case memoryHighBytes = "memory_high_bytes"
-        case swapMaxBytes = "swap_max_bytes"
-        case pidsMax = "pids_max"
-        case cpuCores = "cpu_cores"
-        case cpuWeight = "cpu_weight"
-        case wallTimeoutSeconds = "wall_timeout_seconds"
-        case cpuTimeoutSeconds = "cpu_timeout_seconds"
+/// A key for each kind of limit, and the two limits of time.
+extension Report.LimitValues: Codable {
+    private struct Key: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+
+        static let wallTimeout = Key(stringValue: "wall_timeout_seconds")
+        static let cpuTimeout = Key(stringValue: "cpu_timeout_seconds")
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        for kind in LimitKind.all {
+            let key = Key(stringValue: kind.reportKey)
+            switch kind.figure(resources) {
+            case .integer(let value): try container.encode(value, forKey: key)
+            case .number(let value): try container.encode(value, forKey: key)
+            case .text(let value): try container.encode(value, forKey: key)
+            case nil: try container.encodeNil(forKey: key)
+            }
+        }
+        try container.encode(wallTimeoutSeconds, forKey: .wallTimeout)
+        try container.encode(cpuTimeoutSeconds, forKey: .cpuTimeout)
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Key.self)
+        for kind in LimitKind.all {
+            let key = Key(stringValue: kind.reportKey)
+            // A report of an older cgrun lacks what is newer.
+            guard container.contains(key), try !container.decodeNil(forKey: key) else { continue }
+            let figure: LimitKind.Figure
+            if let value = try? container.decode(UInt64.self, forKey: key) {
+                figure = .integer(value)
+            } else if let value = try? container.decode(Double.self, forKey: key) {
+                figure = .number(value)
+            } else {
+                figure = .text(try container.decode(String.self, forKey: key))
+            }
+            kind.restore(figure, &resources)
+        }
+        wallTimeoutSeconds = try container.decode(Double?.self, forKey: .wallTimeout)
+        cpuTimeoutSeconds = try container.decode(Double?.self, forKey: .cpuTimeout)
     }
 }
 

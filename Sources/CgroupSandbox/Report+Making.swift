@@ -1,5 +1,6 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemdBus
 
 extension Report {
@@ -7,7 +8,6 @@ extension Report {
     init(
         id: String, spec: JobSpec, hierarchy: CgroupLayout.Mode?
     ) {
-        let limits = spec.limits
         self.init(
             jobID: id, argv: spec.arguments.map(\.description),
             cwd: spec.workingDirectory?.description ?? ThisProcess.currentDirectory,
@@ -18,10 +18,7 @@ extension Report {
                 controllers: [], hierarchy: hierarchy?.rawValue),
             startedAt: Timestamp.now.text,
             limits: LimitValues(
-                memoryMaxBytes: limits.memoryMax?.value?.bytes, memoryHighBytes: limits.memoryHigh?.value?.bytes,
-                swapMaxBytes: limits.effectiveSwapMax?.value?.bytes, pidsMax: limits.pidsMax?.value,
-                cpuCores: limits.cpuMax?.value?.cores, cpuWeight: limits.cpuWeight?.value,
-                cpuset: limits.cpuset?.kernelText, wallTimeoutSeconds: spec.timeout?.seconds,
+                resources: spec.limits.resolved.values, wallTimeoutSeconds: spec.timeout?.seconds,
                 cpuTimeoutSeconds: spec.cpuTimeout?.seconds))
         unavailable.append(
             Unavailable(field: "escape_detected", reason: "processes that leave their cgroup are not watched"))
@@ -112,7 +109,7 @@ extension Report {
         _ facts: Diagnosis.Facts, _ end: TreeEnd, _ cgroup: borrowing JobCgroup, _ detail: JobCgroup.Detail
     ) {
         var facts = facts
-        facts.memoryLimit = limits.memoryMaxBytes.map(ByteCount.init)
+        facts.memoryLimit = limits.memory
         facts.treeIsLeft = !end.isGone
         if facts.statistics.oomKills > 0 { facts.limitedAncestor = cgroup.limitedAncestor }
         fill(facts.statistics)
@@ -206,5 +203,22 @@ extension Report {
 extension Report.SignalInfo {
     init(_ signal: Signal) {
         self.init(number: signal.rawValue, name: signal.description)
+    }
+}
+
+extension Report.LimitValues {
+    /// `memory.max`.
+    var memory: ByteCount? { (resources.memoryMax?.value?.bytes).map(ByteCount.init) }
+}
+
+extension UnitProperty {
+    init(_ property: LimitKind.BusProperty) {
+        switch property.value {
+        case .number(let number): self.init(property.name, .uint64(number))
+        case .bits(let numbers):
+            var bytes = [UInt8](repeating: 0, count: (numbers.max() ?? 0) / 8 + 1)
+            for number in numbers { bytes[number / 8] |= 1 << (number % 8) }
+            self.init(property.name, .bytes(bytes))
+        }
     }
 }

@@ -1,3 +1,5 @@
+public import SandboxValues
+
 /// What became of a job, for programs. Missing facts are `nil` and say why in `unavailable`.
 ///
 /// The JSON form is versioned by `schema`; units are in the names.
@@ -191,25 +193,13 @@ public struct Report: Sendable, Equatable, Codable {
     }
 
     /// What was allowed. `nil`: no limit was asked for.
-    public struct LimitValues: Sendable, Equatable, Codable {
-        /// `memory.max`.
-        @Explicit public var memoryMaxBytes: UInt64?
-        /// `memory.high`.
-        @Explicit public var memoryHighBytes: UInt64?
-        /// `memory.swap.max`; 0 with `memory.max` alone.
-        @Explicit public var swapMaxBytes: UInt64?
-        /// `pids.max`, threads included.
-        @Explicit public var pidsMax: Int?
-        /// `cpu.max`, in processors.
-        @Explicit public var cpuCores: Double?
-        /// `cpu.weight`, from 1 to 10000.
-        @Explicit public var cpuWeight: Int?
-        /// `cpuset.cpus`.
-        @Explicit public var cpuset: String?
+    public struct LimitValues: Sendable, Equatable {
+        /// What was in force: shares of RAM in bytes, and swap pinned to 0 by a memory limit alone.
+        public var resources = Limits()
         /// `JobSpec.timeout`.
-        @Explicit public var wallTimeoutSeconds: Double?
+        public var wallTimeoutSeconds: Double?
         /// `JobSpec.cpuTimeout`.
-        @Explicit public var cpuTimeoutSeconds: Double?
+        public var cpuTimeoutSeconds: Double?
     }
 
     /// Memory that was used; needs the controller.

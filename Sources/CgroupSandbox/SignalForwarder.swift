@@ -1,4 +1,5 @@
 public import LinuxSystem
+public import SandboxValues
 
 /// The signals that a launcher passes on to its command, read without handlers.
 ///

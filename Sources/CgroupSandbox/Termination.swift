@@ -1,4 +1,5 @@
 internal import LinuxSystem
+internal import SandboxValues
 
 /// Who wants the job to end, recorded before anything is done about it: what cgrun knows of
 /// its own doing beats whatever could be inferred from the way the command ended.

@@ -1,5 +1,6 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 public import SystemdBus
 
 /// How a job's scope is called and placed, where systemd makes it.
@@ -32,7 +33,7 @@ struct ScopePlan: Sendable {
     let name: String
     /// Without this one there is not the other: the manager is the guard's guard.
     let companionName: String
-    let limits: Limits
+    let limits: ResolvedLimits
     /// Whose manager.
     let scope: ServiceManager.Scope
     private let options: UnitOptions
@@ -44,8 +45,8 @@ struct ScopePlan: Sendable {
         let stem = spec.unit.name ?? jobName
         name = stem + ".scope"
         companionName = stem + "-guard.scope"
-        limits = spec.limits
-        let needed = spec.limits.settings.map(\.controller)
+        limits = spec.limits.resolved
+        let needed = spec.limits.controllers
         self.controllers =
             controllers ?? Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }
         scope = spec.unit.managerScope
@@ -60,7 +61,7 @@ struct ScopePlan: Sendable {
         let stem = options.name ?? JobName.make().cgroup
         name = stem + ".scope"
         companionName = stem + "-host.scope"
-        self.limits = limits
+        self.limits = limits.resolved
         controllers = Controller.allCases
         scope = options.managerScope
         self.options = options
@@ -146,34 +147,12 @@ struct ScopePlan: Sendable {
     private var placement: [UnitProperty] { options.slice.map { [UnitProperty("Slice", .string($0))] } ?? [] }
 
     /// What the scope itself is limited to, as systemd is told.
-    var limitsOfScope: Limits {
-        var limits = limits
-        if let count = limits.pidsMax?.value { limits.pidsMax = .value(count + Self.holderTasks) }
-        return limits
-    }
+    var limitsOfScope: ResolvedLimits { limits.adding(pids: Self.holderTasks) }
 
     /// The limits as the unit shows them. They hold the job in its own cgroup, too, where they are
     /// read back; only a weight has its meaning here, among the scope's siblings.
     private var limitProperties: [UnitProperty] {
-        var properties: [UnitProperty] = []
-        func add(_ name: String, _ value: UInt64?) {
-            if let value { properties.append(UnitProperty(name, .uint64(value))) }
-        }
-        add("MemoryMax", limits.memoryMax?.value?.bytes)
-        add("MemoryHigh", limits.memoryHigh?.value?.bytes)
-        add("MemorySwapMax", limits.effectiveSwapMax?.value?.bytes)
-        add("TasksMax", (limitsOfScope.pidsMax?.value).map { UInt64($0) })
-        add("CPUQuotaPerSecUSec", (limits.cpuMax?.value).map { UInt64($0.cores * 1e6) })
-        add("CPUWeight", limits.cpuWeight.map { UInt64($0.value) })
-        if let cpuset = limits.cpuset { properties.append(UnitProperty("AllowedCPUs", .bytes(Self.mask(cpuset)))) }
-        return properties
-    }
-
-    /// One bit for each processor, the lowest first.
-    private static func mask(_ set: CPUSet) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: (set.processors.max() ?? 0) / 8 + 1)
-        for processor in set.processors { bytes[processor / 8] |= 1 << (processor % 8) }
-        return bytes
+        LimitKind.all.flatMap { $0.busProperties(limitsOfScope.values) }.map(UnitProperty.init)
     }
 
     /// What to send where this manager does not know a property.

@@ -1,4 +1,5 @@
 public import LinuxSystem
+public import SandboxValues
 internal import SystemPackage
 
 /// Why a job's cgroup cannot be had as asked for. Each kind has a reason and a remedy of its own.

@@ -1,4 +1,5 @@
 internal import LinuxSystem
+package import SandboxValues
 internal import SystemPackage
 
 /// Where a job's cgroups will be: their parents, opened, and their common name.
@@ -8,7 +9,7 @@ package struct CgroupSite: ~Copyable, Sendable {
     package let name: String
     let parent: CgroupDirectory
     let legacyParents: [LegacyParent]
-    package let limits: Limits
+    package let limits: ResolvedLimits
     private let parentSharesLimits: Bool
 
     /// - Parameters:
@@ -16,7 +17,7 @@ package struct CgroupSite: ~Copyable, Sendable {
     ///   - parentSharesLimits: the parent is there for this job alone, with the same limits.
     /// - Throws: when a limit cannot be expressed there.
     package init(
-        _ place: CgroupPlace, name: String, limits: Limits, parentSharesLimits: Bool = false
+        _ place: CgroupPlace, name: String, limits: ResolvedLimits, parentSharesLimits: Bool = false
     ) throws(CgroupError) {
         for parent in place.legacyParents { try parent.check(limits) }
         self.layout = place.layout
@@ -44,7 +45,13 @@ package struct CgroupSite: ~Copyable, Sendable {
         /// `nil`: the directory is made.
         package var value: String?
 
-        package var description: String { value.map { "write \($0) > \(path)" } ?? "mkdir \(path)" }
+        /// What the value was told from: `50% of RAM`.
+        package var origin: String?
+
+        package var description: String {
+            guard let value else { return "mkdir \(path)" }
+            return "write \(value) > \(path)" + (origin.map { " (\($0))" } ?? "")
+        }
     }
 
     /// What `create` will do, in order.
@@ -59,7 +66,7 @@ package struct CgroupSite: ~Copyable, Sendable {
         }
         steps.append(Step(path: path))
         if layout.mode == .unified {
-            steps += limits.settings.map { Step(path: "\(path)/\($0.file)", value: $0.value) }
+            steps += limits.settings.map { $0.step(in: path) }
         } else {
             for legacy in legacyParents { steps += try legacy.steps(name: name, limits: limits) }
         }
@@ -122,10 +129,9 @@ package struct CgroupSite: ~Copyable, Sendable {
             modernControllers: controllers)
     }
 
-    static func apply(_ limits: Limits, to directory: CgroupDirectory) throws(CgroupError) {
+    static func apply(_ limits: ResolvedLimits, to directory: CgroupDirectory) throws(CgroupError) {
         for setting in limits.settings {
-            // Without swap there is nothing to pin, and kernels without swap accounting have no file for it.
-            if setting.file == "memory.swap.max", !directory.has(setting.file) {
+            if setting.isMissingWithoutSwap, !directory.has(setting.file) {
                 guard setting.value == "0", !Machine.hasSwap else {
                     throw CgroupError(.knobMissing(file: setting.file, option: setting.option))
                 }
@@ -150,9 +156,9 @@ package struct CgroupSite: ~Copyable, Sendable {
 
     /// The kernel takes any `cpuset.cpus` and then uses what the cgroups above leave of it.
     private static func checkProcessors(
-        _ limits: Limits, _ directory: CgroupDirectory
+        _ limits: ResolvedLimits, _ directory: CgroupDirectory
     ) throws(CgroupError) {
-        guard let wanted = limits.cpuset else { return }
+        guard let wanted = limits.values.cpuset else { return }
         let effective = (try? directory.read("cpuset.cpus.effective")) ?? ""
         guard effective != wanted.kernelText else { return }
         throw CgroupError(

@@ -1,12 +1,13 @@
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemPackage
 
 /// Passing controllers on to children, under cgroup v2's rule that a cgroup
 /// which does so holds no processes itself.
 enum Delegation {
     static func missingControllers(
-        for limits: Limits, in parent: CgroupDirectory
+        for limits: ResolvedLimits, in parent: CgroupDirectory
     ) throws(CgroupError) -> [Controller] {
         let enabled: [Substring]
         let available: String
@@ -33,7 +34,7 @@ enum Delegation {
     /// itself where the kernel wants that.
     ///
     /// - Throws: why it cannot be. What was enabled is disabled again then.
-    static func prepare(_ parent: CgroupDirectory, for limits: Limits) throws(CgroupError) {
+    static func prepare(_ parent: CgroupDirectory, for limits: ResolvedLimits) throws(CgroupError) {
         let missing = try missingControllers(for: limits, in: parent)
         guard try needsChange(parent, missing) else { return }
         var controllers = missing.map(\.rawValue)
@@ -111,7 +112,7 @@ enum Delegation {
     }
 
     /// Whether `prepare` would change anything.
-    static func needsChange(_ parent: CgroupDirectory, for limits: Limits) throws(CgroupError) -> Bool {
+    static func needsChange(_ parent: CgroupDirectory, for limits: ResolvedLimits) throws(CgroupError) -> Bool {
         try needsChange(parent, missingControllers(for: limits, in: parent))
     }
 

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 package import LinuxSystem
+package import SandboxValues
 internal import SystemPackage
 
 /// The cgroup of one job.
@@ -146,7 +147,7 @@ package struct JobCgroup: ~Copyable, Sendable {
     ///
     /// - Throws: why one cannot be enforced; those before it are changed then. On hybrid machines a
     ///   job has groups only for the controllers that it was started with.
-    package func update(_ limits: Limits, mode: CgroupLayout.Mode) throws(CgroupError) {
+    package func update(_ limits: ResolvedLimits, mode: CgroupLayout.Mode) throws(CgroupError) {
         guard mode == .hybrid else {
             try Delegation.prepare(parent, for: limits)
             return try CgroupSite.apply(limits, to: directory)

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemPackage
 
 // Everything that cgroup v1 needs: on hybrid machines the unified hierarchy
@@ -34,6 +35,8 @@ struct LegacySetting {
     var file: String
     var value: String
     var option: String
+    /// What the value was told from, for people: `50% of RAM`.
+    var origin: String?
 }
 
 /// The caller's own group in one v1 hierarchy.
@@ -49,7 +52,7 @@ struct LegacyParent: Sendable {
     }
 
     /// The hierarchies that these limits need.
-    static func open(for limits: Limits, in layout: CgroupLayout) throws(CgroupError) -> [LegacyParent] {
+    static func open(for limits: ResolvedLimits, in layout: CgroupLayout) throws(CgroupError) -> [LegacyParent] {
         var parents: [LegacyParent] = []
         for controller in LegacyController.allCases {
             guard let first = limits.settings.first(where: { $0.controller == controller.modern }) else { continue }
@@ -75,7 +78,7 @@ struct LegacyParent: Sendable {
     }
 
     /// - Throws: when one of the limits cannot be expressed here.
-    func check(_ limits: Limits) throws(CgroupError) { _ = try settings(for: limits) }
+    func check(_ limits: ResolvedLimits) throws(CgroupError) { _ = try settings(for: limits) }
 
     /// The parents that exist, whatever the limits: where leftovers may be.
     static func all(in layout: CgroupLayout) -> [LegacyParent] {
@@ -83,81 +86,38 @@ struct LegacyParent: Sendable {
     }
 
     /// The v1 spelling of what concerns this controller, in the order of writing.
-    fileprivate func settings(for limits: Limits) throws(CgroupError) -> [LegacySetting] {
-        switch controller {
-        case .memory: try memorySettings(limits)
-        case .pids:
-            limits.pidsMax.map { [LegacySetting(file: "pids.max", value: $0.kernelText, option: "--pids")] } ?? []
-        case .cpu: Self.cpuSettings(limits)
-        case .cpuset: cpusetSettings(limits)
-        }
-    }
-
-    private func memorySettings(_ limits: Limits) throws(CgroupError) -> [LegacySetting] {
-        if limits.memoryHigh?.value != nil {
-            throw CgroupError(
-                .legacyUnsupported(option: "--mem-high", reason: "its soft limit does not slow a job down"))
-        }
-        guard let memory = limits.memoryMax?.value else {
-            guard limits.swapMax?.value == nil else {
-                throw CgroupError(
-                    .legacyUnsupported(option: "--swap", reason: "it limits memory and swap together; give --mem, too"))
-            }
-            return []
-        }
-        var settings = [LegacySetting(file: "memory.limit_in_bytes", value: String(memory.bytes), option: "--mem")]
-        if let swap = limits.effectiveSwapMax?.value {
-            let both = memory.bytes.addingReportingOverflow(swap.bytes)
-            let file = "memory.memsw.limit_in_bytes"
-            let option = limits.swapMax == nil ? "--mem" : "--swap"
-            if directory.has(file) {
-                settings.append(
-                    LegacySetting(
-                        file: file, value: String(both.overflow ? UInt64(Int64.max) : both.partialValue),
-                        option: option))
-            } else if swap.bytes > 0 || Machine.hasSwap {
-                throw CgroupError(.knobMissing(file: file, option: option))
-            }
-        }
-        return settings
-    }
-
-    private static func cpuSettings(_ limits: Limits) -> [LegacySetting] {
+    fileprivate func settings(for limits: ResolvedLimits) throws(CgroupError) -> [LegacySetting] {
         var settings: [LegacySetting] = []
-        if let bandwidth = limits.cpuMax?.value {
-            settings.append(
-                LegacySetting(
-                    file: "cpu.cfs_period_us", value: String(CPUBandwidth.periodMicroseconds), option: "--cpu"))
-            settings.append(
-                LegacySetting(
-                    file: "cpu.cfs_quota_us", value: String(bandwidth.quotaMicroseconds), option: "--cpu"))
-        }
-        if let weight = limits.cpuWeight {
-            // 100 in v2 is 1024 in v1.
-            settings.append(
-                LegacySetting(
-                    file: "cpu.shares", value: String(max(2, weight.value * 1024 / 100)), option: "--cpu-weight"))
+        for kind in LimitKind.inOrderOfWriting where kind.controller == controller.modern {
+            let option = limits.flag(of: kind)
+            let values: [LimitKind.LegacyValue]
+            do { values = try kind.legacyValues(limits.values) } catch {
+                throw CgroupError(.legacyUnsupported(option: kind.flag, reason: error.reason))
+            }
+            for value in values {
+                if kind.isMissingWithoutSwap, !directory.has(value.file) {
+                    guard limits.values.swapMax == .value(.bytes(0)), !Machine.hasSwap else {
+                        throw CgroupError(.knobMissing(file: value.file, option: option))
+                    }
+                    continue
+                }
+                let text = value.text ?? (try? directory.read(value.copied)) ?? "0"
+                settings.append(
+                    LegacySetting(file: value.file, value: text, option: option, origin: limits.origins[kind]))
+            }
         }
         return settings
     }
 
-    private func cpusetSettings(_ limits: Limits) -> [LegacySetting] {
-        guard let cpuset = limits.cpuset else { return [] }
-        // A v1 cpuset takes no process before it has memory nodes.
-        let nodes = (try? directory.read("cpuset.effective_mems")) ?? "0"
-        return [
-            LegacySetting(file: "cpuset.mems", value: nodes, option: "--cpuset"),
-            LegacySetting(file: "cpuset.cpus", value: cpuset.kernelText, option: "--cpuset"),
-        ]
-    }
-
-    func steps(name: String, limits: Limits) throws(CgroupError) -> [CgroupSite.Step] {
+    func steps(name: String, limits: ResolvedLimits) throws(CgroupError) -> [CgroupSite.Step] {
         let path = directory.path(of: name)
         return [CgroupSite.Step(path: path)]
-            + (try settings(for: limits)).map { CgroupSite.Step(path: "\(path)/\($0.file)", value: $0.value) }
+            + (try settings(for: limits)).map {
+                CgroupSite.Step(path: "\(path)/\($0.file)", value: $0.value, origin: $0.origin)
+            }
     }
 
-    func makeGroup(name: String, limits: Limits) throws(CgroupError) -> LegacyGroup {
+    func makeGroup(name: String, limits: ResolvedLimits) throws(CgroupError) -> LegacyGroup {
         let group: LegacyGroup
         do {
             group = LegacyGroup(
@@ -213,7 +173,7 @@ struct LegacyGroup: Sendable {
     }
 
     /// Changes limits that were set before, or `max`.
-    func update(_ limits: Limits) throws(CgroupError) {
+    func update(_ limits: ResolvedLimits) throws(CgroupError) {
         let settings = try LegacyParent(controller, parent, option: "").settings(for: limits)
         do throws(CgroupError) {
             for setting in settings { try apply(setting) }

@@ -1,5 +1,6 @@
 internal import Glibc
 package import LinuxSystem
+package import SandboxValues
 
 /// The cgroup of a delegated scope: its manager made it, and the caller arranges its inside.
 package struct ScopeCgroup: ~Copyable {
@@ -39,7 +40,7 @@ package struct ScopeCgroup: ~Copyable {
     }
 
     /// Writes limits for all that is in the scope, and reads each back.
-    package func apply(_ limits: Limits) throws(CgroupError) {
+    package func apply(_ limits: ResolvedLimits) throws(CgroupError) {
         _ = try Delegation.missingControllers(for: limits, in: directory)
         try CgroupSite.apply(limits, to: directory)
     }
@@ -54,7 +55,7 @@ package struct ScopeCgroup: ~Copyable {
     package var path: String { directory.path }
 
     /// Reads back what has its meaning here and nowhere below: the weight among the scope's siblings.
-    package func checkWeight(_ limits: Limits) throws(CgroupError) {
+    package func checkWeight(_ limits: ResolvedLimits) throws(CgroupError) {
         guard let setting = limits.settings.first(where: { $0.file == "cpu.weight" }) else { return }
         let got: String
         do { got = try directory.read(setting.file) } catch {

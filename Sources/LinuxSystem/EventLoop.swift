@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import SandboxValues
 internal import SystemPackage
 
 /// One thread that waits for descriptors and for points in time, however many, and calls handlers.

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import SandboxValues
 internal import SystemPackage
 
 /// Somewhere to write a whole file, later and perhaps by another process.

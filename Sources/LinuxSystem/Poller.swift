@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import SandboxValues
 
 /// Waits until one of a few descriptors has something to read, or whatever else is asked.
 package struct Poller {

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+public import SandboxValues
 internal import SystemPackage
 
 /// How a process ended, as its parent learns it.

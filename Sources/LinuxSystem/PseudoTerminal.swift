@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+package import SandboxValues
 internal import SystemPackage
 
 /// A pseudo-terminal: what is written to its master is typed, and what a program writes is read from there.

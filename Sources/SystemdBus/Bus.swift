@@ -1,6 +1,7 @@
 internal import CSystemd
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 
 /// A connection to a service manager, for one question after the other, each within a bounded time.
 ///

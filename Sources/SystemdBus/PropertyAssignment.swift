@@ -1,3 +1,5 @@
+internal import SandboxValues
+
 /// `KEY=VALUE` as `systemctl set-property` takes it, for the keys of a scope that cgrun has no option for.
 public struct PropertySyntaxError: Error, Sendable, Equatable {
     /// What would have been taken.
@@ -13,7 +15,8 @@ extension UnitProperty {
         }
         let key = String(assignment[..<equals])
         let text = String(assignment[assignment.index(after: equals)...])
-        if let option = Self.ownOptions[key] {
+        let limit = LimitKind.all.first { $0.directiveNames.contains(key) }
+        if let option = limit?.flag ?? Self.ownOptions[key] {
             throw PropertySyntaxError(accepted: "\(option) for this, which is read back, too")
         }
         if Self.reserved.contains(key) {
@@ -25,11 +28,9 @@ extension UnitProperty {
         self = try kind.property(key, text)
     }
 
-    /// What cgrun sets itself, from an option that checks what came of it.
+    /// What else than limits cgrun sets itself, from an option that checks what came of it.
     private static let ownOptions = [
-        "MemoryMax": "--mem", "MemoryHigh": "--mem-high", "MemorySwapMax": "--swap", "TasksMax": "--pids",
-        "CPUQuota": "--cpu", "CPUWeight": "--cpu-weight", "AllowedCPUs": "--cpuset", "Slice": "--slice",
-        "Description": "--description", "RuntimeMaxSec": "--timeout",
+        "Slice": "--slice", "Description": "--description", "RuntimeMaxSec": "--timeout",
     ]
 
     private static let reserved: Set = [

@@ -1,4 +1,5 @@
 internal import LinuxSystem
+internal import SandboxValues
 
 extension UnitProperty {
     /// The longest text of a property, in bytes: as long as a path may be. systemd reads lines of up to 1 MiB.

@@ -1,4 +1,4 @@
-public import LinuxSystem
+public import SandboxValues
 
 /// A command for `ExecStart=`.
 public struct Command: Equatable, Sendable {

@@ -1,4 +1,4 @@
-public import Cgroups
+public import SandboxValues
 
 /// A slice: limits that services share. Model of a `.slice` file.
 public struct Slice: Equatable, Sendable {

@@ -1,4 +1,4 @@
-public import LinuxSystem
+public import SandboxValues
 
 /// How values are written in unit files. Everything that quotes does it here.
 ///

@@ -1,5 +1,4 @@
-public import Cgroups
-public import LinuxSystem
+public import SandboxValues
 
 /// What a unit needs and when it starts: the `[Unit]` section.
 public struct Dependencies: Equatable, Sendable {

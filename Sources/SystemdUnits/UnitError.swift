@@ -1,4 +1,4 @@
-internal import LinuxSystem
+internal import SandboxValues
 
 /// A value that cannot stand in a unit, found before anything is written.
 public struct UnitError: Error, Equatable, Sendable, CustomStringConvertible {

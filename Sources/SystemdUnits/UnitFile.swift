@@ -1,12 +1,15 @@
-internal import LinuxSystem
+internal import SandboxValues
 
 /// A file for a unit directory: what stands in it, and where it goes.
 public struct UnitFile: Equatable, Sendable {
     public struct Entry: Equatable, Sendable {
-        public var key: UnitKey
+        /// The directive: `MemoryMax`.
+        public let key: String
         public var value: String
         /// Said above the key; empty for none.
         public var comment: String
+        /// Where systemd's manual has the directive, among the others of its section.
+        fileprivate let position: Int
     }
 
     public struct Section: Equatable, Sendable {
@@ -17,7 +20,19 @@ public struct UnitFile: Equatable, Sendable {
 
         /// Adds a key; `nil` adds none.
         public mutating func set(_ key: UnitKey, _ value: String?, comment: String = "") {
-            if let value { entries.append(Entry(key: key, value: value, comment: comment)) }
+            if let value { append(key.rawValue, value, comment, at: key) }
+        }
+
+        /// Adds limits as systemd.resource-control(5) names them: the same values that a run would write to
+        /// cgroup files.
+        mutating func setLimits(_ limits: Limits) {
+            for directive in LimitKind.inOrderOfWriting.flatMap({ $0.directives(limits) }) {
+                append(directive.name, directive.value, "", at: .limits)
+            }
+        }
+
+        private mutating func append(_ name: String, _ value: String, _ comment: String, at key: UnitKey) {
+            entries.append(Entry(key: name, value: value, comment: comment, position: key.position))
         }
 
         /// Adds a list of words in one line; an empty list adds none.
@@ -50,22 +65,22 @@ public struct UnitFile: Equatable, Sendable {
         for section in sections where !section.entries.isEmpty {
             lines += ["", "[\(section.name)]"]
             let order = section.entries.enumerated().sorted {
-                ($0.element.key.position, $0.offset) < ($1.element.key.position, $1.offset)
+                ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
             }
             for (_, entry) in order {
                 lines += entry.comment.split(separator: "\n").map { "# " + Self.comment(String($0)) }
-                let line = "\(entry.key.rawValue)=\(entry.value)"
+                let line = "\(entry.key)=\(entry.value)"
                 // Whoever made the value: what follows a line end would be a directive of its own, and a
                 // backslash at the end would take the next one away.
                 guard line.unicodeScalars.allSatisfy({ !$0.isUnprintable }), line.utf8.last != UInt8(ascii: "\\")
                 else {
                     throw UnitError(
-                        key: entry.key.rawValue, value: entry.value,
+                        key: entry.key, value: entry.value,
                         accepted: "one line without control characters or a backslash at its end")
                 }
                 guard line.utf8.count < Quoting.longestLine else {
                     throw UnitError(
-                        key: entry.key.rawValue, value: entry.value,
+                        key: entry.key, value: entry.value,
                         accepted:
                             "at most \(Quoting.longestLine) bytes with its escapes, the longest line systemd reads")
                 }
@@ -173,13 +188,8 @@ public enum UnitKey: String, Sendable, CaseIterable {
     case killSignal = "KillSignal"
     case sendSIGKILL = "SendSIGKILL"
     // systemd.resource-control(5)
-    case cpuWeight = "CPUWeight"
-    case cpuQuota = "CPUQuota"
-    case allowedCPUs = "AllowedCPUs"
-    case memoryHigh = "MemoryHigh"
-    case memoryMax = "MemoryMax"
-    case memorySwapMax = "MemorySwapMax"
-    case tasksMax = "TasksMax"
+    /// Stands for all that `LimitKind` names.
+    case limits = ""
     case ipAddressDeny = "IPAddressDeny"
     case devicePolicy = "DevicePolicy"
     case slice = "Slice"

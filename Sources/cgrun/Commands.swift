@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import CgroupSandbox
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 
 // What ArgumentParser is for: help, completions, the manual, subcommands, and the words for a mistyped
 // option. A well-formed `run` never gets here (see main.swift).
@@ -49,13 +50,33 @@ struct RunOptions: ParsableArguments {
 }
 
 struct LimitOptions: ParsableArguments {
-    @Option(.mem) var mem: String?
-    @Option(.memHigh) var memHigh: String?
-    @Option(.swap) var swap: String?
-    @Option(.pids) var pids: String?
-    @Option(.cpu) var cpu: String?
+    @Option(.memoryMax) var mem: String?
+    @Option(.memoryHigh) var memHigh: String?
+    @Option(.swapMax) var swap: String?
+    @Option(.pidsMax) var pids: String?
+    @Option(.cpuMax) var cpu: String?
     @Option(.cpuWeight) var cpuWeight: String?
     @Option(.cpuset) var cpuset: String?
+
+    /// The limits that were given, as they were typed. ArgumentParser wants a property for each.
+    private var given: [(kind: LimitKind, text: String)] {
+        let all: [(LimitKind, String?)] = [
+            (.memoryMax, mem), (.memoryHigh, memHigh), (.swapMax, swap), (.pidsMax, pids), (.cpuMax, cpu),
+            (.cpuWeight, cpuWeight), (.cpuset, cpuset),
+        ]
+        return all.compactMap { kind, text in text.map { (kind, $0) } }
+    }
+
+    func limits() throws -> Limits {
+        var limits = Limits()
+        for (kind, text) in given {
+            try UnitOptions.parse(kind.flag, text) { (text) throws(LimitSyntaxError) in try kind.parse(text, &limits) }
+        }
+        return limits
+    }
+
+    /// The same limits as options of `cgrun run`.
+    var arguments: [String] { given.flatMap { [$0.kind.flag, $0.text] } }
 }
 
 struct EndingOptions: ParsableArguments {
@@ -150,37 +171,41 @@ struct CheckCommand: ParsableCommand {
 // MARK: Names and texts from the grammar
 
 extension Option where Value == String? {
-    fileprivate init(_ option: RunOption, _ completion: CompletionKind? = nil) {
+    fileprivate init(_ kind: LimitKind) { self.init(RunOption.limit(kind), nil) }
+
+    fileprivate init(_ setting: RunSetting, _ completion: CompletionKind? = nil) {
+        self.init(RunOption.setting(setting), completion)
+    }
+
+    private init(_ option: RunOption, _ completion: CompletionKind?) {
         self.init(name: option.specification, help: option.argumentHelp, completion: completion)
     }
 }
 
 extension Option where Value == [String] {
-    fileprivate init(wrappedValue: [String], _ option: RunOption) {
-        self.init(wrappedValue: wrappedValue, name: option.specification, help: option.argumentHelp)
+    fileprivate init(wrappedValue: [String], _ setting: RunSetting) {
+        self.init(
+            wrappedValue: wrappedValue, name: RunOption.setting(setting).specification,
+            help: RunOption.setting(setting).argumentHelp)
     }
 }
 
 extension Flag where Value == Bool {
-    fileprivate init(wrappedValue: Bool, _ option: RunOption) {
-        self.init(wrappedValue: wrappedValue, name: option.specification, help: option.argumentHelp)
+    fileprivate init(wrappedValue: Bool, _ setting: RunSetting) {
+        self.init(
+            wrappedValue: wrappedValue, name: RunOption.setting(setting).specification,
+            help: RunOption.setting(setting).argumentHelp)
     }
 }
 
 extension RunOption {
     fileprivate var specification: NameSpecification {
-        short.map { [.customShort($0), .customLong(rawValue)] } ?? .customLong(rawValue)
+        short.map { [.customShort($0), .customLong(name)] } ?? .customLong(name)
     }
 
     fileprivate var argumentHelp: ArgumentHelp {
-        ArgumentHelp(stringLiteral: help).named(valueName)
-    }
-}
-
-extension ArgumentHelp {
-    fileprivate func named(_ valueName: String?) -> ArgumentHelp {
-        var help = self
-        help.valueName = valueName
-        return help
+        var text = ArgumentHelp(stringLiteral: help)
+        text.valueName = valueName
+        return text
     }
 }

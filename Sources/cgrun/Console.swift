@@ -1,6 +1,7 @@
 internal import CgroupSandbox
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 
 /// What cgrun says to people, on stderr, in whole lines.
 struct Console {

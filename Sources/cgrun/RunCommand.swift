@@ -2,6 +2,7 @@ internal import CgroupSandbox
 internal import Cgroups
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 
 /// Carries out `cgrun run`.
 struct RunCommand {

@@ -1,14 +1,55 @@
-/// The grammar of `cgrun run`: every option, once. The parser of the launch path reads this table,
+internal import SandboxValues
+
+/// The grammar of `cgrun run`: every option, once. The parser of the launch path reads these tables,
 /// and the ArgumentParser declarations that make help, completions and the manual take their names
-/// and texts from it.
-enum RunOption: String, CaseIterable {
-    case mem
-    case memHigh = "mem-high"
-    case swap
-    case pids
-    case cpu
-    case cpuWeight = "cpu-weight"
-    case cpuset
+/// and texts from them.
+enum RunOption: CaseIterable, Hashable {
+    case limit(LimitKind)
+    case setting(RunSetting)
+
+    static var allCases: [RunOption] {
+        LimitKind.all.map { .limit($0) } + RunSetting.allCases.map { .setting($0) }
+    }
+
+    static func named(_ name: some StringProtocol) -> RunOption? {
+        LimitKind.named(name).map { .limit($0) } ?? RunSetting(rawValue: String(name)).map { .setting($0) }
+    }
+
+    static func abbreviated(_ letter: Character) -> RunOption? {
+        RunSetting.allCases.first { $0.short == letter }.map { .setting($0) }
+    }
+
+    /// The option without its dashes.
+    var name: String {
+        switch self {
+        case .limit(let kind): kind.option
+        case .setting(let setting): setting.rawValue
+        }
+    }
+
+    /// How the value is called in help; `nil` for a flag.
+    var valueName: String? {
+        switch self {
+        case .limit(let kind): kind.valueName
+        case .setting(let setting): setting.valueName
+        }
+    }
+
+    /// The option as one letter.
+    var short: Character? {
+        if case .setting(let setting) = self { setting.short } else { nil }
+    }
+
+    var help: String {
+        switch self {
+        case .limit(let kind): kind.help
+        case .setting(let setting): setting.help
+        }
+    }
+}
+
+/// The options of `cgrun run` that are no limits.
+enum RunSetting: String, CaseIterable {
     case timeout
     case cpuTime = "cpu-time"
     case stopSignal = "stop-signal"
@@ -39,10 +80,7 @@ enum RunOption: String, CaseIterable {
     /// How the value is called in help; `nil` for a flag.
     var valueName: String? {
         switch self {
-        case .mem, .memHigh, .swap: "size"
-        case .pids, .cpuWeight, .reportFD: "n"
-        case .cpu: "cores"
-        case .cpuset: "list"
+        case .reportFD: "n"
         case .timeout, .cpuTime, .killAfter: "duration"
         case .stopSignal: "name"
         case .cgroupManager: "auto|systemd|cgroupfs"
@@ -73,14 +111,6 @@ enum RunOption: String, CaseIterable {
 
     var help: String {
         switch self {
-        case .mem:
-            "memory.max for the whole tree: bytes, 512M, 1.5G, 50% of RAM, or max. Swap is pinned to 0 unless --swap is given."
-        case .memHigh: "memory.high: above it the kernel slows the job down, but does not kill."
-        case .swap: "memory.swap.max: swap that the job may use besides --mem."
-        case .pids: "pids.max: processes and threads at a time."
-        case .cpu: "cpu.max in processors, such as 1.5."
-        case .cpuWeight: "cpu.weight: the job's share among its siblings, 1 to 10000; 100 is the default of all."
-        case .cpuset: "cpuset.cpus: the processors that the job may use, such as 0-3,8."
         case .timeout:
             "Wall clock time, suspend included: 500ms, 90s, 5m, 1.5h, 2d. Then the job is stopped, and cgrun exits with 124."
         case .cpuTime: "CPU time of the whole tree. Then as with --timeout."
@@ -117,7 +147,4 @@ enum RunOption: String, CaseIterable {
         case .dryRun: "Print what would be made and written, in order, and do nothing."
         }
     }
-
-    static func named(_ name: some StringProtocol) -> RunOption? { RunOption(rawValue: String(name)) }
-    static func abbreviated(_ letter: Character) -> RunOption? { allCases.first { $0.short == letter } }
 }

@@ -1,6 +1,7 @@
 internal import CgroupSandbox
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemdBus
 internal import SystemdUnits
 
@@ -87,21 +88,18 @@ struct RunRequest {
 
     private mutating func set(_ option: RunOption, _ value: ByteString?) throws {
         do {
-            try apply(option, value ?? "", text: value?.description ?? "")
+            let text = value?.description ?? ""
+            switch option {
+            case .limit(let kind): try kind.parse(text, &spec.limits)
+            case .setting(let setting): try apply(setting, value ?? "", text: text)
+            }
         } catch let error as LimitSyntaxError {
-            throw UsageError(message: "--\(option.rawValue) \(value ?? ""): expected \(error.accepted)")
+            throw UsageError(message: "--\(option.name) \(value ?? ""): expected \(error.accepted)")
         }
     }
 
-    private mutating func apply(_ option: RunOption, _ value: ByteString, text: String) throws {
-        switch option {
-        case .mem: spec.limits.memoryMax = try Ceiling(parsing: text)
-        case .memHigh: spec.limits.memoryHigh = try Ceiling(parsing: text)
-        case .swap: spec.limits.swapMax = try Ceiling(parsing: text, zeroAllowed: true)
-        case .pids: spec.limits.pidsMax = try Ceiling(parsingCount: text)
-        case .cpu: spec.limits.cpuMax = try Ceiling(parsingCores: text)
-        case .cpuWeight: spec.limits.cpuWeight = try CPUWeight(parsing: text)
-        case .cpuset: spec.limits.cpuset = try CPUSet(parsing: text)
+    private mutating func apply(_ setting: RunSetting, _ value: ByteString, text: String) throws {
+        switch setting {
         case .timeout: spec.timeout = try Duration(parsingLimit: text)
         case .cpuTime: spec.cpuTimeout = try Duration(parsingLimit: text)
         case .stopSignal:

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 
 let version = "0.1.0"
 

@@ -2,6 +2,7 @@ import CLinux
 import CgroupSandbox
 import Glibc
 import LinuxSystem
+import SandboxValues
 import TestSupport
 import Testing
 

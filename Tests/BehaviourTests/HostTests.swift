@@ -2,6 +2,7 @@ import CgroupSandbox
 import Cgroups
 import FoundationEssentials
 import LinuxSystem
+import SandboxValues
 import TestSupport
 import Testing
 

@@ -3,6 +3,7 @@ import Cgroups
 import FoundationEssentials
 import Glibc
 import LinuxSystem
+import SandboxValues
 import SystemPackage
 import TestSupport
 import Testing
@@ -247,14 +248,14 @@ extension Behaviour {
         @Test(.enabled(if: Capability.has("--mem") && Capability.has("--pids"), "no memory and pids controllers"))
         func limitsCanBeChanged() async throws {
             var spec = try shell("read go; \(Programs.probe) child-allocate 60 ignore")
-            spec.limits.memoryMax = .value(ByteCount(512 << 20))
+            spec.limits.memoryMax = .value(.bytes(512 << 20))
             spec.limits.pidsMax = .max
             let (_, result) = try await run(spec, input: .writer) { job in
                 var limits = Limits()
-                limits.memoryMax = .value(ByteCount(1 << 30))
+                limits.memoryMax = .value(.bytes(1 << 30))
                 limits.pidsMax = .value(100)
                 try job.update(limits: limits)
-                limits.memoryMax = .value(ByteCount(32 << 20))
+                limits.memoryMax = .value(.bytes(32 << 20))
                 try job.update(limits: limits)
                 #expect((job.statistics().pids ?? 0) > 0)
                 #expect((job.statistics().memoryBytes ?? 0) > 0)
@@ -274,7 +275,7 @@ extension Behaviour {
             var spec = try shell(
                 "(for i in 1 2 3 4 5 6 7 8; do sleep 0.2 & done; wait); sleep 0.5; "
                     + "exec \(Programs.probe) child-allocate 100 ignore")
-            spec.limits.memoryMax = .value(ByteCount(32 << 20))
+            spec.limits.memoryMax = .value(.bytes(32 << 20))
             spec.limits.pidsMax = .value(5)
             let (events, report) = try await run(spec) { job in
                 var events: [JobEvent] = []
@@ -339,7 +340,7 @@ extension Behaviour {
             #expect(await kind(try spec { $0.workingDirectory = "/no/such/directory" }) == .setup)
             #expect(await kind(try spec { $0.cgroupParent = "/no/such/cgroup" }) == .setup)
             #expect(await kind(try spec { $0.cgroupParent = "\0" }) == .setup)
-            #expect(await kind(try spec { $0.limits.memoryMax = .value(ByteCount(.max)) }) == .setup)
+            #expect(await kind(try spec { $0.limits.memoryMax = .value(.bytes(.max)) }) == .setup)
             for count in [.min, -2, 0, .max] {
                 #expect(await kind(try spec { $0.limits.pidsMax = .value(count) }) == .invalid, "\(count)")
             }
@@ -348,7 +349,7 @@ extension Behaviour {
                 cpuset.processors = processors
                 #expect(await kind(try spec { $0.limits.cpuset = cpuset }) == .invalid, "\(processors)")
             }
-            let tiny = await kind(try spec { $0.limits.memoryMax = .value(ByteCount(0)) })
+            let tiny = await kind(try spec { $0.limits.memoryMax = .value(.bytes(0)) })
             #expect(tiny == nil || tiny == .setup || tiny == .notExecutable)
             #expect(await kind(try spec { $0.timeout = .seconds(Int64.max) }) == nil)
             #expect(await kind(try spec { $0.timeout = .seconds(Int64.min) }) == nil)
@@ -431,7 +432,7 @@ private var openDescriptors: [String] {
 extension Limits {
     fileprivate static var memory: Limits {
         var limits = Limits()
-        limits.memoryMax = .value(ByteCount(1 << 30))
+        limits.memoryMax = .value(.bytes(1 << 30))
         return limits
     }
     fileprivate static var pids: Limits {

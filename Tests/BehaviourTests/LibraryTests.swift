@@ -1,6 +1,7 @@
 import CgroupSandbox
 import Cgroups
 import LinuxSystem
+import SandboxValues
 import TestSupport
 import Testing
 
@@ -64,10 +65,10 @@ extension Behaviour {
         @Test(.enabled(if: Capability.has("--mem"), "no memory controller for this caller"))
         func limitsAJob() throws {
             var spec = spec([Programs.probe, "child-allocate", "100", "ignore"])
-            spec.limits.memoryMax = .value(ByteCount(32 << 20))
+            spec.limits.memoryMax = .value(.bytes(32 << 20))
             let report = try run(spec)
             #expect(report.oomInTree)
-            #expect(report.limits.memoryMaxBytes == 32 << 20)
+            #expect(report.limits.resources.memoryMax?.value?.bytes == 32 << 20)
         }
 
         @Test func commandsThatCannotBeStartedAreErrors() throws {

@@ -1,5 +1,6 @@
 import CgroupSandbox
 import LinuxSystem
+import SandboxValues
 import TestSupport
 import Testing
 
@@ -18,8 +19,8 @@ extension Behaviour {
             #expect(report.result == .signaled)
             #expect(report.cause == .oomOwnLimit)
             #expect(report.oomInTree)
-            #expect(report.limits.memoryMaxBytes == 32 << 20)
-            #expect(report.limits.swapMaxBytes == 0)
+            #expect(report.limits.resources.memoryMax?.value?.bytes == 32 << 20)
+            #expect(report.limits.resources.swapMax == .value(.bytes(0)))
             #expect((report.memory.peakBytes ?? 0) > 30 << 20)
             #expect((report.memory.peakBytes ?? .max) <= 32 << 20)
             #expect(

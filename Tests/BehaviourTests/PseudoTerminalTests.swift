@@ -1,6 +1,7 @@
 import CgroupSandbox
 import Glibc
 import LinuxSystem
+import SandboxValues
 import TestSupport
 import Testing
 

@@ -2,6 +2,7 @@ import CgroupSandbox
 import FoundationEssentials
 import Glibc
 import LinuxSystem
+import SandboxValues
 import TestSupport
 import Testing
 

@@ -1,5 +1,6 @@
 import CgroupSandbox
 import LinuxSystem
+import SandboxValues
 import TestSupport
 import Testing
 
@@ -58,9 +59,9 @@ extension Behaviour {
             let report = try harness.reported(
                 "--mem", "256M", "--pids", "64", "--", Programs.probe, "allocate", "32"
             ).report
-            #expect(report.limits.memoryMaxBytes == 256 << 20)
-            #expect(report.limits.swapMaxBytes == 0)
-            #expect(report.limits.pidsMax == 64)
+            #expect(report.limits.resources.memoryMax?.value?.bytes == 256 << 20)
+            #expect(report.limits.resources.swapMax == .value(.bytes(0)))
+            #expect(report.limits.resources.pidsMax == .value(64))
             #expect(report.memory.events?["oom_kill"] == 0)
             if let peak = report.memory.peakBytes { #expect(peak >= 32 << 20 && peak <= 256 << 20) }
             if let peak = report.pids.peak { #expect(peak >= 1 && peak <= 64) }

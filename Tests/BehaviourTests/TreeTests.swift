@@ -1,5 +1,6 @@
 import CgroupSandbox
 import LinuxSystem
+import SandboxValues
 import TestSupport
 import Testing
 

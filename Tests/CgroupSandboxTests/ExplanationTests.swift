@@ -1,5 +1,6 @@
 import Cgroups
 import LinuxSystem
+import SandboxValues
 import Testing
 
 @testable import CgroupSandbox

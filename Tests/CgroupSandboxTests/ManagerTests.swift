@@ -1,4 +1,5 @@
 import LinuxSystem
+import SandboxValues
 import SystemdBus
 import Testing
 
@@ -58,7 +59,7 @@ struct ManagerTests {
 
     @Test func limitsAreShownByTheUnit() throws {
         let shown = properties {
-            $0.limits.memoryMax = .value(ByteCount(1 << 20))
+            $0.limits.memoryMax = .value(.bytes(1 << 20))
             $0.limits.pidsMax = .value(5)
             $0.limits.cpuMax = (try? CPUBandwidth(parsing: "1.5")).map { .value($0) }
             $0.limits.cpuWeight = try? CPUWeight(parsing: "50")

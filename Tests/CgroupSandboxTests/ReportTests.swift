@@ -1,5 +1,6 @@
 import Cgroups
 import FoundationEssentials
+import SandboxValues
 import Testing
 
 @testable import CgroupSandbox
@@ -29,7 +30,7 @@ import Testing
         $0.launcherExitCode = 134
         $0.oomInTree = true
         $0.straysKilled = true
-        $0.limits.cpuset = "0-3"
+        $0.limits.resources.cpuset = try? CPUSet(parsing: "0-3")
         $0.io = [Report.DeviceIO(device: "8:0", readBytes: 4096, writeBytes: 512)]
         $0.pressure.memory = Report.Pressure(someSeconds: 0.5, fullSeconds: 0.25)
         $0.pressure.cpu = Report.Pressure(someSeconds: 1.5, fullSeconds: nil)
@@ -113,15 +114,15 @@ import Testing
 
     @Test func tellsTheLimits() throws {
         var spec = JobSpec(["x"])
-        spec.limits.memoryMax = .value(.init(64 << 20))
+        spec.limits.memoryMax = .value(.bytes(64 << 20))
         spec.limits.pidsMax = .max
         spec.limits.cpuMax = .value(try .init(parsing: "1.5"))
         spec.timeout = .milliseconds(1500)
         let limits = Report(notStarted: spec, LaunchError(.setup, "no")).limits
-        #expect(limits.memoryMaxBytes == 64 << 20)
-        #expect(limits.swapMaxBytes == 0)
-        #expect(limits.pidsMax == nil)
-        #expect(limits.cpuCores == 1.5)
+        #expect(limits.resources.memoryMax == .value(.bytes(64 << 20)))
+        #expect(limits.resources.swapMax == .value(.bytes(0)))
+        #expect(limits.resources.pidsMax == .max)
+        #expect(limits.resources.cpuMax?.value?.cores == 1.5)
         #expect(limits.wallTimeoutSeconds == 1.5)
         #expect(limits.cpuTimeoutSeconds == nil)
     }

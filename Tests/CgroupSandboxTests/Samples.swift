@@ -1,5 +1,6 @@
 import Cgroups
 import LinuxSystem
+import SandboxValues
 
 @testable import CgroupSandbox
 
@@ -15,8 +16,11 @@ func sampleReport(_ change: (inout Report) -> Void = { _ in }) -> Report {
             unit: nil, cgroup: "/sys/fs/cgroup/x/cgrun-0123456789abcdef",
             controllers: ["memory", "pids"], hierarchy: "unified"),
         startedAt: "2026-01-02T03:04:05.678Z", endedAt: "2026-01-02T03:04:07.178Z", wallSeconds: 1.5,
-        limits: Report.LimitValues(
-            memoryMaxBytes: 64 << 20, swapMaxBytes: 0, pidsMax: 32, cpuCores: 1.5, wallTimeoutSeconds: 90))
+        limits: Report.LimitValues(wallTimeoutSeconds: 90))
+    report.limits.resources.memoryMax = .value(.bytes(64 << 20))
+    report.limits.resources.swapMax = .value(.bytes(0))
+    report.limits.resources.pidsMax = .value(32)
+    report.limits.resources.cpuMax = .value(CPUBandwidth(quotaMicroseconds: 150_000))
     report.result = .exited
     report.exitCode = 0
     report.cause = .normal

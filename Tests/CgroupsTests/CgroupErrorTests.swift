@@ -1,4 +1,5 @@
 import LinuxSystem
+import SandboxValues
 import SystemPackage
 import Testing
 

@@ -1,4 +1,5 @@
 import LinuxSystem
+import SandboxValues
 import Testing
 
 @testable import Cgroups
@@ -11,15 +12,19 @@ import Testing
     }
 
     private func lines(_ limits: Limits) -> [String] {
-        limits.settings.map { "\($0.controller.rawValue) \($0.file)=\($0.value) \($0.option)" }
+        limits.resolved.settings.map { "\($0.controller.rawValue) \($0.file)=\($0.value) \($0.option)" }
     }
 
     @Test func noLimitsNeedNoControllers() {
-        #expect(Limits().settings.isEmpty)
+        #expect(Limits().resolved.settings.isEmpty)
         #expect(Limits().effectiveSwapMax == nil)
     }
 
-    /// memory.high before memory.max: a job cannot be killed for want of the softer limit. The cpuset comes first.
+    @Test func knowsWhereThisProcessMayRun() {
+        #expect(CPUSet.ofThisProcess?.processors.isEmpty == false)
+    }
+
+    /// memory.high before memory.max: a job cannot be killed for want of the softer limit.
     @Test func areWrittenInOrder() throws {
         let all = try limits {
             $0.memoryMax = try Ceiling(parsing: "64M")
@@ -32,20 +37,20 @@ import Testing
         }
         #expect(
             lines(all) == [
+                "cpu cpu.weight=50 --cpu-weight",
+                "cpu cpu.max=150000 100000 --cpu",
                 "cpuset cpuset.cpus=0-1 --cpuset",
                 "memory memory.high=33554432 --mem-high",
                 "memory memory.max=67108864 --mem",
                 "memory memory.swap.max=1048576 --swap",
                 "pids pids.max=32 --pids",
-                "cpu cpu.max=150000 100000 --cpu",
-                "cpu cpu.weight=50 --cpu-weight",
             ])
     }
 
     @Test func aMemoryLimitPinsSwap() throws {
         let pinned = try limits { $0.memoryMax = try Ceiling(parsing: "64M") }
         #expect(lines(pinned) == ["memory memory.max=67108864 --mem", "memory memory.swap.max=0 --mem"])
-        #expect(pinned.effectiveSwapMax == .value(ByteCount(0)))
+        #expect(pinned.effectiveSwapMax == .value(.bytes(0)))
     }
 
     @Test func aGivenSwapIsTaken() throws {
@@ -62,7 +67,7 @@ import Testing
     @Test func noMemoryLimitPinsNothing() {
         let unlimited = limits { $0.memoryMax = .max }
         #expect(lines(unlimited) == ["memory memory.max=max --mem"])
-        let high = limits { $0.memoryHigh = .value(ByteCount(1 << 20)) }
+        let high = limits { $0.memoryHigh = .value(.bytes(1 << 20)) }
         #expect(lines(high) == ["memory memory.high=1048576 --mem-high"])
     }
 
@@ -74,7 +79,7 @@ import Testing
             $0.pidsMax = .max
             $0.cpuMax = .max
         }
-        #expect(all.settings.map(\.value) == ["max", "max", "max", "max", "max 100000"])
+        #expect(all.resolved.settings.map(\.value) == ["max 100000", "max", "max", "max", "max"])
     }
 }
 

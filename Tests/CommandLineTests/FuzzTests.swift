@@ -1,6 +1,7 @@
 import CgroupSandbox
 import Cgroups
 import LinuxSystem
+import SandboxValues
 import Testing
 
 @testable import cgrun
@@ -9,7 +10,7 @@ import Testing
 @Suite struct FuzzTests {
     private static let pieces: [[UInt8]] =
         (RunOption.allCases.flatMap { option -> [String] in
-            ["--\(option.rawValue)", "--\(option.rawValue)=", option.short.map { "-\($0)" } ?? "-"]
+            ["--\(option.name)", "--\(option.name)=", option.short.map { "-\($0)" } ?? "-"]
         } + [
             "--", "-", "=", "", "-qv", "64M", "max", "0", "1.5", "TERM", "A=b", "/", "..", "run", "sweep", "%", "50%",
             "h",
@@ -45,7 +46,7 @@ import Testing
             }
             _ = try? RunRequest(parsing: words[...])
             let text = words.first?.description ?? ""
-            _ = try? Ceiling<ByteCount>(parsing: text)
+            _ = try? Ceiling<MemoryAmount>(parsing: text)
             _ = try? Ceiling<Int>(parsingCount: text)
             _ = try? CPUBandwidth(parsing: text)
             _ = try? CPUSet(parsing: text)
@@ -74,7 +75,7 @@ import Testing
             }
             let command = ["cmd", "--mem", "1", "-v"].prefix(Int.random(in: 1...4))
             let request = try parse(words + (Bool.random() ? ["--"] : []) + command)
-            #expect(request.spec.limits.memoryMax == .value(ByteCount(memory)))
+            #expect(request.spec.limits.memoryMax == .value(.bytes(memory)))
             #expect(request.spec.limits.pidsMax == .value(pids))
             #expect(request.spec.timeout == .seconds(seconds))
             #expect(request.isQuiet && !request.isVerbose)

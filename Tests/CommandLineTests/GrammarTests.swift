@@ -1,5 +1,7 @@
 import ArgumentParser
+import CgroupSandbox
 import FoundationEssentials
+import SandboxValues
 import Testing
 
 @testable import cgrun
@@ -41,12 +43,12 @@ import Testing
         for argument in declared {
             let names = argument.names ?? []
             let long = try #require(names.first { $0.kind == "long" }?.name)
-            let option = try #require(RunOption(rawValue: long), "--\(long) is not in the table")
+            let option = try #require(RunOption.named(long), "--\(long) is not in the table")
             seen.insert(option)
             #expect(argument.kind == (option.valueName == nil ? "flag" : "option"), "--\(long)")
             #expect(names.filter { $0.kind == "short" }.map(\.name) == (option.short.map { [String($0)] } ?? []))
             #expect(names.count == (option.short == nil ? 1 : 2), "--\(long)")
-            #expect(argument.isRepeating == [.setenv, .property].contains(option), "--\(long)")
+            #expect(argument.isRepeating == [.setting(.setenv), .setting(.property)].contains(option), "--\(long)")
             #expect(argument.isOptional, "--\(long)")
             #expect(argument.abstract == option.help, "--\(long)")
             if let valueName = option.valueName { #expect(argument.valueName == valueName) }
@@ -74,7 +76,7 @@ import Testing
         #expect(
             Set(RunOption.allCases.compactMap(\.short)).count == RunOption.allCases.filter { $0.short != nil }.count)
         for option in RunOption.allCases {
-            #expect(RunOption.named(option.rawValue) == option)
+            #expect(RunOption.named(option.name) == option)
             if let letter = option.short { #expect(RunOption.abbreviated(letter) == option) }
             #expect(!option.help.isEmpty && option.help.hasSuffix("."))
         }
@@ -82,9 +84,18 @@ import Testing
         #expect(RunOption.abbreviated("h") == nil)
     }
 
+    /// ArgumentParser wants a property for each limit, which may be forgotten where the values are gathered.
+    @Test(arguments: LimitKind.all) func unitsTakeEveryLimit(_ kind: LimitKind) throws {
+        let value = try #require(SpellingTests.values.first { $0.0 == .limit(kind) }).1
+        let options = try LimitOptions.parse([kind.flag, value])
+        #expect(options.arguments == [kind.flag, value])
+        #expect(try options.limits() == parse([kind.flag, value, "true"]).spec.limits)
+        #expect(try options.limits() != Limits())
+    }
+
     @Test func helpNamesEveryOption() {
         let help = Cgrun.helpMessage(columns: 100)
-        for option in RunOption.allCases { #expect(help.contains("--\(option.rawValue)"), "\(option.rawValue)") }
+        for option in RunOption.allCases { #expect(help.contains("--\(option.name)"), "\(option.name)") }
         #expect(help.contains("124") && help.contains("125") && help.contains("127"))
     }
 }

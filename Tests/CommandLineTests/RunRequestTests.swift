@@ -1,6 +1,7 @@
 import CgroupSandbox
 import Cgroups
 import LinuxSystem
+import SandboxValues
 import SystemdBus
 import Testing
 
@@ -25,47 +26,52 @@ func refusal(_ words: [String]) -> String? {
 @Suite struct SpellingTests {
     /// A value for each option, and what tells that it was taken.
     static let values: [(RunOption, String, @Sendable (RunRequest) -> Bool)] = [
-        (.mem, "64M", { $0.spec.limits.memoryMax == .value(ByteCount(64 << 20)) }),
-        (.memHigh, "1K", { $0.spec.limits.memoryHigh == .value(ByteCount(1024)) }),
-        (.swap, "0", { $0.spec.limits.swapMax == .value(ByteCount(0)) }),
-        (.pids, "32", { $0.spec.limits.pidsMax == .value(32) }),
-        (.cpu, "1.5", { $0.spec.limits.cpuMax?.value?.cores == 1.5 }),
-        (.cpuWeight, "50", { $0.spec.limits.cpuWeight?.value == 50 }),
-        (.cpuset, "0-1", { $0.spec.limits.cpuset?.processors == [0, 1] }),
-        (.timeout, "90s", { $0.spec.timeout == .seconds(90) }),
-        (.cpuTime, "1.5h", { $0.spec.cpuTimeout == .seconds(5400) }),
-        (.stopSignal, "INT", { $0.spec.stopSignal == .interrupt }),
-        (.killAfter, "0", { $0.spec.grace == .zero }),
-        (.cgroupManager, "cgroupfs", { $0.spec.manager == .cgroupfs }),
-        (.cgroupParent, "/a/b", { $0.spec.cgroupParent == "/a/b" }),
-        (.slice, "batch", { $0.spec.unit.slice == "batch.slice" }),
-        (.unit, "nightly.scope", { $0.spec.unit.name == "nightly" }),
-        (.description, "a b", { $0.spec.unit.description == "a b" }),
-        (.property, "OOMPolicy=kill", { $0.spec.unit.properties == [UnitProperty("OOMPolicy", .string("kill"))] }),
-        (.report, "r=1.json", { $0.reportFile == "r=1.json" }),
-        (.reportFD, "2", { $0.reportDescriptor == 2 }),
-        (.setenv, "A=b=c", { $0.spec.environment.last == "A=b=c" }),
-        (.workingDirectory, "/srv", { $0.spec.workingDirectory == "/srv" }),
-        (.uid, "0", { $0.spec.credentials?.uid == 0 }),
-        (.gid, "12345", { $0.spec.credentials?.gid == 12345 }),
+        (.limit(.memoryMax), "64M", { $0.spec.limits.memoryMax == .value(.bytes(64 << 20)) }),
+        (.limit(.memoryHigh), "1K", { $0.spec.limits.memoryHigh == .value(.bytes(1024)) }),
+        (.limit(.swapMax), "0", { $0.spec.limits.swapMax == .value(.bytes(0)) }),
+        (.limit(.pidsMax), "32", { $0.spec.limits.pidsMax == .value(32) }),
+        (.limit(.cpuMax), "1.5", { $0.spec.limits.cpuMax?.value?.cores == 1.5 }),
+        (.limit(.cpuWeight), "50", { $0.spec.limits.cpuWeight?.value == 50 }),
+        (.limit(.cpuset), "0-1", { $0.spec.limits.cpuset?.processors == [0, 1] }),
+        (.setting(.timeout), "90s", { $0.spec.timeout == .seconds(90) }),
+        (.setting(.cpuTime), "1.5h", { $0.spec.cpuTimeout == .seconds(5400) }),
+        (.setting(.stopSignal), "INT", { $0.spec.stopSignal == .interrupt }),
+        (.setting(.killAfter), "0", { $0.spec.grace == .zero }),
+        (.setting(.cgroupManager), "cgroupfs", { $0.spec.manager == .cgroupfs }),
+        (.setting(.cgroupParent), "/a/b", { $0.spec.cgroupParent == "/a/b" }),
+        (.setting(.slice), "batch", { $0.spec.unit.slice == "batch.slice" }),
+        (.setting(.unit), "nightly.scope", { $0.spec.unit.name == "nightly" }),
+        (.setting(.description), "a b", { $0.spec.unit.description == "a b" }),
+        (
+            .setting(.property), "OOMPolicy=kill",
+            { $0.spec.unit.properties == [UnitProperty("OOMPolicy", .string("kill"))] }
+        ),
+        (.setting(.report), "r=1.json", { $0.reportFile == "r=1.json" }),
+        (.setting(.reportFD), "2", { $0.reportDescriptor == 2 }),
+        (.setting(.setenv), "A=b=c", { $0.spec.environment.last == "A=b=c" }),
+        (.setting(.workingDirectory), "/srv", { $0.spec.workingDirectory == "/srv" }),
+        (.setting(.uid), "0", { $0.spec.credentials?.uid == 0 }),
+        (.setting(.gid), "12345", { $0.spec.credentials?.gid == 12345 }),
     ]
 
     static let flags: [(RunOption, @Sendable (RunRequest) -> Bool)] = [
-        (.noDieWithParent, { !$0.spec.diesWithParent }), (.closeFDs, { $0.spec.closesDescriptors }),
-        (.failOnOOM, { $0.spec.failsOnOOM }), (.quiet, { $0.isQuiet }), (.verbose, { $0.isVerbose }),
-        (.dryRun, { $0.isDryRun }), (.pty, { $0.wantsTerminal }), (.user, { $0.spec.unit.scope == .user }),
-        (.system, { $0.spec.unit.scope == .system }),
+        (.setting(.noDieWithParent), { !$0.spec.diesWithParent }), (.setting(.closeFDs), { $0.spec.closesDescriptors }),
+        (.setting(.failOnOOM), { $0.spec.failsOnOOM }), (.setting(.quiet), { $0.isQuiet }),
+        (.setting(.verbose), { $0.isVerbose }),
+        (.setting(.dryRun), { $0.isDryRun }), (.setting(.pty), { $0.wantsTerminal }),
+        (.setting(.user), { $0.spec.unit.scope == .user }),
+        (.setting(.system), { $0.spec.unit.scope == .system }),
     ]
 
     @Test func everyOptionIsTried() {
-        let tried = Self.values.map(\.0) + Self.flags.map(\.0) + [.dieWithParent]
+        let tried = Self.values.map(\.0) + Self.flags.map(\.0) + [.setting(.dieWithParent)]
         #expect(Set(tried) == Set(RunOption.allCases))
     }
 
     @Test(arguments: values.indices) func valuesComeInEverySpelling(_ index: Int) throws {
         let (option, value, isTaken) = Self.values[index]
-        #expect(!isTaken(try parse(["true"])), "--\(option.rawValue) is told by its default")
-        var spellings = [["--\(option.rawValue)", value], ["--\(option.rawValue)=\(value)"]]
+        #expect(!isTaken(try parse(["true"])), "--\(option.name) is told by its default")
+        var spellings = [["--\(option.name)", value], ["--\(option.name)=\(value)"]]
         if let letter = option.short { spellings += [["-\(letter)", value], ["-\(letter)\(value)"]] }
         for words in spellings {
             #expect(isTaken(try parse(words + ["true"])), "\(words)")
@@ -77,7 +83,7 @@ func refusal(_ words: [String]) -> String? {
     @Test(arguments: flags.indices) func flagsComeInEverySpelling(_ index: Int) throws {
         let (option, isSet) = Self.flags[index]
         #expect(!isSet(try parse(["true"])))
-        #expect(isSet(try parse(["--\(option.rawValue)", "true"])))
+        #expect(isSet(try parse(["--\(option.name)", "true"])))
         if let letter = option.short { #expect(isSet(try parse(["-\(letter)", "true"]))) }
     }
 
@@ -198,10 +204,10 @@ func refusal(_ words: [String]) -> String? {
 
     @Test(arguments: RunOption.allCases) func valuesAreNeededOrNotAllowed(_ option: RunOption) throws {
         if option.valueName != nil {
-            #expect(refusal(["--\(option.rawValue)"])?.hasPrefix("--\(option.rawValue) needs a value") == true)
-            #expect(refusal(["--\(option.rawValue)", "--", "x"])?.contains("needs a value") == true)
+            #expect(refusal(["--\(option.name)"])?.hasPrefix("--\(option.name) needs a value") == true)
+            #expect(refusal(["--\(option.name)", "--", "x"])?.contains("needs a value") == true)
         } else {
-            #expect(refusal(["--\(option.rawValue)=1", "x"])?.contains("takes no value") == true)
+            #expect(refusal(["--\(option.name)=1", "x"])?.contains("takes no value") == true)
         }
     }
 

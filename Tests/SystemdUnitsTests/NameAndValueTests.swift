@@ -1,5 +1,4 @@
-import Cgroups
-import LinuxSystem
+import SandboxValues
 import SystemdUnits
 import Testing
 
@@ -48,7 +47,7 @@ struct ValueTests {
             (1 << 30, "1G"), (1536 << 20, "1536M"), (4096, "4K"), (1000, "1000"), (0, "0"), (3 << 40, "3T"),
         ])
     func sizes(bytes: Int, text: String) {
-        #expect(ValueText.bytes(.value(ByteCount(UInt64(bytes)))) == text)
+        #expect(Ceiling.value(MemoryAmount.bytes(UInt64(bytes))).unitText == text)
     }
 
     @Test(
@@ -58,7 +57,7 @@ struct ValueTests {
             ("max", "infinity"),
         ])
     func quotas(cores: String, text: String) throws {
-        #expect(ValueText.quota(try Ceiling(parsingCores: cores)) == text)
+        #expect(try Ceiling(parsingCores: cores).unitText == text)
     }
 
     @Test(

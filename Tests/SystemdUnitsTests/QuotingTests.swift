@@ -1,4 +1,4 @@
-import LinuxSystem
+import SandboxValues
 import SystemdUnits
 import Testing
 

@@ -1,5 +1,4 @@
-import Cgroups
-import LinuxSystem
+import SandboxValues
 import SystemdUnits
 import Testing
 
@@ -24,7 +23,7 @@ struct SnapshotTests {
         service.restartDelay = .seconds(30)
         service.stopTimeout = .seconds(60)
         service.reloadSignal = .hangUp
-        service.limits.memoryMax = .value(ByteCount(4 << 30))
+        service.limits.memoryMax = .value(.bytes(4 << 30))
         service.limits.pidsMax = .value(10)
         service.wantedBy = ["multi-user.target"]
         #expect(
@@ -70,7 +69,7 @@ struct SnapshotTests {
     @Test("a slice, a scope's defaults, a socket and a timer")
     func others() throws {
         var limits = Limits()
-        limits.memoryMax = .value(ByteCount(1 << 30))
+        limits.memoryMax = .value(.bytes(1 << 30))
         limits.cpuMax = try Ceiling(parsingCores: "1.5")
         limits.cpuset = try CPUSet(parsing: "0-3,8")
         #expect(

@@ -1,5 +1,3 @@
-import LinuxSystem
-
 /// systemd's reading of a value, written from its manual and not from the code under test: words with
 /// quotes and C escapes, then specifiers. Only what the generator may write is understood.
 enum Unquoter {

@@ -1,6 +1,7 @@
-import LinuxSystem
 import Cgroups
 import Glibc
+import LinuxSystem
+import SandboxValues
 
 /// The programs under test, as `Tests/run` built them.
 package enum Programs {

@@ -1,4 +1,5 @@
 internal import LinuxSystem
+internal import SandboxValues
 
 /// Which program to run.
 public struct Executable: Sendable, Hashable {

@@ -1,5 +1,6 @@
 public import Cgroups
 public import LinuxSystem
+public import SandboxValues
 internal import SystemPackage
 
 /// A running job, for concurrent programs: a command in a cgroup of its own, gone when this program is.
@@ -104,7 +105,7 @@ public final class Job: Sendable {
     public func update(limits: Limits) throws(CgroupError) {
         _ = try record.withCgroup { cgroup, report throws(CgroupError) in
             let mode = report.containment.hierarchy.flatMap(CgroupLayout.Mode.init) ?? .unified
-            try cgroup.update(limits, mode: mode)
+            try cgroup.update(limits.resolved, mode: mode)
         }
     }
 

@@ -1,5 +1,6 @@
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemPackage
 
 /// A job as the event loop drives it, from its start until nothing is left of it, whether

@@ -1,6 +1,7 @@
 internal import Cgroups
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 
 /// What all jobs of this process share: one event loop, one guard.
 final class JobRuntime: Sendable {
@@ -70,7 +71,7 @@ final class JobRuntime: Sendable {
                 remedy: "call HostScope.enter first: it gets the program one scope, in which its jobs are directories")
         }
         let parent = spec.cgroupParent ?? scope.withLock { $0?.place.cgroup }
-        let key = PlaceKey(parent: parent, controllers: spec.limits.settings.map(\.controller))
+        let key = PlaceKey(parent: parent, controllers: spec.limits.controllers)
         let (place, isKnown) = try place(key, spec)
         do { return try launch(spec, streams: streams, in: place) } catch {
             // A parent that was removed and made again is another one.
@@ -93,7 +94,7 @@ final class JobRuntime: Sendable {
                 return state.places[key]
             }
             if let known { return (known, true) }
-            let place = try CgroupPlace(CgroupLayout.current(), parentPath: key.parent, limits: spec.limits)
+            let place = try CgroupPlace(CgroupLayout.current(), parentPath: key.parent, limits: spec.limits.resolved)
             state.withLock { state in
                 // Each keeps descriptors open.
                 if state.places.count >= Self.mostPlaces { state.places = [:] }

@@ -1,5 +1,6 @@
 public import Cgroups
 public import LinuxSystem
+public import SandboxValues
 public import SystemPackage
 
 /// How a run ended, and what came out of it.

@@ -1,4 +1,4 @@
-internal import LinuxSystem
+internal import SandboxValues
 
 /// Units for a supervisor configuration, and what became of each of its keys.
 public struct SupervisorConversion: Sendable {

@@ -1,4 +1,4 @@
-internal import LinuxSystem
+internal import SandboxValues
 
 /// What the reader asks of the machine. Nothing else is looked at.
 public struct SupervisorSurroundings: Sendable {

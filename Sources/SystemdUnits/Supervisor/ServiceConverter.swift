@@ -1,4 +1,4 @@
-internal import LinuxSystem
+internal import SandboxValues
 
 /// Turns one process of supervisor into a service, and tells what became of each key.
 struct ServiceConverter {

@@ -1,4 +1,4 @@
-internal import LinuxSystem
+internal import SandboxValues
 
 /// One section's keys with supervisor's meaning, expanded.
 struct SectionReader {

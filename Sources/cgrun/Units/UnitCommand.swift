@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemdUnits
 
 // `cgrun unit …`: options to models. Values are checked by the library, which names keys; here they
@@ -69,44 +70,6 @@ struct UnitOutputOptions: ParsableArguments {
         }
         try writer.put(try files.map { (path: $0.path, text: try $0.text()) }, isDiff: diff)
         if enable, !diff { try writer.enable(units) }
-    }
-}
-
-/// The limits of a run, for a unit.
-extension LimitOptions {
-    func limits() throws -> Limits {
-        var limits = Limits()
-        try UnitOptions.parse("--mem", mem) { (text) throws(LimitSyntaxError) in
-            limits.memoryMax = try Ceiling(parsing: text)
-        }
-        try UnitOptions.parse("--mem-high", memHigh) { (text) throws(LimitSyntaxError) in
-            limits.memoryHigh = try Ceiling(parsing: text)
-        }
-        try UnitOptions.parse("--swap", swap) { (text) throws(LimitSyntaxError) in
-            limits.swapMax = try Ceiling(parsing: text, zeroAllowed: true)
-        }
-        try UnitOptions.parse("--pids", pids) { (text) throws(LimitSyntaxError) in
-            limits.pidsMax = try Ceiling(parsingCount: text)
-        }
-        try UnitOptions.parse("--cpu", cpu) { (text) throws(LimitSyntaxError) in
-            limits.cpuMax = try Ceiling(parsingCores: text)
-        }
-        try UnitOptions.parse("--cpu-weight", cpuWeight) { (text) throws(LimitSyntaxError) in
-            limits.cpuWeight = try CPUWeight(parsing: text)
-        }
-        try UnitOptions.parse("--cpuset", cpuset) { (text) throws(LimitSyntaxError) in
-            limits.cpuset = try CPUSet(parsing: text)
-        }
-        return limits
-    }
-
-    /// The same limits as options of `cgrun run`.
-    var arguments: [String] {
-        [
-            ("--mem", mem), ("--mem-high", memHigh), ("--swap", swap), ("--pids", pids), ("--cpu", cpu),
-            ("--cpu-weight", cpuWeight),
-            ("--cpuset", cpuset),
-        ].flatMap { name, value in value.map { [name, $0] } ?? [] }
     }
 }
 

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Cgroups
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemdUnits
 
 struct UnitSliceCommand: ParsableCommand {

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemdUnits
 
 /// Puts files into a unit directory: all of them or none, each in one step.

@@ -16,6 +16,7 @@ import CgroupSandbox
 import Cgroups
 import Glibc
 import LinuxSystem
+import SandboxValues
 import SystemPackage
 import SystemdBus
 
@@ -53,7 +54,7 @@ func raiseDescriptorLimit() {
 func limits() -> Limits {
     var limits = Limits()
     guard ThisProcess.environmentVariable("HOST_LIMITS") != nil else { return limits }
-    limits.memoryMax = .value(ByteCount(64 << 20))
+    limits.memoryMax = .value(.bytes(64 << 20))
     limits.pidsMax = .value(64)
     return limits
 }
@@ -169,7 +170,7 @@ func enterScope() {
     options.name = ThisProcess.environmentVariable("SCOPE_UNIT")
     var limits = Limits()
     if ThisProcess.environmentVariable("SCOPE_LIMITS") != nil {
-        limits.memoryMax = .value(ByteCount(256 << 20))
+        limits.memoryMax = .value(.bytes(256 << 20))
         limits.pidsMax = .value(100)
     }
     do {

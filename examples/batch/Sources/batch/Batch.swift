@@ -10,8 +10,8 @@ struct Batch: AsyncParsableCommand {
         discussion: "In the command, {} stands for the file's path and {/} for its name.")
 
     @Option(help: "Jobs at a time.") var jobs = ProcessInfo.processInfo.activeProcessorCount
-    @Option(help: "Memory of each, such as 512M.", transform: { try Ceiling<ByteCount>(parsing: $0) })
-    var mem: Ceiling<ByteCount>?
+    @Option(help: "Memory of each, such as 512M.", transform: { try Ceiling<MemoryAmount>(parsing: $0) })
+    var mem: Ceiling<MemoryAmount>?
     @Option(help: "Processes and threads of each.", transform: { try Ceiling<Int>(parsingCount: $0) })
     var pids: Ceiling<Int>?
     @Option(help: "Seconds of each.") var timeout: Double?

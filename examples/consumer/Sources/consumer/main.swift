@@ -1,7 +1,7 @@
 import CgroupSandbox
 
 var limits = Limits()
-limits.memoryMax = .value(ByteCount(64 << 20))
+limits.memoryMax = .value(.bytes(64 << 20))
 limits.pidsMax = .value(32)
 
 let result = try await run(

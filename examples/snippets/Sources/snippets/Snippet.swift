@@ -40,7 +40,7 @@ struct Snippet {
         var spec = try JobSpec(
             .name(interpreter), arguments: Arguments(Self.interpreters[interpreter] ?? []),
             environment: .custom(["PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"]))
-        spec.limits.memoryMax = .value(ByteCount(UInt64(memory)))
+        spec.limits.memoryMax = .value(.bytes(UInt64(memory)))
         spec.limits.pidsMax = .value(processes)
         spec.timeout = .seconds(seconds)
         spec.grace = .milliseconds(100)
@@ -84,7 +84,7 @@ struct Answer: ResponseEncodable {
         isTruncated = result.isOutputTruncated || result.isErrorTruncated
         seconds = report.wallSeconds
         memoryPeakBytes = report.memory.peakBytes
-        processesMax = report.limits.pidsMax
-        memoryMaxBytes = report.limits.memoryMaxBytes
+        processesMax = report.limits.resources.pidsMax?.value
+        memoryMaxBytes = report.limits.resources.memoryMax?.value?.bytes
     }
 }

@@ -1,32 +1,7 @@
-public import Cgroups
-public import LinuxSystem
+public import SandboxValues
 
 /// How systemd writes values that are not words.
 public enum ValueText {
-    /// Bytes, with `K`, `M`, `G` or `T` where that is exact; `infinity` for no limit.
-    public static func bytes(_ ceiling: Ceiling<ByteCount>) -> String {
-        guard let bytes = ceiling.value?.bytes else { return "infinity" }
-        for (shift, suffix) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] where bytes > 0 {
-            if bytes & ((1 << UInt64(shift)) - 1) == 0 { return "\(bytes >> UInt64(shift))\(suffix)" }
-        }
-        return String(bytes)
-    }
-
-    public static func count(_ ceiling: Ceiling<Int>) -> String { ceiling.value.map { String($0) } ?? "infinity" }
-
-    /// Percent of one processor. systemd keeps hundredths of a percent; what is finer is rounded up,
-    /// so that no quota becomes 0.
-    public static func quota(_ ceiling: Ceiling<CPUBandwidth>) -> String {
-        guard let quota = ceiling.value else { return "infinity" }
-        let hundredths =
-            (quota.quotaMicroseconds * 10_000 + CPUBandwidth.periodMicroseconds - 1)
-            / CPUBandwidth.periodMicroseconds
-        let (whole, rest) = hundredths.quotientAndRemainder(dividingBy: 100)
-        guard rest > 0 else { return "\(whole)%" }
-        let digits = rest % 10 == 0 ? "\(rest / 10)" : rest < 10 ? "0\(rest)" : "\(rest)"
-        return "\(whole).\(digits)%"
-    }
-
     /// `30s`, `500ms`, `2min`: the largest unit up to minutes that is exact.
     public static func span(_ duration: Duration) -> String {
         let parts = duration.components

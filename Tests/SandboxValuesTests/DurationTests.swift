@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Cgroups
+@testable import SandboxValues
 
 /// `--timeout`, `--cpu-time`, `--kill-after`.
 @Suite struct DurationTests {

@@ -1,17 +1,17 @@
-import LinuxSystem
 import Testing
 
-@testable import Cgroups
+@testable import SandboxValues
 
 /// `--mem`, `--mem-high`, `--swap`.
 @Suite struct SizeTests {
+    private let ram = ByteCount(8 << 30)
     private static let kibi: UInt64 = 1024
     private static let mebi = kibi * 1024
     private static let gibi = mebi * 1024
     private static let tebi = gibi * 1024
 
     private func bytes(_ text: String, percentOf total: UInt64 = 8 << 30) throws -> UInt64 {
-        try ByteCount(parsing: text, percentOf: ByteCount(total)).bytes
+        try MemoryAmount(parsing: text).bytes(of: ByteCount(total))
     }
 
     static let accepted: [(String, UInt64)] = [
@@ -71,35 +71,61 @@ import Testing
     ]
 
     @Test(arguments: refused) func refuses(_ text: String) {
-        #expect(throws: LimitSyntaxError(accepted: ByteCount.accepted)) { try bytes(text) }
+        #expect(throws: LimitSyntaxError(accepted: MemoryAmount.accepted)) { try bytes(text) }
         if text != "max" {
-            #expect(throws: LimitSyntaxError.self) { try Ceiling<ByteCount>(parsing: text, zeroAllowed: true) }
+            #expect(throws: LimitSyntaxError.self) { try Ceiling<MemoryAmount>(parsing: text, zeroAllowed: true) }
         }
     }
 
     @Test func maxIsNoNumber() throws {
         #expect(throws: LimitSyntaxError.self) { try bytes("max") }
-        #expect(try Ceiling<ByteCount>(parsing: "max") == .max)
-        #expect(try Ceiling<ByteCount>(parsing: "max").kernelText == "max")
-        #expect(try Ceiling<ByteCount>(parsing: "max").value == nil)
+        #expect(try Ceiling<MemoryAmount>(parsing: "max") == .max)
+        #expect(try Ceiling<MemoryAmount>(parsing: "max").kernelText == "max")
+        #expect(try Ceiling<MemoryAmount>(parsing: "max").value == nil)
     }
 
-    @Test(arguments: ["0", "0K", "0G", "0%", "0.0001K", "0.000000001K"])
+    @Test(arguments: ["0", "0K", "0G", "0.0001K", "0.000000001K"])
     func zeroMakesSenseForSwapOnly(_ text: String) throws {
-        #expect(throws: LimitSyntaxError(accepted: "more than 0: " + ByteCount.accepted)) {
-            try Ceiling<ByteCount>(parsing: text)
+        #expect(throws: LimitSyntaxError(accepted: "more than 0: " + MemoryAmount.accepted)) {
+            try Ceiling<MemoryAmount>(parsing: text)
         }
-        #expect(try Ceiling<ByteCount>(parsing: text, zeroAllowed: true) == .value(ByteCount(0)))
+        #expect(try Ceiling<MemoryAmount>(parsing: text, zeroAllowed: true) == .value(.bytes(0)))
     }
 
-    @Test func percentagesAreOfThisMachine() throws {
-        #expect(try Ceiling<ByteCount>(parsing: "100%") == .value(ByteCount(Machine.memoryBytes)))
-        #expect(try Ceiling<ByteCount>(parsing: "25%").value == ByteCount(Machine.memoryBytes / 4))
+    @Test func noShareMakesSenseForSwapOnly() throws {
+        #expect(throws: LimitSyntaxError.self) { try Ceiling<MemoryAmount>(parsing: "0%") }
+        #expect(try Ceiling<MemoryAmount>(parsing: "0%", zeroAllowed: true).value?.bytes(of: ram) == 0)
+    }
+
+    /// Nobody knows how much it is before there is a machine to ask.
+    @Test func aShareStaysOne() throws {
+        let half = try Ceiling<MemoryAmount>(parsing: "50%")
+        #expect(half.value?.bytes == nil)
+        #expect(half.value?.bytes(of: ByteCount(1000)) == 500)
+        #expect(half.value?.bytes(of: ByteCount(3 << 40)) == 3 << 39)
+        #expect(half.unitText == "50%")
+    }
+
+    /// systemd reads hundredths of a percent, and none of it would be no limit or an error.
+    @Test(arguments: [
+        ("100%", "100%"), ("12.5%", "12.5%"), ("12.05%", "12.05%"), ("33.333333%", "33.33%"), ("0.001%", "0.01%"),
+        ("99.999%", "99.99%"), ("007%", "7%"),
+    ])
+    func sharesInUnits(_ text: String, _ expected: String) throws {
+        #expect(try Ceiling<MemoryAmount>(parsing: text).unitText == expected)
+    }
+
+    @Test func moreThanAllIsRefused() {
+        for text in ["100.1%", "101%", "9223372036854775807%", "100.000000001%"] {
+            #expect(throws: LimitSyntaxError(accepted: "at most 100%: " + MemoryAmount.accepted), "\(text)") {
+                try MemoryAmount(parsing: text)
+            }
+        }
     }
 
     @Test func writesBytesForTheKernel() throws {
-        #expect(try Ceiling<ByteCount>(parsing: "1.5K").kernelText == "1536")
-        #expect(try Ceiling<ByteCount>(parsing: "0", zeroAllowed: true).kernelText == "0")
+        #expect(try Ceiling<MemoryAmount>(parsing: "1.5K").kernelText == "1536")
+        #expect(try Ceiling<MemoryAmount>(parsing: "0", zeroAllowed: true).kernelText == "0")
     }
 
     static let described: [(UInt64, String)] = [
@@ -121,8 +147,8 @@ import Testing
     /// What cgrun prints for people is no input, but what it prints for the kernel is.
     @Test func readsBackWhatItWritesForTheKernel() throws {
         for _ in 0..<1_000 {
-            let count = ByteCount(UInt64.random(in: 1...UInt64(Int64.max)))
-            #expect(try Ceiling(parsing: Ceiling.value(count).kernelText) == .value(count))
+            let amount = MemoryAmount.bytes(UInt64.random(in: 1...UInt64(Int64.max)))
+            #expect(try Ceiling(parsing: Ceiling.value(amount).kernelText) == .value(amount))
         }
     }
 }

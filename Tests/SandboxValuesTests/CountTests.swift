@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Cgroups
+@testable import SandboxValues
 
 /// What no number of any kind may look like.
 let notNumbers = [
@@ -106,9 +106,5 @@ let notNumbers = [
             #expect(set.processors == processors)
             #expect(try CPUSet(parsing: set.kernelText) == set)
         }
-    }
-
-    @Test func knowsWhereThisProcessMayRun() {
-        #expect(CPUSet.ofThisProcess?.processors.isEmpty == false)
     }
 }

@@ -1,0 +1,68 @@
+internal import LinuxSystem
+package import SandboxValues
+
+/// One value for one control file, in the terms of cgroup v2.
+package struct CgroupSetting: Equatable, Sendable {
+    package var controller: Controller
+    package var file: String
+    package var value: String
+    /// The option that asked for it.
+    package var option: String
+    /// Whether kernels that have no swap accounting have no such file, where there is nothing to limit then.
+    var isMissingWithoutSwap: Bool
+    /// What the value was told from, for people: `50% of RAM`.
+    var origin: String?
+
+    /// The writing of this value, for people.
+    package func step(in path: String) -> CgroupSite.Step {
+        CgroupSite.Step(path: "\(path)/\(file)", value: value, origin: origin)
+    }
+
+    /// Whether the kernel took the value. It keeps memory in whole pages, rounded down.
+    static func isApplied(_ value: String, readBack: String) -> Bool {
+        if value == readBack { return true }
+        guard let wanted = UInt64(value), let got = UInt64(readBack) else { return false }
+        let page = UInt64(Machine.pageSize)
+        return got == wanted / page * page
+    }
+}
+
+extension Limits {
+    /// The same for this machine.
+    package var resolved: ResolvedLimits { ResolvedLimits(self, memory: ByteCount(Machine.memoryBytes)) }
+}
+
+extension ResolvedLimits {
+    /// What to write, in order.
+    package var settings: [CgroupSetting] {
+        LimitKind.inOrderOfWriting.flatMap { kind in
+            kind.kernelValues(values).map { value in
+                CgroupSetting(
+                    controller: kind.controller, file: kind.file, value: value, option: flag(of: kind),
+                    isMissingWithoutSwap: kind.isMissingWithoutSwap, origin: origins[kind])
+            }
+        }
+    }
+}
+
+extension CPUSet {
+    /// The processors that the calling process may use.
+    package static var ofThisProcess: CPUSet? {
+        let status = (try? readTextFile("/proc/self/status")) ?? ""
+        return status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
+            .flatMap { $0.split(separator: "\t").last }.flatMap { try? CPUSet(parsing: String($0)) }
+    }
+}
+
+extension Controller {
+    /// What asks for the controller and limits nothing.
+    var optionWithoutLimit: String {
+        switch self {
+        case .cpuset: "--cpuset with all processors"
+        case .cpu: "--cpu max"
+        case .io: "-p IOAccounting=yes"
+        case .memory: "--mem max"
+        case .pids: "--pids max"
+        }
+    }
+}

@@ -1,0 +1,94 @@
+/// A kind of limit, as one row of a table: its option, its files, its names under systemd and in the report.
+///
+/// Whatever handles limits goes through the rows, so a new kind of limit is a new row in `LimitKind+Table.swift`, a
+/// field of `Limits`, and an option in the command line's help.
+package struct LimitKind: Hashable, Sendable {
+    /// The option without its dashes: `mem`.
+    package let option: String
+    /// How the option's value is called in help.
+    package let valueName: String
+    package let help: String
+    package let controller: Controller
+    /// The control file of cgroup v2.
+    package let file: String
+    /// Whether kernels that have no swap accounting have no such file. Where there is no swap, there is nothing to
+    /// limit then.
+    package var isMissingWithoutSwap = false
+
+    /// Reads the option's value into the limits.
+    package let parse: @Sendable (String, inout Limits) throws(LimitSyntaxError) -> Void
+    /// What is written to `file`, one text for each write; none where this limit is not given. Like all that follows but
+    /// `origin` and `directives`, this takes the values of `ResolvedLimits`.
+    package let kernelValues: @Sendable (Limits) -> [String]
+    /// What the value was told from, for people, where that is not what is written: `50% of RAM`.
+    package var origin: @Sendable (Limits) -> String? = { _ in nil }
+    /// What is written to files of cgroup v1 instead, in this order.
+    package let legacyValues: @Sendable (Limits) throws(LegacyRefusal) -> [LegacyValue]
+    /// The same as properties of a transient unit, on the bus.
+    package let busProperties: @Sendable (Limits) -> [BusProperty]
+    /// The same as directives of a unit file, which may be read on another machine.
+    package let directives: @Sendable (Limits) -> [Directive]
+    /// The directives that `directives` may give, whatever the limits.
+    package let directiveNames: [String]
+    /// The name in the report's `limits`.
+    package let reportKey: String
+    /// The value in the report; `nil` for no limit.
+    package let figure: @Sendable (Limits) -> Figure?
+    /// Reads the value in the report.
+    package let restore: @Sendable (Figure, inout Limits) -> Void
+    /// Sets a limit of this kind that every machine can take, to find out whether this one can.
+    package let setSample: @Sendable (inout Limits, Sample) -> Void
+
+    /// The option as it is typed: `--mem`.
+    package var flag: String { "--" + option }
+
+    /// Cgroup v1 has nothing like this limit.
+    package struct LegacyRefusal: Error, Sendable {
+        package let reason: String
+    }
+
+    /// A value for a file of cgroup v1.
+    package struct LegacyValue: Sendable {
+        package let file: String
+        /// `nil`: what the file `copied` of the cgroup above says.
+        package let text: String?
+        package let copied: String
+
+        init(_ file: String, _ text: String) { (self.file, self.text, copied) = (file, text, "") }
+        init(_ file: String, copyOf above: String) { (self.file, text, copied) = (file, nil, above) }
+    }
+
+    package struct BusProperty: Sendable {
+        package enum Value: Sendable {
+            case number(UInt64)
+            /// One bit for each number, the lowest first.
+            case bits(Set<Int>)
+        }
+
+        package let name: String
+        package let value: Value
+    }
+
+    package struct Directive: Sendable {
+        package let name: String
+        package let value: String
+    }
+
+    /// A number or a text, as JSON has them.
+    package enum Figure: Sendable, Equatable {
+        case integer(UInt64)
+        case number(Double)
+        case text(String)
+    }
+
+    /// What samples need to know of the machine.
+    package struct Sample: Sendable {
+        package var processors: CPUSet?
+        package init(processors: CPUSet?) { self.processors = processors }
+    }
+
+    package static func == (a: LimitKind, b: LimitKind) -> Bool { a.option == b.option }
+    package func hash(into hasher: inout Hasher) { hasher.combine(option) }
+
+    package static func named(_ option: some StringProtocol) -> LimitKind? { all.first { $0.option == option } }
+}

@@ -1,0 +1,43 @@
+/// What a job may use. `nil` leaves a resource alone; `.max` asks for its accounting without a limit.
+public struct Limits: Equatable, Sendable {
+    /// `memory.max`, for the whole tree, page cache included. Above it the kernel reclaims, then kills.
+    public var memoryMax: Ceiling<MemoryAmount>?
+    /// `memory.high`: above it the kernel reclaims and slows down, but does not kill. Not on hybrid machines.
+    public var memoryHigh: Ceiling<MemoryAmount>?
+    /// `memory.swap.max`. Pinned to 0 by `memoryMax` unless it is given, since a
+    /// limit on memory alone only moves the job into swap.
+    public var swapMax: Ceiling<MemoryAmount>?
+    /// `pids.max`: processes and threads. Above it `fork` and `pthread_create` fail with `EAGAIN`.
+    public var pidsMax: Ceiling<Int>?
+    /// `cpu.max`: CPU time in each period of 100 ms. Above it the job waits for the next.
+    public var cpuMax: Ceiling<CPUBandwidth>?
+    /// `cpu.weight`: the share among siblings when there is not enough for all.
+    public var cpuWeight: CPUWeight?
+    /// `cpuset.cpus`: the processors that it may run on.
+    public var cpuset: CPUSet?
+
+    /// No limits: the job gets a cgroup and nothing else.
+    public init() {}
+
+    /// `swapMax`, or the 0 that a memory limit implies.
+    public var effectiveSwapMax: Ceiling<MemoryAmount>? {
+        swapMax ?? (memoryMax?.value == nil ? nil : .value(.bytes(0)))
+    }
+
+    /// What the types can hold and no kernel could enforce, as a sentence about it.
+    package var nonsense: String? {
+        if let count = pidsMax?.value, !Ceiling<Int>.counts.contains(count) {
+            return "pidsMax is \(count), where \(Ceiling<Int>.acceptedCount) is expected"
+        }
+        if let numbers = cpuset?.processors, numbers.isEmpty || !numbers.allSatisfy(CPUSet.numbers.contains) {
+            return "cpuset has the processors \(numbers.sorted()), where \(CPUSet.accepted) are expected"
+        }
+        return nil
+    }
+
+    /// The kinds of limits that are given, or implied by others.
+    package var kinds: [LimitKind] { LimitKind.all.filter { !$0.directives(self).isEmpty } }
+
+    /// The controllers that these limits need.
+    package var controllers: [Controller] { kinds.map(\.controller) }
+}

@@ -1,0 +1,125 @@
+/// An amount of memory: so many bytes, or a share of a machine's RAM.
+///
+/// A share means nothing until somebody says of which machine. So it stays a share until a job is launched, or a unit
+/// is written for systemd, which reads shares itself.
+public enum MemoryAmount: Equatable, Sendable {
+    /// So much on every machine.
+    case bytes(UInt64)
+    /// So much of the RAM of the machine where the job is launched.
+    case share(MemoryShare)
+
+    package static let accepted =
+        "bytes, a number with K, M, G or T (or KiB, MiB, GiB, TiB; powers of 1024), a percentage of RAM, or max"
+
+    /// The kernel keeps memory limits as signed 64-bit numbers of pages.
+    private static let largest = UInt64(Int64.max)
+
+    /// Reads `4096`, `512M`, `1.5G`, `2GiB`, `50%`.
+    ///
+    /// - Throws: for everything else, `MB`, `-1`, `2 G`, `1e3` and `101%` among it.
+    public init(parsing text: String) throws(LimitSyntaxError) {
+        let number = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+        let factor: UInt64
+        switch text.dropFirst(number.count) {
+        case "": factor = 1
+        case "K", "KiB": factor = 1 << 10
+        case "M", "MiB": factor = 1 << 20
+        case "G", "GiB": factor = 1 << 30
+        case "T", "TiB": factor = 1 << 40
+        case "%":
+            self = .share(try MemoryShare(parsing: number))
+            return
+        default: throw LimitSyntaxError(accepted: Self.accepted)
+        }
+        guard let decimal = Decimal(number), factor > 1 || decimal.isWhole,
+            let bytes = decimal.multiplied(by: factor), bytes <= Self.largest
+        else { throw LimitSyntaxError(accepted: Self.accepted) }
+        self = .bytes(bytes)
+    }
+
+    /// The amount where it is the same on every machine; `nil` for a share.
+    public var bytes: UInt64? {
+        if case .bytes(let bytes) = self { bytes } else { nil }
+    }
+
+    /// Rounded down.
+    ///
+    /// - Parameter total: the RAM of the machine in question.
+    public func bytes(of total: ByteCount) -> UInt64 {
+        switch self {
+        case .bytes(let bytes): bytes
+        case .share(let share): share.bytes(of: total)
+        }
+    }
+
+    /// Whether it is nothing on every machine.
+    var isZero: Bool {
+        switch self {
+        case .bytes(let bytes): bytes == 0
+        case .share(let share): share.isZero
+        }
+    }
+}
+
+/// A part of a machine's RAM, in percent.
+public struct MemoryShare: Equatable, Sendable, CustomStringConvertible {
+    private let percent: Decimal
+    private let text: String
+
+    /// Reads `50` or `12.5`, with up to nine digits after the dot.
+    ///
+    /// - Throws: above 100, and for everything that is no number.
+    public init(parsing number: some StringProtocol) throws(LimitSyntaxError) {
+        guard let percent = Decimal(Substring(number)) else {
+            throw LimitSyntaxError(accepted: MemoryAmount.accepted)
+        }
+        guard let billionths = percent.multiplied(by: 1_000_000_000), billionths <= 100_000_000_000 else {
+            throw LimitSyntaxError(accepted: "at most 100%: " + MemoryAmount.accepted)
+        }
+        self.percent = percent
+        text = String(number)
+    }
+
+    /// As it was given, with the percent sign: `12.5%`.
+    public var description: String { text + "%" }
+
+    func bytes(of total: ByteCount) -> UInt64 {
+        // At most 100 percent of a number of 64 bits.
+        percent.multiplied(by: total.bytes, over: 100) ?? total.bytes
+    }
+
+    var isZero: Bool { percent.isZero }
+
+    /// Hundredths of a percent, which is as fine as systemd reads. Rounded down, but something is never nothing.
+    var hundredths: UInt64 {
+        let hundredths = percent.multiplied(by: 100) ?? 10_000
+        return isZero ? 0 : max(1, hundredths)
+    }
+}
+
+extension Ceiling where Value == MemoryAmount {
+    /// Reads what `MemoryAmount` does, and `max`.
+    ///
+    /// - Parameters:
+    ///   - text: such as `512M`, `50%` or `max`.
+    ///   - zeroAllowed: whether no memory at all makes sense, as it does for swap.
+    /// - Throws: for everything else.
+    public init(parsing text: String, zeroAllowed: Bool = false) throws(LimitSyntaxError) {
+        if text == "max" {
+            self = .max
+            return
+        }
+        let amount = try MemoryAmount(parsing: text)
+        guard zeroAllowed || !amount.isZero else {
+            throw LimitSyntaxError(accepted: "more than 0: " + MemoryAmount.accepted)
+        }
+        self = .value(amount)
+    }
+
+    /// As the kernel reads it. A share must have been resolved for a machine before.
+    package var kernelText: String {
+        guard let value else { return "max" }
+        guard let bytes = value.bytes else { preconditionFailure("a share of RAM, of no machine") }
+        return String(bytes)
+    }
+}

@@ -1,0 +1,131 @@
+import Glibc
+import Testing
+
+@testable import SandboxValues
+
+/// The table of limits.
+@Suite struct LimitKindTests {
+    private let ram = ByteCount(8 << 30)
+
+    private func sample(_ kind: LimitKind) throws -> Limits {
+        var limits = Limits()
+        kind.setSample(&limits, LimitKind.Sample(processors: try CPUSet(parsing: "0-1")))
+        return ResolvedLimits(limits, memory: ram).values
+    }
+
+    @Test func bothOrdersHaveEveryKind() {
+        #expect(Set(LimitKind.all) == Set(LimitKind.inOrderOfWriting))
+        #expect(LimitKind.all.count == LimitKind.inOrderOfWriting.count)
+    }
+
+    @Test func namesAreUnlike() {
+        for names in [
+            LimitKind.all.map(\.option), LimitKind.all.map(\.file), LimitKind.all.map(\.reportKey),
+            LimitKind.all.flatMap(\.directiveNames),
+        ] { #expect(Set(names).count == names.count, "\(names)") }
+        for kind in LimitKind.all { #expect(LimitKind.named(kind.option) == kind) }
+        #expect(LimitKind.named("memory") == nil && LimitKind.named("") == nil)
+    }
+
+    /// A kind of limit that is not given is nowhere.
+    @Test(arguments: LimitKind.all) func nothingComesOfNothing(_ kind: LimitKind) throws {
+        let limits = Limits()
+        #expect(kind.kernelValues(limits).isEmpty && kind.busProperties(limits).isEmpty)
+        #expect(try kind.legacyValues(limits).isEmpty && kind.directives(limits).isEmpty)
+        #expect(kind.figure(limits) == nil && kind.origin(limits) == nil)
+        #expect(limits.kinds.isEmpty && limits.controllers.isEmpty)
+    }
+
+    /// What is given is everywhere, under the names of its row.
+    @Test(arguments: LimitKind.all) func aSampleIsEverywhere(_ kind: LimitKind) throws {
+        let limits = try sample(kind)
+        #expect(!kind.kernelValues(limits).isEmpty && !kind.busProperties(limits).isEmpty)
+        #expect(Set(kind.directives(limits).map(\.name)).isSubset(of: kind.directiveNames))
+        #expect(!kind.directives(limits).isEmpty)
+        #expect(limits.kinds.contains(kind) && limits.controllers.contains(kind.controller))
+        if kind != .memoryHigh { #expect(try !kind.legacyValues(limits).isEmpty) }
+    }
+
+    /// The report says what the kernel was told.
+    @Test(arguments: LimitKind.all) func reportsAreReadBack(_ kind: LimitKind) throws {
+        let limits = try sample(kind)
+        var restored = Limits()
+        for other in LimitKind.all { other.figure(limits).map { other.restore($0, &restored) } }
+        #expect(restored == limits)
+        // What is no figure of this kind changes nothing.
+        var untouched = Limits()
+        kind.restore(.text("?"), &untouched)
+        #expect(untouched == Limits())
+    }
+
+    @Test func aMemoryLimitAsksForTheSwapThatItPins() {
+        var limits = Limits()
+        limits.memoryMax = .value(.bytes(1 << 20))
+        let pinned = ResolvedLimits(limits, memory: ram)
+        #expect(pinned.values.swapMax == .value(.bytes(0)) && pinned.flag(of: .swapMax) == "--mem")
+        limits.swapMax = .max
+        let given = ResolvedLimits(limits, memory: ram)
+        #expect(given.values == limits && given.flag(of: .swapMax) == "--swap" && given.flag(of: .memoryMax) == "--mem")
+    }
+
+    /// Shares become bytes when a job is launched; a unit keeps them, for the machine that reads it.
+    @Test func sharesAreOfTheMachineInQuestion() throws {
+        var limits = Limits()
+        try LimitKind.memoryMax.parse("50%", &limits)
+        #expect(LimitKind.memoryMax.directives(limits).map(\.value) == ["50%"])
+        let resolved = ResolvedLimits(limits, memory: ram)
+        #expect(LimitKind.memoryMax.kernelValues(resolved.values) == [String(UInt64(4) << 30)])
+        #expect(LimitKind.memoryMax.figure(resolved.values) == .integer(4 << 30))
+        #expect(resolved.origins == [.memoryMax: "50% of RAM"])
+    }
+
+    @Test func aScopeHasRoomForItsHolder() {
+        var limits = Limits()
+        #expect(ResolvedLimits(limits, memory: ram).adding(pids: 1).values.pidsMax == nil)
+        limits.pidsMax = .value(8)
+        #expect(ResolvedLimits(limits, memory: ram).adding(pids: 1).values.pidsMax == .value(9))
+        limits.pidsMax = .max
+        #expect(ResolvedLimits(limits, memory: ram).adding(pids: 1).values.pidsMax == .max)
+    }
+
+    @Test func whatOneDoesNotHave() throws {
+        var limits = Limits()
+        limits.swapMax = .value(.bytes(1))
+        #expect(throws: LimitKind.LegacyRefusal.self) { try LimitKind.swapMax.legacyValues(limits) }
+        limits.memoryMax = .value(.bytes(UInt64.max))
+        #expect(
+            try LimitKind.swapMax.legacyValues(limits).map(\.text) == [String(Int64.max)], "a sum beyond 64 bits")
+        limits.memoryHigh = .value(.bytes(1))
+        #expect(throws: LimitKind.LegacyRefusal.self) { try LimitKind.memoryHigh.legacyValues(limits) }
+        limits.memoryHigh = .max
+        #expect(try LimitKind.memoryHigh.legacyValues(limits).isEmpty)
+    }
+}
+
+/// Numbers of signals, which the pure target cannot ask the C library for.
+@Suite struct SignalTests {
+    @Test func areThoseOfTheCLibrary() {
+        let numbers: [(Signal, CInt)] = [
+            (.hangUp, SIGHUP), (.interrupt, SIGINT), (.quit, SIGQUIT), (.abort, SIGABRT), (.kill, SIGKILL),
+            (.terminate, SIGTERM), (.user1, SIGUSR1), (.user2, SIGUSR2), (.pipe, SIGPIPE), (.child, SIGCHLD),
+            (.continue, SIGCONT), (.stop, SIGSTOP), (.terminalStop, SIGTSTP), (.terminalInput, SIGTTIN),
+            (.terminalOutput, SIGTTOU), (.windowChange, SIGWINCH),
+        ]
+        for (signal, number) in numbers { #expect(signal.rawValue == number, "\(signal)") }
+        let names: [(String, CInt)] = [
+            ("ILL", SIGILL), ("TRAP", SIGTRAP), ("BUS", SIGBUS), ("FPE", SIGFPE), ("SEGV", SIGSEGV),
+            ("ALRM", SIGALRM), ("URG", SIGURG), ("XCPU", SIGXCPU), ("XFSZ", SIGXFSZ), ("VTALRM", SIGVTALRM),
+            ("PROF", SIGPROF), ("IO", SIGIO), ("PWR", SIGPWR), ("SYS", SIGSYS),
+        ]
+        for (name, number) in names { #expect(Signal(name: name)?.rawValue == number, "\(name)") }
+    }
+
+    @Test func namesAndNumbersBelongTogether() {
+        for number in 1...31 as ClosedRange<CInt> {
+            let signal = Signal(rawValue: number)
+            #expect(Signal(name: signal.description) == signal && Signal(name: String(number)) == signal)
+        }
+        #expect(Signal(name: "RTMIN+2")?.description == "SIGRTMIN+2")
+        #expect(Signal(name: "SIGRTMAX") == nil && Signal(name: "32") == nil && Signal(name: "0") == nil)
+    }
+}

@@ -41,8 +41,11 @@ package final class CgroupDirectory: Sendable {
         self.init(Descriptor(owning: rawValue), path: path, isOfJob: isOfJob)
     }
 
-    static func isCgroup2(_ path: String) -> Bool {
-        (try? Descriptor(opening: path, O_RDONLY | O_DIRECTORY))?.filesystemType == Kind.v2.rawValue
+    /// - Throws: when nobody can tell, as for want of descriptors.
+    static func isCgroup2(_ path: String) throws(SystemError) -> Bool {
+        do { return try Descriptor(opening: path, O_RDONLY | O_DIRECTORY).filesystemType == Kind.v2.rawValue } catch
+            where [.noSuchFileOrDirectory, .notDirectory].contains(error.errno)
+        { return false }
     }
 
     func path(of name: String) -> String { path == "/" ? "/\(name)" : "\(path)/\(name)" }

@@ -42,21 +42,21 @@ package struct CgroupLayout: Sendable, Equatable {
 
     /// - Throws: `.noCgroup2` without cgroup2 on /sys/fs/cgroup or /sys/fs/cgroup/unified.
     package static func current() throws(CgroupError) -> CgroupLayout {
-        let mode: Mode
-        let mount: String
-        if CgroupDirectory.isCgroup2(root) {
-            (mode, mount) = (.unified, root)
-        } else if CgroupDirectory.isCgroup2(root + "/unified") {
-            (mode, mount) = (.hybrid, root + "/unified")
-        } else {
-            throw CgroupError(.noCgroup2)
-        }
+        let (mode, mount) = try mounted()
         guard let memberships = Memberships(parsing: try membership()) else { throw CgroupError(.noCgroup2) }
         do {
             return CgroupLayout(mode, try CgroupMount(mount, .v2, own: memberships.unified), memberships) {
                 try? CgroupMount($0.mount, .v1, own: $1)
             }
         } catch { throw CgroupError(error) }
+    }
+
+    private static func mounted() throws(CgroupError) -> (Mode, String) {
+        do {
+            if try CgroupDirectory.isCgroup2(root) { return (.unified, root) }
+            if try CgroupDirectory.isCgroup2(root + "/unified") { return (.hybrid, root + "/unified") }
+        } catch { throw CgroupError(error) }
+        throw CgroupError(.noCgroup2)
     }
 
     /// - Parameter legacyMount: of a v1 controller in which the caller has this path; `nil` where nobody can tell.

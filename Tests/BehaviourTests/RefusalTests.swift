@@ -23,6 +23,20 @@ extension Behaviour {
             }
         }
 
+        /// However few descriptors there are, they are what is missing.
+        @Test func wantOfDescriptorsIsTold() throws {
+            var codes: Set<Int?> = []
+            for count in 4...60 where count < 10 || count % 10 == 0 {
+                let script = "ulimit -n \(count); exec \(Programs.cgrun) -- true"
+                let outcome = try harness.start(["sh", "-c", script]).end()
+                codes.insert(outcome.exitCode)
+                let isTold = outcome.errors.contains(text: "oo many open files")
+                #expect(outcome.exitCode == 125 ? isTold : outcome.errors == "", "\(count): \(outcome)")
+            }
+            #expect(codes == [0, 125])
+            try harness.expectNothingLeft()
+        }
+
         @Test func missingGuard() throws {
             let gone = try harness.cgrun("--", "echo", "ran", environment: ["CGRUN_GUARD": "/nonexistent/guard"])
             expectRefusal(gone, "cannot start the guard", "/nonexistent/guard", "set CGRUN_GUARD")

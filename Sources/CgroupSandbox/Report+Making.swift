@@ -20,6 +20,7 @@ extension Report {
             limits: LimitValues(
                 resources: spec.limits.resolved.values, wallTimeoutSeconds: spec.timeout?.seconds,
                 cpuTimeoutSeconds: spec.cpuTimeout?.seconds))
+        if cwd == nil { unavailable.append(Unavailable(field: "cwd", reason: "the launcher's directory was removed")) }
         unavailable.append(
             Unavailable(field: "escape_detected", reason: "processes that leave their cgroup are not watched"))
     }

@@ -33,6 +33,16 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
+        @Test func aRemovedDirectoryIsNone() throws {
+            let file = harness.path("r.json")
+            let command = "exec \(Programs.cgrun) --report \(file) -- true"
+            let script = "mkdir \(file).d; cd \(file).d; rmdir \(file).d; \(command)"
+            #expect(try harness.start(["sh", "-c", script]).end().exitCode == 0)
+            let report = try harness.report(file)
+            #expect(report.cwd == nil)
+            #expect(report.unavailable.contains { $0.field == "cwd" && $0.reason.hasSuffix("was removed") })
+        }
+
         @Test func tellsTime() throws {
             let before = Timestamp.now.text
             let report = try harness.reported("--", "sleep", "0.2").report

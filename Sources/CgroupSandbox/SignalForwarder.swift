@@ -24,9 +24,10 @@ public final class SignalForwarder {
         let original = SignalSet.blocked
         // Ignored, as some daemons hand it down, it would make the kernel forget how children end.
         Signal.child.takeDefaultAction()
-        // SIGPIPE is only blocked: a message to a closed stderr must not end the launcher.
+        // These two are only blocked. A message to a stderr that nobody reads must not end the launcher, nor a report
+        // that is larger than files may be for it (RLIMIT_FSIZE): both are told as errors of the write.
         let signals = Self.forwarded + [.terminate, .child] + (relaysTerminal ? Self.ofTerminal : [])
-        SignalSet(signals + [.pipe]).block()
+        SignalSet(signals + [.pipe, .fileTooLarge]).block()
         source = try SignalDescriptor(SignalSet(signals))
         originalMask = original
     }

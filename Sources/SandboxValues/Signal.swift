@@ -34,6 +34,8 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
     public static let terminalInput = Signal(rawValue: 21)
     /// `SIGTTOU`.
     public static let terminalOutput = Signal(rawValue: 22)
+    /// `SIGXFSZ`.
+    public static let fileTooLarge = Signal(rawValue: 25)
     /// `SIGWINCH`.
     public static let windowChange = Signal(rawValue: 28)
 

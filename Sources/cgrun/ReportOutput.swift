@@ -2,6 +2,7 @@ internal import CgroupSandbox
 internal import FoundationEssentials
 internal import Glibc
 internal import LinuxSystem
+internal import SystemPackage
 
 /// Where the report goes.
 struct ReportOutput {
@@ -39,10 +40,14 @@ struct ReportOutput {
         var failures: [String] = []
         for (option, output) in [(words.file, file), (words.descriptor, descriptor)] {
             do { try output?.write(bytes, as: writer) } catch {
-                failures.append("\(option): the report cannot be written any more: \(error)")
+                failures.append("\(option): the report cannot be written any more: \(Self.reason(error))")
             }
         }
         if !failures.isEmpty { throw UsageError(message: failures.joined(separator: "; ")) }
+    }
+
+    private static func reason(_ error: SystemError) -> String {
+        error.errno == .fileTooLarge ? "\(error); raise the limit on files (ulimit -f)" : "\(error)"
     }
 
     /// The one form of the report.
@@ -64,7 +69,10 @@ struct ReportOutput {
     /// Prepares the report that is written should this process be lost.
     func recovery(for report: Report) throws -> LossRecovery {
         let record = try Descriptor.memoryFile(name: "cgrun-record")
-        try record.write([UInt8](try Self.encode(Record(report: report, target: file?.form))), path: "cgrun-record")
+        let text = [UInt8](try Self.encode(Record(report: report, target: file?.form)))
+        do { try record.write(text, path: "cgrun-record") } catch {
+            throw UsageError(message: "the report cannot be prepared: \(Self.reason(error))")
+        }
         return LossRecovery(
             executable: try Descriptor(opening: "/proc/self/exe", O_RDONLY), record: record,
             report: descriptor?.descriptor, target: file?.descriptor)

@@ -91,6 +91,26 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
+        /// No signal ends the launcher that may not write so much, neither before the job nor after.
+        @Test func aLimitOnFilesIsTold() throws {
+            let file = harness.path("r.json")
+            var codes: Set<Int?> = []
+            for blocks in 1...16 {
+                let script = "ulimit -f \(blocks); exec \(Programs.cgrun) --report \(file) -- \(Programs.probe) exit 3"
+                let outcome = try harness.start(["sh", "-c", script]).end()
+                codes.insert(outcome.exitCode)
+                guard outcome.exitCode == 125 else {
+                    #expect(outcome.exitCode == 3 && outcome.errors == "", "\(blocks): \(outcome)")
+                    #expect(try harness.report(file).exitCode == 3)
+                    break
+                }
+                #expect(outcome.errors.contains(text: "raise the limit on files (ulimit -f)"), "\(blocks): \(outcome)")
+                #expect(try harness.start(["ls", "-A", harness.path(".")]).end().output == "")
+            }
+            #expect(codes == [3, 125])
+            try harness.expectNothingLeft()
+        }
+
         @Test func bothAtOnce() throws {
             let (outcome, report) = try harness.reported("--report-fd", "1", "true")
             #expect(outcome.output.contains(text: report.jobID))

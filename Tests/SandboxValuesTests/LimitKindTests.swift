@@ -109,7 +109,7 @@ import Testing
             (.hangUp, SIGHUP), (.interrupt, SIGINT), (.quit, SIGQUIT), (.abort, SIGABRT), (.kill, SIGKILL),
             (.terminate, SIGTERM), (.user1, SIGUSR1), (.user2, SIGUSR2), (.pipe, SIGPIPE), (.child, SIGCHLD),
             (.continue, SIGCONT), (.stop, SIGSTOP), (.terminalStop, SIGTSTP), (.terminalInput, SIGTTIN),
-            (.terminalOutput, SIGTTOU), (.windowChange, SIGWINCH),
+            (.terminalOutput, SIGTTOU), (.windowChange, SIGWINCH), (.fileTooLarge, SIGXFSZ),
         ]
         for (signal, number) in numbers { #expect(signal.rawValue == number, "\(signal)") }
         let names: [(String, CInt)] = [

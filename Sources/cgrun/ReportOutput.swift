@@ -22,7 +22,9 @@ struct ReportOutput {
         writer = .first
         if let path = request.reportFile {
             words.file += " " + path
-            do { file = try OutputFile(path) } catch { throw Self.refusal(words.file, error) }
+            // As everywhere, a dash is standard output.
+            let target = path == "-" ? "/dev/stdout" : path
+            do { file = try OutputFile(target) } catch { throw Self.refusal(words.file, error) }
         }
         if let number = request.reportDescriptor {
             words.descriptor += " \(number)"

@@ -130,7 +130,7 @@ enum RunSetting: String, CaseIterable {
         case .property:
             "Set another property of the scope, spelt as for systemctl set-property, such as IOWeight=50. May be given more than once."
         case .report:
-            "Write what became of the job to this file, as JSON, in one step. FIFOs and devices are written to; /dev/stdout and /dev/fd/N mean open descriptors."
+            "Write what became of the job to this file, as JSON, in one step. FIFOs and devices are written to; -, /dev/stdout and /dev/fd/N mean open descriptors."
         case .reportFD: "Write the report to this open descriptor, too."
         case .setenv: "Set an environment variable for the command. May be given more than once."
         case .workingDirectory: "Start the command in this directory."

@@ -91,6 +91,14 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
+        @Test func aDashIsStandardOutput() throws {
+            let outcome = try harness.start([
+                "sh", "-c", "cd \(harness.path(".")) && exec \(Programs.cgrun) --report - -- echo output",
+            ]).end()
+            #expect(outcome.output.hasPrefix("output\n{\n") && outcome.output.contains(text: "\"schema\" : 1"))
+            #expect(try harness.start(["ls", "-A", harness.path(".")]).end().output == "")
+        }
+
         /// No signal ends the launcher that may not write so much, neither before the job nor after.
         @Test func aLimitOnFilesIsTold() throws {
             let file = harness.path("r.json")

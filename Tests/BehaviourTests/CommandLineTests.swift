@@ -137,6 +137,17 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
+        /// How much that is, the machine says where the job or the unit is started.
+        @Test(.enabled(if: Capability.has("--mem"), "no memory controller"))
+        func aShareOfRAMStaysOne() throws {
+            let plan = try output("--dry-run", "--mem", "50%", "true")
+            let write = try #require(plan.split(separator: "\n").first { $0.hasSuffix(" (50% of RAM)") }, "\(plan)")
+            let bytes = write.split(separator: " ").dropFirst().first.flatMap { UInt64($0) }
+            #expect(bytes == Machine.memoryBytes / 2, "\(write)")
+            let unit = try output("unit", "service", "x", "--mem", "50%", "--mem-high", "12.5%", "--", "/bin/true")
+            #expect(unit.contains(text: "\nMemoryMax=50%\n") && unit.contains(text: "\nMemoryHigh=12.5%\n"))
+        }
+
         // MARK: Subcommands
 
         @Test func run() throws {

@@ -112,7 +112,9 @@ final class HeldScope: Sendable {
                 remedy: "leave HostScope.enter out; jobs are made below the program's own cgroup")
         }
         let program = ThisProcess.executablePath?.split(separator: "/").last.map(String.init) ?? "a program"
-        let plan = ScopePlan(options, limits, jobsOf: program)
+        let resolved: ResolvedLimits
+        do { resolved = try limits.resolved() } catch { throw LaunchError(error) }
+        let plan = ScopePlan(options, resolved, jobsOf: program)
         let manager = try ServiceManager.reach(plan.scope, layout)
         let holder = try HolderProcess.start(GuardProgram())
         // It goes with the program, and if that is killed meanwhile, waits until it is there: a scope

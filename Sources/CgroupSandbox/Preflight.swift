@@ -50,12 +50,17 @@ public struct Preflight: Sendable {
                 "\(site.path.prefix { $0 != "-" })-…, killed by cgroup.kill (Linux \(Machine.kernelRelease))"
             })
         addGuard()
-        let sample = LimitKind.Sample(processors: CPUSet.ofThisProcess)
+        let sample = LimitKind.Sample(processors: CPUSet.ofThisProcess, device: IOLimit.Device.any)
         for kind in LimitKind.all {
             var limits = Limits()
             kind.setSample(&limits, sample)
+            guard let limits = try? limits.resolved(), limits.values.kinds.contains(kind) else {
+                findings.append(
+                    Finding(subject: kind.flag, isAvailable: false, detail: "nothing to limit on this machine"))
+                continue
+            }
             findings.append(
-                probe(kind.flag, limits.resolved, layout, parent) { site in
+                probe(kind.flag, limits, layout, parent) { site in
                     let steps = (try? site.steps()) ?? []
                     return steps.compactMap { $0.value == nil ? nil : $0.path.split(separator: "/").last }
                         .filter { $0 != "cgroup.subtree_control" }.joined(separator: ", ")
@@ -141,7 +146,7 @@ private final class ProbeScope {
         // Programs that are none are gone by the time that the manager moves them, and would leave it an empty scope.
         try guardian.awaitWatch()
         try holder.check()
-        let plan = ScopePlan(spec, jobName: JobName.make().cgroup, controllers: Controller.allCases)
+        let plan = ScopePlan(spec, .none, jobName: JobName.make().cgroup, controllers: Controller.allCases)
         scope = try JobScope.start(
             plan, by: manager, holder: holder, startingFirst: nil, guardian: guardian, layout: layout)
         self.guardian = guardian

@@ -45,9 +45,13 @@ public struct PreparedJob: ~Copyable {
     /// A directory in a place that is open already, for a specification that was checked.
     init(_ spec: JobSpec, in place: CgroupPlace, because reason: String) throws(LaunchError) {
         let (id, name) = JobName.make()
+        let limits: ResolvedLimits
         let site: CgroupSite
-        do { site = try CgroupSite(place, name: name, limits: spec.limits.resolved) } catch { throw LaunchError(error) }
-        var report = Report(id: id, spec: spec, hierarchy: place.layout.mode)
+        do throws(CgroupError) {
+            limits = try spec.limits.resolved()
+            site = try CgroupSite(place, name: name, limits: limits)
+        } catch { throw LaunchError(error) }
+        var report = Report(id: id, spec: spec, limits: limits, hierarchy: place.layout.mode)
         report.describe(site, because: reason)
         self.place = .directory(site)
         self.layout = place.layout
@@ -62,17 +66,21 @@ public struct PreparedJob: ~Copyable {
         try spec.check()
         let (id, name) = JobName.make()
         let layout: CgroupLayout
-        do { layout = try CgroupLayout.current() } catch { throw LaunchError(error) }
+        let limits: ResolvedLimits
+        do throws(CgroupError) {
+            layout = try CgroupLayout.current()
+            limits = try spec.limits.resolved()
+        } catch { throw LaunchError(error) }
         // Before anything else: while systemd gets ready for this process, there is enough to do.
         let manager = try spec.resolveManager(layout)
-        var report = Report(id: id, spec: spec, hierarchy: layout.mode)
+        var report = Report(id: id, spec: spec, limits: limits, hierarchy: layout.mode)
         switch consume manager {
         case .cgroupfs(let reason):
-            let site = try Self.site(spec.cgroupParent, layout, name, spec.limits.resolved)
+            let site = try Self.site(spec.cgroupParent, layout, name, limits)
             report.describe(site, because: reason)
             place = .directory(site)
         case .systemd(let manager, let reason):
-            let plan = ScopePlan(spec, jobName: name)
+            let plan = ScopePlan(spec, limits, jobName: name)
             report.describe(plan, because: reason)
             place = .scope(ScopeSite(manager: manager, plan: plan))
         }

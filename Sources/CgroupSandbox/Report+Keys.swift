@@ -32,7 +32,7 @@ extension Report.Containment {
 
 /// A key for each kind of limit, and the two limits of time.
 extension Report.LimitValues: Codable {
-    private struct Key: CodingKey {
+    fileprivate struct Key: CodingKey {
         let stringValue: String
         var intValue: Int? { nil }
 
@@ -40,6 +40,7 @@ extension Report.LimitValues: Codable {
         init?(intValue: Int) { nil }
 
         static let wallTimeout = Key(stringValue: "wall_timeout_seconds")
+        static let device = Key(stringValue: "device")
         static let cpuTimeout = Key(stringValue: "cpu_timeout_seconds")
     }
 
@@ -51,6 +52,7 @@ extension Report.LimitValues: Codable {
             case .integer(let value): try container.encode(value, forKey: key)
             case .number(let value): try container.encode(value, forKey: key)
             case .text(let value): try container.encode(value, forKey: key)
+            case .devices(let value): try container.encode(value, forKey: key)
             case nil: try container.encodeNil(forKey: key)
             }
         }
@@ -69,6 +71,8 @@ extension Report.LimitValues: Codable {
                 figure = .integer(value)
             } else if let value = try? container.decode(Double.self, forKey: key) {
                 figure = .number(value)
+            } else if let value = try? container.decode([LimitKind.Figure.Device].self, forKey: key) {
+                figure = .devices(value)
             } else {
                 figure = .text(try container.decode(String.self, forKey: key))
             }
@@ -76,6 +80,27 @@ extension Report.LimitValues: Codable {
         }
         wallTimeoutSeconds = try container.decode(Double?.self, forKey: .wallTimeout)
         cpuTimeoutSeconds = try container.decode(Double?.self, forKey: .cpuTimeout)
+    }
+}
+
+/// Like `null` elsewhere, a rate without a limit is there as such.
+extension LimitKind.Figure.Device: Codable {
+    private typealias Key = Report.LimitValues.Key
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encode(device, forKey: .device)
+        for rate in IOLimit.Rate.allCases {
+            try container.encode(rates[rate], forKey: Key(stringValue: rate.reportKey))
+        }
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Key.self)
+        self.init(device: try container.decode(String.self, forKey: .device), rates: [:])
+        for rate in IOLimit.Rate.allCases {
+            rates[rate] = try container.decodeIfPresent(UInt64.self, forKey: Key(stringValue: rate.reportKey))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ internal import SystemdBus
 extension Report {
     /// What is known before a job starts.
     init(
-        id: String, spec: JobSpec, hierarchy: CgroupLayout.Mode?
+        id: String, spec: JobSpec, limits: ResolvedLimits, hierarchy: CgroupLayout.Mode?
     ) {
         self.init(
             jobID: id, argv: spec.arguments.map(\.description),
@@ -18,7 +18,7 @@ extension Report {
                 controllers: [], hierarchy: hierarchy?.rawValue),
             startedAt: Timestamp.now.text,
             limits: LimitValues(
-                resources: spec.limits.resolved.values, wallTimeoutSeconds: spec.timeout?.seconds,
+                resources: limits.values, wallTimeoutSeconds: spec.timeout?.seconds,
                 cpuTimeoutSeconds: spec.cpuTimeout?.seconds))
         if cwd == nil { unavailable.append(Unavailable(field: "cwd", reason: "the launcher's directory was removed")) }
         unavailable.append(
@@ -80,7 +80,7 @@ extension Report {
     /// The report of a job that did not start.
     public init(notStarted spec: JobSpec, _ error: LaunchError) {
         self.init(
-            id: "", spec: spec, hierarchy: nil)
+            id: "", spec: spec, limits: (try? spec.limits.resolved()) ?? .none, hierarchy: nil)
         containment.achieved = "none"
         endedAt = Timestamp.now.text
         result = .notStarted
@@ -220,6 +220,8 @@ extension UnitProperty {
             var bytes = [UInt8](repeating: 0, count: (numbers.max() ?? 0) / 8 + 1)
             for number in numbers { bytes[number / 8] |= 1 << (number % 8) }
             self.init(property.name, .bytes(bytes))
+        case .devices(let devices):
+            self.init(property.name, .devices(devices.map { Value.Device(path: $0, number: $1) }))
         }
     }
 }

@@ -41,11 +41,11 @@ struct ScopePlan: Sendable {
     private let controllers: [Controller]
 
     /// - Parameter controllers: what to hand over; `nil` is what the limits need, and what the report reads from.
-    init(_ spec: JobSpec, jobName: String, controllers: [Controller]? = nil) {
+    init(_ spec: JobSpec, _ limits: ResolvedLimits, jobName: String, controllers: [Controller]? = nil) {
         let stem = spec.unit.name ?? jobName
         name = stem + ".scope"
         companionName = stem + "-guard.scope"
-        limits = spec.limits.resolved
+        self.limits = limits
         let needed = spec.limits.controllers
         self.controllers =
             controllers ?? Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }
@@ -57,11 +57,11 @@ struct ScopePlan: Sendable {
     }
 
     /// - Parameter program: whose jobs.
-    init(_ options: UnitOptions, _ limits: Limits, jobsOf program: String) {
+    init(_ options: UnitOptions, _ limits: ResolvedLimits, jobsOf program: String) {
         let stem = options.name ?? JobName.make().cgroup
         name = stem + ".scope"
         companionName = stem + "-host.scope"
-        self.limits = limits.resolved
+        self.limits = limits
         controllers = Controller.allCases
         scope = options.managerScope
         self.options = options

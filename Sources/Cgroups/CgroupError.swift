@@ -33,6 +33,8 @@ public struct CgroupError: Error, Sendable, Equatable {
         case notApplied(file: String, wanted: String, got: String, option: String)
         /// The kernel takes no such value here.
         case rejected(SystemError, option: String)
+        /// No disk of this machine's is, or has, what a limit on block I/O names.
+        case noDisk(path: String, reason: String)
         /// There is no such cgroup.
         case parentNotFound(path: String)
         /// `cgroup.max.descendants` or `cgroup.max.depth` of a cgroup above.
@@ -78,6 +80,7 @@ public struct CgroupError: Error, Sendable, Equatable {
         case .notApplied(let file, let wanted, let got, let option):
             "\(option): wrote \"\(wanted)\" to \(file), but it reads \"\(got)\""
         case .rejected(let error, let option): "\(option): the kernel refuses to \(error)"
+        case .noDisk(let path, let reason): "\(LimitKind.ioMax.flag) \(path): \(reason)"
         case .parentNotFound(let path): "there is no cgroup \(path)"
         case .tooManyCgroups(let path):
             "\(path) allows no more cgroups below it (cgroup.max.descendants or cgroup.max.depth)"
@@ -114,6 +117,7 @@ public struct CgroupError: Error, Sendable, Equatable {
                 ? "boot with swapaccount=1, or turn swap off" : "use a later kernel"
         case .notApplied(_, _, _, let option), .rejected(_, let option):
             "give \(option) a value within what this machine and the cgroups above allow"
+        case .noDisk: "name a block device, or a path on one"
         case .parentNotFound: "make it first, or give --cgroup-parent a path as in /proc/PID/cgroup"
         case .tooManyCgroups: "raise the limit there, or end some jobs"
         case .system: nil

@@ -10,6 +10,7 @@ package struct CgroupSetting: Equatable, Sendable {
     package var option: String
     /// Whether kernels that have no swap accounting have no such file, where there is nothing to limit then.
     var isMissingWithoutSwap: Bool
+    var readBack: LimitKind.ReadBack
     /// What the value was told from, for people: `50% of RAM`.
     var origin: String?
 
@@ -17,19 +18,17 @@ package struct CgroupSetting: Equatable, Sendable {
     package func step(in path: String) -> CgroupSite.Step {
         CgroupSite.Step(path: "\(path)/\(file)", value: value, origin: origin)
     }
-
-    /// Whether the kernel took the value. It keeps memory in whole pages, rounded down.
-    static func isApplied(_ value: String, readBack: String) -> Bool {
-        if value == readBack { return true }
-        guard let wanted = UInt64(value), let got = UInt64(readBack) else { return false }
-        let page = UInt64(Machine.pageSize)
-        return got == wanted / page * page
-    }
 }
 
 extension Limits {
     /// The same for this machine.
-    package var resolved: ResolvedLimits { ResolvedLimits(self, memory: ByteCount(Machine.memoryBytes)) }
+    ///
+    /// - Throws: for a path that is on no disk of this machine's.
+    package func resolved() throws(CgroupError) -> ResolvedLimits {
+        try ResolvedLimits(self, memory: ByteCount(Machine.memoryBytes)) { (device) throws(CgroupError) in
+            try device.disk()
+        }
+    }
 }
 
 extension ResolvedLimits {
@@ -39,7 +38,7 @@ extension ResolvedLimits {
             kind.kernelValues(values).map { value in
                 CgroupSetting(
                     controller: kind.controller, file: kind.file, value: value, option: flag(of: kind),
-                    isMissingWithoutSwap: kind.isMissingWithoutSwap, origin: origins[kind])
+                    isMissingWithoutSwap: kind.isMissingWithoutSwap, readBack: kind.readBack, origin: origins[kind])
             }
         }
     }
@@ -60,7 +59,7 @@ extension Controller {
         switch self {
         case .cpuset: "--cpuset with all processors"
         case .cpu: "--cpu max"
-        case .io: "-p IOAccounting=yes"
+        case .io: "--io-max with a rate of max"
         case .memory: "--mem max"
         case .pids: "--pids max"
         }

@@ -144,7 +144,7 @@ package struct CgroupSite: ~Copyable, Sendable {
             } catch {
                 throw CgroupError.setting(error, setting.file, option: setting.option, in: directory.path)
             }
-            guard CgroupSetting.isApplied(setting.value, readBack: got) else {
+            guard setting.readBack.has(setting.value, in: got, pageSize: UInt64(Machine.pageSize)) else {
                 throw CgroupError(
                     .notApplied(
                         file: directory.path(of: setting.file), wanted: setting.value, got: got,

@@ -10,7 +10,7 @@ internal import SystemPackage
 
 /// A v1 controller that has a v2 limit to stand in for.
 package enum LegacyController: String, Sendable, CaseIterable {
-    case memory, pids, cpu, cpuset
+    case memory, pids, cpu, cpuset, blkio
 
     var tag: UInt8 {
         switch self {
@@ -18,6 +18,7 @@ package enum LegacyController: String, Sendable, CaseIterable {
         case .pids: UInt8(ascii: "p")
         case .cpu: UInt8(ascii: "c")
         case .cpuset: UInt8(ascii: "s")
+        case .blkio: UInt8(ascii: "b")
         }
     }
 
@@ -27,7 +28,17 @@ package enum LegacyController: String, Sendable, CaseIterable {
     }
 
     var mount: String { "\(CgroupLayout.root)/\(rawValue)" }
-    var modern: Controller { Controller(rawValue: rawValue)! }
+
+    /// The controller of cgroup v2.
+    var modern: Controller {
+        switch self {
+        case .memory: .memory
+        case .pids: .pids
+        case .cpu: .cpu
+        case .cpuset: .cpuset
+        case .blkio: .io
+        }
+    }
 }
 
 /// One value for one v1 file.
@@ -35,6 +46,7 @@ struct LegacySetting {
     var file: String
     var value: String
     var option: String
+    var readBack: LimitKind.ReadBack
     /// What the value was told from, for people: `50% of RAM`.
     var origin: String?
 }
@@ -103,7 +115,9 @@ struct LegacyParent: Sendable {
                 }
                 let text = value.text ?? (try? directory.read(value.copied)) ?? "0"
                 settings.append(
-                    LegacySetting(file: value.file, value: text, option: option, origin: limits.origins[kind]))
+                    LegacySetting(
+                        file: value.file, value: text, option: option, readBack: kind.readBack,
+                        origin: limits.origins[kind]))
             }
         }
         return settings
@@ -164,7 +178,7 @@ struct LegacyGroup: Sendable {
                 ? CgroupError(.rejected(error, option: setting.option))
                 : CgroupError.setting(error, setting.file, option: setting.option, in: directory.path)
         }
-        guard CgroupSetting.isApplied(setting.value, readBack: got) else {
+        guard setting.readBack.has(setting.value, in: got, pageSize: UInt64(Machine.pageSize)) else {
             throw CgroupError(
                 .notApplied(
                     file: directory.path(of: setting.file), wanted: setting.value, got: got,
@@ -212,7 +226,7 @@ struct LegacyGroup: Sendable {
             statistics.pidsRefusedForks = counts("pids.events")["max"]
         case .cpu:
             statistics.cpuThrottledMicroseconds = counts("cpu.stat")["throttled_time"].map { $0 / 1_000 }
-        case .cpuset: break
+        case .cpuset, .blkio: break
         }
     }
 }

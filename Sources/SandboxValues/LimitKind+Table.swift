@@ -1,10 +1,10 @@
 extension LimitKind {
     /// In the order in which help shows them.
-    package static let all = [memoryMax, memoryHigh, swapMax, pidsMax, cpuMax, cpuWeight, cpuset]
+    package static let all = [memoryMax, memoryHigh, swapMax, pidsMax, cpuMax, cpuWeight, cpuset, ioMax]
 
     /// In the order of systemd.resource-control(5), in which units show them and the kernel is told: `memory.high`
     /// before `memory.max`, since the kernel kills for the latter what it may only slow down for the former.
-    package static let inOrderOfWriting = [cpuWeight, cpuMax, cpuset, memoryHigh, memoryMax, swapMax, pidsMax]
+    package static let inOrderOfWriting = [cpuWeight, cpuMax, cpuset, memoryHigh, memoryMax, swapMax, pidsMax, ioMax]
 
     package static let memoryMax = memory(
         "mem", "memory.max", "MemoryMax", "memory_max_bytes",
@@ -138,6 +138,70 @@ extension LimitKind {
         },
         setSample: { limits, machine in limits.cpuset = machine.processors })
 
+    package static let ioMax = LimitKind(
+        option: "io-max", valueName: "device:key=rate",
+        help:
+            "io.max of a block device, by number or by a path on it: rbps, wbps (bytes a second), riops, wiops (operations a second), such as /srv:rbps=10M,wiops=100. May be given more than once.",
+        controller: .io, file: "io.max", isRepeatable: true, readBack: .lineOfDevice,
+        parse: { (text, limits) throws(LimitSyntaxError) in
+            limits.ioMax = limits.ioMax.holding(try IOLimit(parsing: text))
+        },
+        kernelValues: { limits in
+            limits.ioMax.map { limit in
+                "\(limit.device) "
+                    + limit.sortedRates.map { "\($0.rate.rawValue)=\($0.value.kernelText)" }.joined(separator: " ")
+            }
+        },
+        origin: { limits in
+            let paths = limits.ioMax.compactMap { if case .path(let path) = $0.device { path } else { nil } }
+            return paths.isEmpty ? nil : paths.joined(separator: ", ")
+        },
+        legacyValues: { (limits) throws(LegacyRefusal) in
+            limits.ioMax.flatMap { limit in
+                limit.sortedRates.map { rate, value in
+                    LegacyValue(rate.legacyFile, "\(limit.device) \(value.value ?? 0)")
+                }
+            }
+        },
+        busProperties: { limits in
+            IOLimit.Rate.allCases.compactMap { rate in
+                let devices = limits.ioMax.compactMap { limit in
+                    limit.rates[rate].map { (path: limit.device.systemdPath, value: $0.value ?? .max) }
+                }
+                return devices.isEmpty ? nil : BusProperty(name: rate.directive, value: .devices(devices))
+            }
+        },
+        directives: { limits in
+            limits.ioMax.flatMap { limit in
+                limit.sortedRates.map { rate, value in
+                    let text = value.value.map { String($0) } ?? "infinity"
+                    return Directive(name: rate.directive, value: "\(limit.device.systemdPath) \(text)")
+                }
+            }
+        },
+        directiveNames: IOLimit.Rate.allCases.map(\.directive), reportKey: "io_max",
+        figure: { limits in
+            let devices = limits.ioMax.map { limit in
+                Figure.Device(
+                    device: limit.device.description,
+                    rates: Dictionary(
+                        uniqueKeysWithValues: limit.sortedRates.compactMap { rate, value in
+                            value.value.map { (rate, $0) }
+                        }))
+            }
+            return devices.isEmpty ? nil : .devices(devices)
+        },
+        restore: { figure, limits in
+            guard case .devices(let devices) = figure else { return }
+            for entry in devices {
+                guard let device = IOLimit.Device(entry.device[...]) else { continue }
+                limits.ioMax.append(IOLimit(device, entry.rates.mapValues { .value($0) }))
+            }
+        },
+        setSample: { limits, machine in
+            if let device = machine.device { limits.ioMax = [IOLimit(device, [.readBytes: .value(1 << 30)])] }
+        })
+
     // MARK: What rows have in common
 
     /// A row for an amount of memory.
@@ -186,7 +250,7 @@ extension LimitKind.Figure {
         switch self {
         case .integer(let value): Double(value)
         case .number(let value): value
-        case .text: nil
+        case .text, .devices: nil
         }
     }
 }

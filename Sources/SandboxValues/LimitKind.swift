@@ -11,6 +11,10 @@ package struct LimitKind: Hashable, Sendable {
     package let controller: Controller
     /// The control file of cgroup v2.
     package let file: String
+    /// Whether the option may be given more than once.
+    package var isRepeatable = false
+    /// How the kernel shows what was written.
+    package var readBack = ReadBack.value
     /// Whether kernels that have no swap accounting have no such file. Where there is no swap, there is nothing to
     /// limit then.
     package var isMissingWithoutSwap = false
@@ -42,6 +46,33 @@ package struct LimitKind: Hashable, Sendable {
     /// The option as it is typed: `--mem`.
     package var flag: String { "--" + option }
 
+    package enum ReadBack: Sendable {
+        /// As it was written, or as memory in whole pages.
+        case value
+        /// As one line for each device that has limits, with others of its limits.
+        case lineOfDevice
+
+        /// Whether `file`, which the kernel shows, has what was written.
+        ///
+        /// - Parameter pageSize: the kernel keeps memory in whole pages, rounded down.
+        package func has(_ written: String, in file: String, pageSize: UInt64) -> Bool {
+            if written == file { return true }
+            switch self {
+            case .value:
+                guard let wanted = UInt64(written), let got = UInt64(file) else { return false }
+                return got == wanted / pageSize * pageSize
+            case .lineOfDevice:
+                let words = written.split(separator: " ")
+                let lines = file.split(separator: "\n").map { $0.split(separator: " ") }
+                guard let line = lines.first(where: { $0.first == words.first }) else {
+                    // A device without limits has no line.
+                    return words.dropFirst().allSatisfy { $0 == "0" || $0.hasSuffix("=max") }
+                }
+                return words.allSatisfy(line.contains)
+            }
+        }
+    }
+
     /// Cgroup v1 has nothing like this limit.
     package struct LegacyRefusal: Error, Sendable {
         package let reason: String
@@ -63,6 +94,8 @@ package struct LimitKind: Hashable, Sendable {
             case number(UInt64)
             /// One bit for each number, the lowest first.
             case bits(Set<Int>)
+            /// A number for each device, which is named by a path.
+            case devices([(path: String, value: UInt64)])
         }
 
         package let name: String
@@ -79,12 +112,30 @@ package struct LimitKind: Hashable, Sendable {
         case integer(UInt64)
         case number(Double)
         case text(String)
+        case devices([Device])
+
+        /// The limits of one device.
+        package struct Device: Sendable, Equatable {
+            package var device: String
+            /// Rates without a limit are left out.
+            package var rates: [IOLimit.Rate: UInt64]
+
+            package init(device: String, rates: [IOLimit.Rate: UInt64]) {
+                self.device = device
+                self.rates = rates
+            }
+        }
     }
 
     /// What samples need to know of the machine.
     package struct Sample: Sendable {
         package var processors: CPUSet?
-        package init(processors: CPUSet?) { self.processors = processors }
+        package var device: IOLimit.Device?
+
+        package init(processors: CPUSet?, device: IOLimit.Device?) {
+            self.processors = processors
+            self.device = device
+        }
     }
 
     package static func == (a: LimitKind, b: LimitKind) -> Bool { a.option == b.option }

@@ -16,6 +16,10 @@ public struct Limits: Equatable, Sendable {
     /// `cpuset.cpus`: the processors that it may run on.
     public var cpuset: CPUSet?
 
+    /// `io.max`: rates for block devices. Above one the job waits. Writes that wait in the page cache are counted where
+    /// the filesystem knows whose they are (ext4, XFS, Btrfs and F2FS with cgroup v2).
+    public var ioMax: [IOLimit] = []
+
     /// No limits: the job gets a cgroup and nothing else.
     public init() {}
 

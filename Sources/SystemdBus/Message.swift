@@ -80,6 +80,15 @@ struct Message: ~Copyable {
                     library.functions.sd_bus_message_append_array(
                         handle, CChar(UInt8(ascii: "y")), $0.baseAddress, bytes.count)
                 })
+        case .devices(let devices):
+            try container("a", of: "(st)") { () throws(BusError) in
+                for device in devices {
+                    try container("r", of: "st") { () throws(BusError) in
+                        try append(device.path)
+                        try append("t", device.number)
+                    }
+                }
+            }
         case .pids(let pids):
             try container("a", of: "u") { () throws(BusError) in
                 for pid in pids { try append("u", UInt32(bitPattern: pid)) }
@@ -146,10 +155,26 @@ public struct UnitProperty: Sendable, Equatable {
         case strings([String])
         /// `ay`.
         case bytes([UInt8])
+        /// `a(st)`: numbers for devices, which are named by a path.
+        case devices([Device])
         /// `au`, of process numbers.
         case pids([Int32])
         /// `ah`: open files that are sent along.
         case descriptors([CInt])
+
+        /// A number for a device.
+        public struct Device: Sendable, Equatable {
+            /// Of the device, or of anything on it.
+            public var path: String
+            /// The number.
+            public var number: UInt64
+
+            /// A number for what the path names.
+            public init(path: String, number: UInt64) {
+                self.path = path
+                self.number = number
+            }
+        }
 
         var signature: String {
             switch self {
@@ -160,6 +185,7 @@ public struct UnitProperty: Sendable, Equatable {
             case .uint64: "t"
             case .strings: "as"
             case .bytes: "ay"
+            case .devices: "a(st)"
             case .pids: "au"
             case .descriptors: "ah"
             }
@@ -193,6 +219,8 @@ extension UnitProperty.Value: CustomStringConvertible {
         case .uint64(let number): number == .max ? "infinity" : "\(number)"
         case .strings(let texts): texts.map(UnitProperty.line).joined(separator: ",")
         case .bytes(let bytes): "0x" + bytes.reversed().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        case .devices(let devices):
+            devices.map { "\($0.path) \($0.number == .max ? "infinity" : "\($0.number)")" }.joined(separator: ",")
         // Who they are is known only once they run.
         case .pids, .descriptors: "…"
         }

@@ -8,7 +8,7 @@ final class GuardedJob {
     private(set) var parentLostAt: Int64?
 
     private let groups: Int
-    private let tags: (CChar, CChar, CChar, CChar, CChar)
+    private let tags: (CChar, CChar, CChar, CChar, CChar, CChar)
     private let name: UnsafeMutablePointer<CChar>
     private var executable: CInt = -1
     private var record: CInt = -1

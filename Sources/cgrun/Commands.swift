@@ -57,14 +57,15 @@ struct LimitOptions: ParsableArguments {
     @Option(.cpuMax) var cpu: String?
     @Option(.cpuWeight) var cpuWeight: String?
     @Option(.cpuset) var cpuset: String?
+    @Option(.ioMax) var ioMax: [String] = []
 
     /// The limits that were given, as they were typed. ArgumentParser wants a property for each.
     private var given: [(kind: LimitKind, text: String)] {
-        let all: [(LimitKind, String?)] = [
-            (.memoryMax, mem), (.memoryHigh, memHigh), (.swapMax, swap), (.pidsMax, pids), (.cpuMax, cpu),
-            (.cpuWeight, cpuWeight), (.cpuset, cpuset),
+        let all: [(LimitKind, [String?])] = [
+            (.memoryMax, [mem]), (.memoryHigh, [memHigh]), (.swapMax, [swap]), (.pidsMax, [pids]), (.cpuMax, [cpu]),
+            (.cpuWeight, [cpuWeight]), (.cpuset, [cpuset]), (.ioMax, ioMax),
         ]
-        return all.compactMap { kind, text in text.map { (kind, $0) } }
+        return all.flatMap { kind, texts in texts.compactMap { text in text.map { (kind, $0) } } }
     }
 
     func limits() throws -> Limits {
@@ -183,6 +184,12 @@ extension Option where Value == String? {
 }
 
 extension Option where Value == [String] {
+    fileprivate init(wrappedValue: [String], _ kind: LimitKind) {
+        self.init(
+            wrappedValue: wrappedValue, name: RunOption.limit(kind).specification,
+            help: RunOption.limit(kind).argumentHelp)
+    }
+
     fileprivate init(wrappedValue: [String], _ setting: RunSetting) {
         self.init(
             wrappedValue: wrappedValue, name: RunOption.setting(setting).specification,

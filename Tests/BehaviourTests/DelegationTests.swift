@@ -20,7 +20,10 @@ private struct Setting {
             Setting(option: "--mem", value: "64M", file: "memory.max", content: "67108864"),
             Setting(option: "--mem-high", value: "32M", file: "memory.high", content: "33554432"),
             Setting(option: "--swap", value: "16M", file: "memory.swap.max", content: "16777216"),
-        ].filter { Capability.has($0.option) }
+            Setting(
+                option: "--io-max", value: "/var/tmp:wiops=1000", file: "io.max",
+                content: "\(Capability.disk ?? "") rbps=max wbps=max riops=max wiops=1000"),
+        ].filter { $0.option == "--io-max" ? Capability.hasIOMax : Capability.has($0.option) }
     }
 
     /// Each alone and each pair.
@@ -73,6 +76,7 @@ extension Behaviour {
         /// Options that have a job hand every controller down, and limit nothing.
         private var unlimited: String {
             "--mem max --pids max --cpu max" + (Capability.has("--cpuset") ? " --cpuset 0" : "")
+                + (Capability.hasIOMax ? " --io-max /var/tmp:rbps=max" : "")
         }
 
         // MARK: Places
@@ -138,6 +142,7 @@ extension Behaviour {
             let remedies = [
                 "--pids": "--pids max", "--cpu": "--cpu max", "--cpu-weight": "--cpu max", "--mem": "--mem max",
                 "--mem-high": "--mem max", "--swap": "--mem max", "--cpuset": "--cpuset with all",
+                "--io-max": "--io-max with a rate of max",
             ]
             for setting in Setting.all {
                 let outcome = try harness.start(

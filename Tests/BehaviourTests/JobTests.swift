@@ -270,6 +270,21 @@ extension Behaviour {
             }
         }
 
+        @Test(.enabled(if: Capability.hasIOMax, "no io controller for this caller, or /var/tmp is on no disk"))
+        func ratesCanBeChanged() async throws {
+            var spec = JobSpec(["sleep", "100"])
+            spec.limits.ioMax = [IOLimit(.path("/var/tmp"), [.readBytes: .value(1 << 20)])]
+            let job = try Job.start(spec)
+            var limits = Limits()
+            for rate: Ceiling<UInt64> in [.value(5 << 20), .max, .value(1 << 30)] {
+                limits.ioMax = [IOLimit(.path("/var/tmp"), [.readBytes: rate, .writeOperations: rate])]
+                try job.update(limits: limits)
+            }
+            job.kill()
+            #expect(await job.waitForEnd().termination.requestedBy == "caller")
+            try expectNothingLeft()
+        }
+
         @Test(.enabled(if: Capability.has("--mem") && Capability.has("--pids"), "no memory and pids controllers"))
         func eventsAreTold() async throws {
             var spec = try shell(

@@ -1,4 +1,5 @@
 import CgroupSandbox
+import Glibc
 import LinuxSystem
 import SandboxValues
 import TestSupport
@@ -184,6 +185,52 @@ extension Behaviour {
             #expect((report.cpu.usageSeconds ?? 0) >= 0.3)
             #expect((report.cpu.usageSeconds ?? 99) < 2)
             #expect(outcome.errors.contains(text: "CPU time limit (--cpu-time 300ms"))
+            try harness.expectNothingLeft()
+        }
+    }
+
+    @Suite struct IO {
+        let harness: Harness
+
+        init() throws { harness = try Harness() }
+
+        @Test(.enabled(if: Capability.hasIOMax, "no io controller for this caller, or /var/tmp is on no disk"))
+        func ratesHold() throws {
+            // Not in the temporary directory, which may be in memory.
+            let file = "/var/tmp/cgrun-test-\(JobName.make().id)"
+            defer { unlink(file) }
+            let (outcome, report) = try harness.reported(
+                "--io-max", "/var/tmp:wbps=1M,riops=max", "--", "dd", "if=/dev/zero", "of=\(file)", "bs=256K",
+                "count=8",
+                "oflag=direct", "status=none")
+            #expect(outcome.exitCode == 0 && outcome.errors == "", "\(outcome)")
+            // Two mebibytes, of which the kernel may give one block in advance.
+            #expect((report.wallSeconds ?? 0) > 1)
+            let limit = try #require(report.limits.resources.ioMax.first)
+            #expect(limit.rates == [.writeBytes: .value(1 << 20)], "what has no limit is none")
+            if Capability.isUnified {
+                let written = report.io?.first { $0.device == limit.device.description }?.writeBytes
+                #expect((written ?? 0) >= 2 << 20, "\(report)")
+            }
+            try harness.expectNothingLeft()
+        }
+
+        @Test(.enabled(if: Capability.hasIOMax, "no io controller for this caller, or /var/tmp is on no disk"))
+        func whatIsNoDiskIsRefused() throws {
+            for (path, reason) in [
+                ("/proc", "its filesystem has no block device of its own"),
+                ("/dev/null", "its filesystem has no block device of its own"),
+                ("4095:7", "there is no block device 4095:7"),
+                ("/nowhere", "stat: No such file or directory"),
+            ] {
+                for option in [[], ["--dry-run"]] {
+                    let outcome = try harness.startCgrun(option + ["--io-max", "\(path):rbps=1M", "--", "true"]).end()
+                    #expect(outcome.exitCode == 125)
+                    #expect(
+                        outcome.errors
+                            == "cgrun: --io-max \(path): \(reason); name a block device, or a path on one\n")
+                }
+            }
             try harness.expectNothingLeft()
         }
     }

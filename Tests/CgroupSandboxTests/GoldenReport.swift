@@ -64,6 +64,15 @@ let goldenReport = """
         "cpu_timeout_seconds" : null,
         "cpu_weight" : null,
         "cpuset" : "0-3",
+        "io_max" : [
+          {
+            "device" : "8:0",
+            "read_bytes_per_second" : 1048576,
+            "read_operations_per_second" : null,
+            "write_bytes_per_second" : null,
+            "write_operations_per_second" : 100
+          }
+        ],
         "memory_high_bytes" : null,
         "memory_max_bytes" : 67108864,
         "pids_max" : 32,

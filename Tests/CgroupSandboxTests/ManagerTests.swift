@@ -50,15 +50,15 @@ struct ManagerTests {
 
     // MARK: The scope
 
-    private func properties(_ change: (inout JobSpec) -> Void) -> [String: UnitProperty.Value] {
+    private func properties(_ change: (inout JobSpec) -> Void) throws -> [String: UnitProperty.Value] {
         var spec = JobSpec(["sleep", "1"])
         change(&spec)
-        let scope = ScopePlan(spec, jobName: "cgrun-1").jobScope(members: [7, 8])
+        let scope = try ScopePlan(spec, spec.limits.resolved(), jobName: "cgrun-1").jobScope(members: [7, 8])
         return Dictionary(scope.properties.map { ($0.name, $0.value) }, uniquingKeysWith: { _, _ in .bool(false) })
     }
 
     @Test func limitsAreShownByTheUnit() throws {
-        let shown = properties {
+        let shown = try properties {
             $0.limits.memoryMax = .value(.bytes(1 << 20))
             $0.limits.pidsMax = .value(5)
             $0.limits.cpuMax = (try? CPUBandwidth(parsing: "1.5")).map { .value($0) }
@@ -74,8 +74,8 @@ struct ManagerTests {
         #expect(shown["DelegateControllers"] == .strings(["cpuset", "cpu", "memory", "pids"]))
     }
 
-    @Test func theScopeIsBoundToItsGuard() {
-        let shown = properties { _ in }
+    @Test func theScopeIsBoundToItsGuard() throws {
+        let shown = try properties { _ in }
         #expect(shown["BindsTo"] == .strings(["cgrun-1-guard.scope"]))
         #expect(shown["After"] == .strings(["cgrun-1-guard.scope"]))
         #expect(shown["PIDFDs"] == .descriptors([7, 8]))
@@ -89,7 +89,7 @@ struct ManagerTests {
         spec.unit.name = "nightly"
         spec.unit.slice = "batch.slice"
         spec.unit.properties = [UnitProperty("OOMPolicy", .string("kill"))]
-        let plan = ScopePlan(spec, jobName: "cgrun-1")
+        let plan = ScopePlan(spec, .none, jobName: "cgrun-1")
         #expect(plan.name == "nightly.scope")
         #expect(plan.companionName == "nightly-guard.scope")
         let scope = plan.jobScope(members: [])
@@ -105,7 +105,7 @@ struct ManagerTests {
     /// As it goes to systemd, which would take a line of it for a setting of its own.
     @Test func descriptionsAreLines() {
         var spec = JobSpec(["sh", "-c", "a\nOnSuccess=b.service"])
-        func shown() -> String? { description(ScopePlan(spec, jobName: "cgrun-1").jobScope(members: [])) }
+        func shown() -> String? { description(ScopePlan(spec, .none, jobName: "cgrun-1").jobScope(members: [])) }
         #expect(shown() == #"Description="cgrun sh -c a\nOnSuccess=b.service""#)
         spec.unit.description = "c\nOnSuccess=d.service\\"
         #expect(shown() == #"Description=c\nOnSuccess=d.service\\"#)
@@ -119,7 +119,7 @@ struct ManagerTests {
     }
 
     @Test func aProgramsNameIsALine() {
-        let plan = ScopePlan(UnitOptions(), Limits(), jobsOf: "a\nOnSuccess=b.service")
+        let plan = ScopePlan(UnitOptions(), .none, jobsOf: "a\nOnSuccess=b.service")
         #expect(description(plan.jobScope(members: [])) == #"Description="jobs of a\nOnSuccess=b.service""#)
         let program = description(plan.programScope(members: [], called: "a\nOnSuccess=b.service"))
         #expect(program?.hasPrefix(#"Description="a\nOnSuccess=b.service, whose jobs are in cgrun-"#) == true)

@@ -94,7 +94,7 @@ import Testing
     }
 
     @Test func ignoresControllersWithoutALimit() throws {
-        let layout = try #require(hybrid("3:blkio:/x\n2:devices:/y\n1:rdma:/z\n0::/\n"))
+        let layout = try #require(hybrid("3:net_cls:/x\n2:devices:/y\n1:rdma:/z\n0::/\n"))
         #expect(layout.legacyPaths.isEmpty)
     }
 

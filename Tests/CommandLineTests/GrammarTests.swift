@@ -48,7 +48,9 @@ import Testing
             #expect(argument.kind == (option.valueName == nil ? "flag" : "option"), "--\(long)")
             #expect(names.filter { $0.kind == "short" }.map(\.name) == (option.short.map { [String($0)] } ?? []))
             #expect(names.count == (option.short == nil ? 1 : 2), "--\(long)")
-            #expect(argument.isRepeating == [.setting(.setenv), .setting(.property)].contains(option), "--\(long)")
+            #expect(
+                argument.isRepeating == [.setting(.setenv), .setting(.property), .limit(.ioMax)].contains(option),
+                "--\(long)")
             #expect(argument.isOptional, "--\(long)")
             #expect(argument.abstract == option.help, "--\(long)")
             if let valueName = option.valueName { #expect(argument.valueName == valueName) }

@@ -32,6 +32,7 @@ func refusal(_ words: [String]) -> String? {
         (.limit(.pidsMax), "32", { $0.spec.limits.pidsMax == .value(32) }),
         (.limit(.cpuMax), "1.5", { $0.spec.limits.cpuMax?.value?.cores == 1.5 }),
         (.limit(.cpuWeight), "50", { $0.spec.limits.cpuWeight?.value == 50 }),
+        (.limit(.ioMax), "8:0:rbps=1M", { $0.spec.limits.ioMax == [try? IOLimit(parsing: "8:0:rbps=1M")] }),
         (.limit(.cpuset), "0-1", { $0.spec.limits.cpuset?.processors == [0, 1] }),
         (.setting(.timeout), "90s", { $0.spec.timeout == .seconds(90) }),
         (.setting(.cpuTime), "1.5h", { $0.spec.cpuTimeout == .seconds(5400) }),

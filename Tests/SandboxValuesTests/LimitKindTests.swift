@@ -7,10 +7,15 @@ import Testing
 @Suite struct LimitKindTests {
     private let ram = ByteCount(8 << 30)
 
+    private func resolve(_ limits: Limits) -> ResolvedLimits { ResolvedLimits(limits, memory: ram) { $0 } }
+
     private func sample(_ kind: LimitKind) throws -> Limits {
         var limits = Limits()
-        kind.setSample(&limits, LimitKind.Sample(processors: try CPUSet(parsing: "0-1")))
-        return ResolvedLimits(limits, memory: ram).values
+        kind.setSample(
+            &limits,
+            LimitKind.Sample(
+                processors: try CPUSet(parsing: "0-1"), device: .number(major: 8, minor: 0)))
+        return resolve(limits).values
     }
 
     @Test func bothOrdersHaveEveryKind() {
@@ -61,10 +66,10 @@ import Testing
     @Test func aMemoryLimitAsksForTheSwapThatItPins() {
         var limits = Limits()
         limits.memoryMax = .value(.bytes(1 << 20))
-        let pinned = ResolvedLimits(limits, memory: ram)
+        let pinned = resolve(limits)
         #expect(pinned.values.swapMax == .value(.bytes(0)) && pinned.flag(of: .swapMax) == "--mem")
         limits.swapMax = .max
-        let given = ResolvedLimits(limits, memory: ram)
+        let given = resolve(limits)
         #expect(given.values == limits && given.flag(of: .swapMax) == "--swap" && given.flag(of: .memoryMax) == "--mem")
     }
 
@@ -73,7 +78,7 @@ import Testing
         var limits = Limits()
         try LimitKind.memoryMax.parse("50%", &limits)
         #expect(LimitKind.memoryMax.directives(limits).map(\.value) == ["50%"])
-        let resolved = ResolvedLimits(limits, memory: ram)
+        let resolved = resolve(limits)
         #expect(LimitKind.memoryMax.kernelValues(resolved.values) == [String(UInt64(4) << 30)])
         #expect(LimitKind.memoryMax.figure(resolved.values) == .integer(4 << 30))
         #expect(resolved.origins == [.memoryMax: "50% of RAM"])
@@ -81,11 +86,11 @@ import Testing
 
     @Test func aScopeHasRoomForItsHolder() {
         var limits = Limits()
-        #expect(ResolvedLimits(limits, memory: ram).adding(pids: 1).values.pidsMax == nil)
+        #expect(resolve(limits).adding(pids: 1).values.pidsMax == nil)
         limits.pidsMax = .value(8)
-        #expect(ResolvedLimits(limits, memory: ram).adding(pids: 1).values.pidsMax == .value(9))
+        #expect(resolve(limits).adding(pids: 1).values.pidsMax == .value(9))
         limits.pidsMax = .max
-        #expect(ResolvedLimits(limits, memory: ram).adding(pids: 1).values.pidsMax == .max)
+        #expect(resolve(limits).adding(pids: 1).values.pidsMax == .max)
     }
 
     @Test func whatOneDoesNotHave() throws {

@@ -13,7 +13,8 @@ def generate(directory):
 
     put("service", "plain", *COMMAND)
     put("service", "full", "--mem", "2G", "--mem-high", "1G", "--swap", "0", "--pids", "10", "--cpu", "1.5",
-        "--cpu-weight", "50", "--cpuset", "0-1", "--user", "tester", "--group", "tester", "-C", "/home/tester", "-E",
+        "--cpu-weight", "50", "--cpuset", "0-1", "--io-max", "/srv:rbps=10M,wiops=max", "--io-max", "8:0:riops=5",
+        "--user", "tester", "--group", "tester", "-C", "/home/tester", "-E",
         "A=b \"c\" %d $e", "-E", b"RAW=\xff\x01", "--env-file", "-/etc/x y.env", "--restart", "always",
         "--restart-delay", "500ms", "--stop-signal", "RTMIN+3", "--stop-timeout", "90s", "--kill-mode", "mixed",
         "--reload-signal", "HUP", "--after", "network.target", "--wants", "dbus", "--requires", "basic.target", "--log",

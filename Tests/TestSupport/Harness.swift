@@ -103,6 +103,14 @@ package enum Capability {
         (ThisProcess.environmentVariable("CGRUN_TEST_EXPECT") ?? "").split(separator: " ").map(String.init)
     }
 
+    /// The number of the disk that `/var/tmp` is on, as the kernel writes it.
+    package static let disk: String? = {
+        var limits = Limits()
+        limits.ioMax = [IOLimit(.path("/var/tmp"), [:])]
+        return (try? limits.resolved())?.values.ioMax.first?.device.description
+    }()
+    package static var hasIOMax: Bool { has("--io-max") && disk != nil }
+
     package static var isHybrid: Bool { findings.first?.detail.hasPrefix("hybrid") == true }
     package static var isUnified: Bool { findings.first?.detail.hasPrefix("unified") == true }
     /// CAP_SYS_RESOURCE, without which nobody can exempt a process from OOM kills.

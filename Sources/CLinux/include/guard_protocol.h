@@ -49,7 +49,7 @@
 
 enum {
     GUARD_CONTROL = 3,
-    GUARD_MAX_GROUPS = 5,
+    GUARD_MAX_GROUPS = 6,
     GUARD_MAX_DESCRIPTORS = 16,
     GUARD_NAME_SIZE = 64,
 };

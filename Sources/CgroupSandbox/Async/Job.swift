@@ -103,9 +103,10 @@ public final class Job: Sendable {
     /// - Throws: why one cannot be enforced; those before it are changed then. On hybrid machines a
     ///   job has groups only for the controllers that it was started with, if only with `.max`.
     public func update(limits: Limits) throws(CgroupError) {
+        let limits = try limits.resolved()
         _ = try record.withCgroup { cgroup, report throws(CgroupError) in
             let mode = report.containment.hierarchy.flatMap(CgroupLayout.Mode.init) ?? .unified
-            try cgroup.update(limits.resolved, mode: mode)
+            try cgroup.update(limits, mode: mode)
         }
     }
 

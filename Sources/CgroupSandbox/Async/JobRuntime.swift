@@ -94,7 +94,7 @@ final class JobRuntime: Sendable {
                 return state.places[key]
             }
             if let known { return (known, true) }
-            let place = try CgroupPlace(CgroupLayout.current(), parentPath: key.parent, limits: spec.limits.resolved)
+            let place = try CgroupPlace(CgroupLayout.current(), parentPath: key.parent, limits: spec.limits.resolved())
             state.withLock { state in
                 // Each keeps descriptors open.
                 if state.places.count >= Self.mostPlaces { state.places = [:] }

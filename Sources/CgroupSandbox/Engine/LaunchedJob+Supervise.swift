@@ -1,6 +1,6 @@
 internal import Cgroups
 public import LinuxSystem
-public import SandboxValues
+internal import SandboxValues
 
 extension LaunchedJob {
     /// Waits for the command to end, and meanwhile enforces the time limits, replaces a lost guard,

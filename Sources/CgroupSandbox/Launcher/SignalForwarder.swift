@@ -1,5 +1,5 @@
 public import LinuxSystem
-public import SandboxValues
+internal import SandboxValues
 
 /// The signals that a launcher passes on to its command, read without handlers.
 ///

@@ -1,6 +1,6 @@
 package import Cgroups
 internal import LinuxSystem
-package import SandboxValues
+internal import SandboxValues
 internal import SystemPackage
 
 /// Why a job did not start. Nothing of it is left.

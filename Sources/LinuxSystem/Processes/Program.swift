@@ -1,6 +1,6 @@
 internal import CLinux
 internal import Glibc
-public import SandboxValues
+package import SandboxValues
 internal import SystemPackage
 
 extension ByteString {

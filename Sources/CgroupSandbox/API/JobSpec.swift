@@ -1,4 +1,4 @@
-public import Cgroups
+internal import Cgroups
 public import LinuxSystem
 public import SandboxValues
 

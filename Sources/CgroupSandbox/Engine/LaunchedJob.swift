@@ -1,6 +1,6 @@
 package import Cgroups
 public import LinuxSystem
-public import SandboxValues
+internal import SandboxValues
 
 /// A running job: a command in a cgroup of its own, with a guard that ends it if this process cannot.
 ///

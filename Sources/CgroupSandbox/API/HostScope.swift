@@ -1,4 +1,4 @@
-public import Cgroups
+internal import Cgroups
 internal import LinuxSystem
 public import SandboxValues
 internal import SystemdBus

@@ -1,6 +1,6 @@
 internal import Glibc
 public import LinuxSystem
-public import SandboxValues
+internal import SandboxValues
 internal import SystemPackage
 
 /// Ties a job's terminal to the standard streams of this process, as ssh does with one far away.

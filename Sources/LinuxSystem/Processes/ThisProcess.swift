@@ -1,6 +1,6 @@
 internal import CLinux
 internal import Glibc
-public import SandboxValues
+package import SandboxValues
 internal import SystemPackage
 
 /// Facts about this process.
@@ -110,100 +110,4 @@ package enum ThisProcess {
 
     /// Stops as if by a job-control signal that could not be ignored.
     package static func stop() { raise(SIGSTOP) }
-}
-
-/// Facts about this machine.
-package enum Machine {
-    package static var kernelRelease: String { withUnsafeName { $0.release } }
-    package static var hostName: String { withUnsafeName { $0.nodename } }
-
-    private static func withUnsafeName<Field>(_ field: (utsname) -> Field) -> String {
-        var name = utsname()
-        uname(&name)
-        return withUnsafeBytes(of: field(name)) {
-            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-        }
-    }
-
-    /// Of this boot, and so read only once.
-    package static let bootID = (try? readTextFile("/proc/sys/kernel/random/boot_id")).map { String($0.dropLast()) }
-
-    /// RAM in bytes, without swap.
-    package static var memoryBytes: UInt64 {
-        UInt64(sysconf(CInt(_SC_PHYS_PAGES))) * UInt64(pageSize)
-    }
-
-    package static var pageSize: Int { sysconf(CInt(_SC_PAGESIZE)) }
-
-    package static var onlineProcessors: Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }
-
-    /// Whether any swap device or file is in use.
-    package static var hasSwap: Bool {
-        ((try? readTextFile("/proc/swaps")) ?? "").split(separator: "\n").count > 1
-    }
-
-    /// 64 bits from the kernel's generator, as 16 lower-case hexadecimal digits.
-    package static func randomHexadecimal() -> String {
-        var generator = SystemRandomNumberGenerator()
-        let text = String(generator.next(), radix: 16)
-        return String(repeating: "0", count: 16 - text.count) + text
-    }
-}
-
-/// What /proc says about other processes; `nil` when they are gone.
-package enum ProcessTable {
-    package static func commandName(_ pid: ProcessID) -> String? {
-        (try? readTextFile("/proc/\(pid)/comm")).map { String($0.dropLast()) }
-    }
-
-    /// `R`, `S`, `D`, `Z`…
-    package static func state(_ pid: ProcessID) -> Character? {
-        field(0, of: "\(pid)").flatMap(\.first)
-    }
-
-    /// A field of /proc/PID/stat by its number, with the state as 0.
-    package static func field(_ number: Int, of process: String) -> Substring? {
-        guard let line = try? readTextFile("/proc/\(process)/stat") else { return nil }
-        // The command name may itself hold parentheses and blanks.
-        let fields = line.lastIndex(of: ")").map { line[$0...].dropFirst(2).split(separator: " ") } ?? []
-        return fields.indices.contains(number) ? fields[number] : nil
-    }
-
-    /// Whether the process ignores the signal.
-    package static func ignores(_ signal: Signal, _ pid: ProcessID) -> Bool {
-        let lines = ((try? readTextFile("/proc/\(pid)/status")) ?? "").split(separator: "\n")
-        let mask = lines.first { $0.hasPrefix("SigIgn:\t") }.flatMap { UInt64($0.dropFirst(8), radix: 16) } ?? 0
-        return mask & 1 << (signal.rawValue - 1) != 0
-    }
-
-    package static func owner(_ pid: ProcessID) -> UInt32? {
-        guard let directory = try? Descriptor(opening: "/proc/\(pid)", O_RDONLY | O_DIRECTORY) else { return nil }
-        return try? directory.identity().owner
-    }
-}
-
-/// Wall clock time for reports.
-package struct Timestamp: Sendable, Equatable {
-    package var sinceEpoch: Duration
-
-    package static var now: Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(sinceEpoch: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
-    }
-
-    /// RFC 3339 in UTC, to the millisecond: `2026-11-21T03:04:05.678Z`.
-    package var text: String {
-        let parts = sinceEpoch.components
-        var seconds = time_t(parts.seconds)
-        var fields = tm()
-        gmtime_r(&seconds, &fields)
-        func digits(_ number: some BinaryInteger, _ width: Int) -> String {
-            let text = String(number)
-            return String(repeating: "0", count: max(0, width - text.count)) + text
-        }
-        let date = "\(digits(fields.tm_year + 1900, 4))-\(digits(fields.tm_mon + 1, 2))-\(digits(fields.tm_mday, 2))"
-        let time = "\(digits(fields.tm_hour, 2)):\(digits(fields.tm_min, 2)):\(digits(fields.tm_sec, 2))"
-        return "\(date)T\(time).\(digits(parts.attoseconds / 1_000_000_000_000_000, 3))Z"
-    }
 }

@@ -1,0 +1,73 @@
+/// Lines of `key count`, as `memory.events` and `cpu.stat` have them; in JSON, an object. An array, because
+/// a dictionary's type costs more to set up than the few comparisons of a short life.
+public struct EventCounts: Sendable {
+    /// In the order of the file.
+    public private(set) var entries: [Entry] = []
+
+    /// One line.
+    public struct Entry: Sendable, Equatable {
+        /// As in the kernel: `oom_kill`.
+        public var key: String
+        /// How often.
+        public var count: UInt64
+    }
+
+    /// No lines.
+    public init() {}
+
+    package init(_ entries: [(String, UInt64)]) {
+        self.entries = entries.map { Entry(key: $0.0, count: $0.1) }
+    }
+
+    init(parsing text: String) {
+        for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+            guard let blank = line.firstIndex(of: UInt8(ascii: " ")),
+                let count = UInt64(line[line.index(after: blank)...])
+            else { continue }
+            entries.append(Entry(key: String(Substring(line[..<blank])), count: count))
+        }
+    }
+
+    mutating func add(_ others: EventCounts) {
+        for index in entries.indices { entries[index].count += others[entries[index].key] ?? 0 }
+    }
+
+    /// The count of a key; `nil` where the kernel has no such line.
+    public subscript(key: String) -> UInt64? { entries.first { $0.key == key }?.count }
+}
+
+extension EventCounts: Equatable {
+    /// Whatever the order.
+    public static func == (left: EventCounts, right: EventCounts) -> Bool {
+        left.entries.count == right.entries.count && left.entries.allSatisfy { right[$0.key] == $0.count }
+    }
+}
+
+extension EventCounts: ExpressibleByDictionaryLiteral {
+    /// As a kernel would have told it.
+    public init(dictionaryLiteral elements: (String, UInt64)...) { self.init(elements) }
+}
+
+extension EventCounts: Codable {
+    private struct Name: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    /// From an object of numbers.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Name.self)
+        entries = try container.allKeys.map {
+            Entry(key: $0.stringValue, count: try container.decode(UInt64.self, forKey: $0))
+        }
+    }
+
+    /// To an object of numbers.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Name.self)
+        for entry in entries { try container.encode(entry.count, forKey: Name(stringValue: entry.key)) }
+    }
+}

@@ -1,0 +1,87 @@
+internal import LinuxSystem
+internal import SystemPackage
+
+extension JobCgroup {
+    package enum Detail: Sendable {
+        /// Only what tells why a job died.
+        case death
+        case everything
+        /// Everything, and what is in use at the moment.
+        case current
+    }
+
+    /// Reads the files of the cgroup. Final only once the tree is empty, and gone with the cgroup.
+    package func statistics(_ detail: Detail = .everything) -> JobStatistics {
+        var result = JobStatistics()
+        func number(_ file: String) -> UInt64? { (try? directory.read(file)).flatMap { UInt64($0) } }
+        func counts(_ file: String) -> EventCounts? { (try? directory.read(file)).map(EventCounts.init(parsing:)) }
+
+        // Without its controller a file is not there; asking for it costs as much as reading another.
+        let hasMemory = modernControllers.contains("memory")
+        let hasPIDs = modernControllers.contains("pids")
+        if hasMemory {
+            // What tells why comes first: a manager that stops the job's unit removes the cgroup meanwhile.
+            result.memoryEvents = counts("memory.events")
+            result.memoryEventsLocal = counts("memory.events.local")
+            if parentSharesLimits, let above = (try? parent.read("memory.events.local")).map(EventCounts.init(parsing:))
+            {
+                // What else is in the parent is next to nothing, and yet may meet the limit first.
+                result.memoryEvents?.add(above)
+                result.memoryEventsLocal?.add(above)
+            }
+            result.memoryPeakBytes = number("memory.peak")
+        }
+        if hasPIDs {
+            result.pidsRefusedForks = counts("pids.events")?["max"]
+            result.pidsPeak = number("pids.peak")
+        }
+        if detail == .current {
+            if hasMemory { result.memoryBytes = number("memory.current") }
+            if hasPIDs { result.pids = number("pids.current") }
+        }
+        if detail != .death {
+            let cpu = counts("cpu.stat")
+            result.cpuUsageMicroseconds = cpu?["usage_usec"]
+            result.cpuUserMicroseconds = cpu?["user_usec"]
+            result.cpuSystemMicroseconds = cpu?["system_usec"]
+            result.cpuThrottledMicroseconds = cpu?["throttled_usec"]
+            if parentSharesLimits, modernControllers.contains("cpu"),
+                let above = (try? parent.read("cpu.stat")).map(EventCounts.init(parsing:))?["throttled_usec"]
+            {
+                // The periods of the two begin at different moments: now one is out of quota, now the other.
+                result.cpuThrottledMicroseconds? += above
+            }
+            if hasMemory { result.swapPeakBytes = number("memory.swap.peak") }
+            if modernControllers.contains("io") {
+                result.io = (try? directory.read("io.stat")).map(JobStatistics.deviceIO)
+            }
+            func pressure(_ file: String) -> JobStatistics.Pressure? {
+                (try? directory.read(file)).flatMap(JobStatistics.pressure)
+            }
+            result.memoryPressure = pressure("memory.pressure")
+            result.cpuPressure = pressure("cpu.pressure")
+            result.ioPressure = pressure("io.pressure")
+        }
+        for group in legacy { group.addStatistics(to: &result) }
+        return result
+    }
+
+    /// The nearest cgroup above the job with a memory limit of its own, as `path: bytes`.
+    package var limitedAncestor: String? {
+        var path = Substring(directory.path)
+        while let slash = path.lastIndex(of: "/"), slash > path.startIndex {
+            path = path[..<slash]
+            guard let above = try? CgroupDirectory(opening: String(path), .v2) else { return nil }
+            if let limit = try? above.read("memory.max"), limit != "max" { return "\(path): \(limit)" }
+        }
+        return nil
+    }
+
+    /// CPU time that the whole tree has used so far.
+    package var cpuTime: Duration? {
+        guard let text = try? directory.read("cpu.stat"),
+            let used = EventCounts(parsing: text)["usage_usec"]
+        else { return nil }
+        return .microseconds(Int64(clamping: used))
+    }
+}

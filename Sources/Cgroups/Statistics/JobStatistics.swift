@@ -1,0 +1,90 @@
+internal import LinuxSystem
+internal import SystemPackage
+
+/// What a job used and what happened to it, from its cgroup's files. `nil`: not available.
+public struct JobStatistics: Sendable, Equatable {
+    /// `memory.current` at the moment of reading, page cache included. Only while the job runs.
+    public var memoryBytes: UInt64?
+    /// `pids.current` at the moment of reading. Only while the job runs.
+    public var pids: UInt64?
+    /// `memory.peak` (5.19), page cache included.
+    public var memoryPeakBytes: UInt64?
+    /// `memory.swap.peak` (6.5).
+    public var swapPeakBytes: UInt64?
+    /// `memory.events`: this cgroup and those below.
+    public var memoryEvents: EventCounts?
+    /// `memory.events.local` (5.2): this cgroup alone.
+    public var memoryEventsLocal: EventCounts?
+    /// `pids.peak` (6.1).
+    public var pidsPeak: UInt64?
+    /// `max` in `pids.events`: how many forks the limit refused.
+    public var pidsRefusedForks: UInt64?
+    /// `cpu.stat`, which accounts without the controller, too.
+    public var cpuUsageMicroseconds: UInt64?
+    /// What was spent in programs.
+    public var cpuUserMicroseconds: UInt64?
+    /// What was spent in the kernel.
+    public var cpuSystemMicroseconds: UInt64?
+    /// How long `cpu.max` made the job wait; needs the controller.
+    public var cpuThrottledMicroseconds: UInt64?
+    /// `io.stat`.
+    public var io: [DeviceIO]?
+    /// `memory.pressure` (4.20): totals since the job's start.
+    public var memoryPressure: Pressure?
+    /// The same of `cpu.pressure`.
+    public var cpuPressure: Pressure?
+    /// The same of `io.pressure`.
+    public var ioPressure: Pressure?
+
+    /// What was read from and written to a device.
+    public struct DeviceIO: Sendable, Equatable {
+        /// `major:minor`.
+        public var device: String
+        /// What reached the device; the page cache is not a device.
+        public var readBytes: UInt64
+        /// The same of writes, which may come after the job's end.
+        public var writeBytes: UInt64
+    }
+
+    /// How long processes waited for a resource.
+    public struct Pressure: Sendable, Equatable {
+        /// At least one of them.
+        public var someMicroseconds: UInt64
+        /// All of them at once; `nil` where the kernel does not tell.
+        public var fullMicroseconds: UInt64?
+    }
+
+    /// Nothing is known.
+    public init() {}
+
+    static func deviceIO(_ text: String) -> [DeviceIO] {
+        text.split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: " ")
+            func value(_ key: String) -> UInt64 {
+                fields.first { $0.hasPrefix(key) }.flatMap { UInt64($0.dropFirst(key.count)) } ?? 0
+            }
+            guard let device = fields.first, device.contains(":") else { return nil }
+            return DeviceIO(
+                device: String(device), readBytes: value("rbytes="), writeBytes: value("wbytes="))
+        }
+    }
+
+    static func pressure(_ text: String) -> Pressure? {
+        var some: UInt64?
+        var full: UInt64?
+        // By bytes: taking text apart by characters is a good part of what a short job costs.
+        for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+            guard let equals = line.lastIndex(of: UInt8(ascii: "=")),
+                line[..<equals].ends(with: "total".utf8), let total = UInt64(line[line.index(after: equals)...])
+            else { continue }
+            if line.starts(with: "some ".utf8) { some = total }
+            if line.starts(with: "full ".utf8) { full = total }
+        }
+        return some.map { Pressure(someMicroseconds: $0, fullMicroseconds: full) }
+    }
+
+    // MARK: What a death can be told from
+
+    /// How many processes the kernel killed for want of memory; 0 where it does not tell.
+    public var oomKills: UInt64 { memoryEvents?["oom_kill"] ?? 0 }
+}

@@ -1,0 +1,34 @@
+internal import Glibc
+package import SandboxValues
+
+/// What /proc says about other processes; `nil` when they are gone.
+package enum ProcessTable {
+    package static func commandName(_ pid: ProcessID) -> String? {
+        (try? readTextFile("/proc/\(pid)/comm")).map { String($0.dropLast()) }
+    }
+
+    /// `R`, `S`, `D`, `Z`…
+    package static func state(_ pid: ProcessID) -> Character? {
+        field(0, of: "\(pid)").flatMap(\.first)
+    }
+
+    /// A field of /proc/PID/stat by its number, with the state as 0.
+    package static func field(_ number: Int, of process: String) -> Substring? {
+        guard let line = try? readTextFile("/proc/\(process)/stat") else { return nil }
+        // The command name may itself hold parentheses and blanks.
+        let fields = line.lastIndex(of: ")").map { line[$0...].dropFirst(2).split(separator: " ") } ?? []
+        return fields.indices.contains(number) ? fields[number] : nil
+    }
+
+    /// Whether the process ignores the signal.
+    package static func ignores(_ signal: Signal, _ pid: ProcessID) -> Bool {
+        let lines = ((try? readTextFile("/proc/\(pid)/status")) ?? "").split(separator: "\n")
+        let mask = lines.first { $0.hasPrefix("SigIgn:\t") }.flatMap { UInt64($0.dropFirst(8), radix: 16) } ?? 0
+        return mask & 1 << (signal.rawValue - 1) != 0
+    }
+
+    package static func owner(_ pid: ProcessID) -> UInt32? {
+        guard let directory = try? Descriptor(opening: "/proc/\(pid)", O_RDONLY | O_DIRECTORY) else { return nil }
+        return try? directory.identity().owner
+    }
+}

@@ -1,0 +1,30 @@
+internal import CLinux
+internal import Glibc
+
+/// Time since boot that goes on during suspend (CLOCK_BOOTTIME), as a limit on wall clock time must.
+package struct BootTime: Comparable, Sendable {
+    package var sinceBoot: Duration
+
+    package static var now: BootTime {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return BootTime(sinceBoot: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
+    }
+
+    package static func < (a: BootTime, b: BootTime) -> Bool { a.sinceBoot < b.sinceBoot }
+    /// Stays within some ten thousand years, whatever is added.
+    package static func + (a: BootTime, b: Duration) -> BootTime {
+        BootTime(sinceBoot: a.sinceBoot + min(max(b, .zero - forEver), forEver))
+    }
+
+    private static var forEver: Duration { .seconds(1 << 40) }
+
+    package static func - (a: BootTime, b: BootTime) -> Duration { a.sinceBoot - b.sinceBoot }
+}
+
+extension Duration {
+    package var nanoseconds: Int64 {
+        let parts = min(max(self, .seconds(-(1 << 32))), .seconds(1 << 32)).components
+        return parts.seconds * 1_000_000_000 + parts.attoseconds / 1_000_000_000
+    }
+}

@@ -1,0 +1,29 @@
+internal import CLinux
+internal import Glibc
+internal import SandboxValues
+
+/// Waits until one of a few descriptors has something to read, or whatever else is asked.
+package struct Poller {
+    private var polls: [pollfd] = []
+
+    package init() {}
+
+    package struct Interest: OptionSet, Sendable {
+        package let rawValue: Int16
+        package init(rawValue: Int16) { self.rawValue = rawValue }
+        package static let reading = Interest(rawValue: Int16(POLLIN))
+        package static let writing = Interest(rawValue: Int16(POLLOUT))
+    }
+
+    /// - Parameter descriptor: -1 takes a place, but is never ready.
+    package mutating func add(_ descriptor: CInt, for interest: Interest = .reading) {
+        polls.append(pollfd(fd: descriptor, events: interest.rawValue, revents: 0))
+    }
+
+    /// Which of the added descriptors are ready, in the order of adding.
+    /// Nothing is ready when the time is over.
+    package mutating func wait(_ timeout: Duration? = nil) -> [Bool] {
+        let count = clinux_poll(&polls, CUnsignedInt(polls.count), timeout.map { max($0, .zero).nanoseconds } ?? -1)
+        return polls.map { count > 0 && $0.revents != 0 }
+    }
+}

@@ -1,44 +1,5 @@
 public import SandboxValues
 
-/// What a unit needs and when it starts: the `[Unit]` section.
-public struct Dependencies: Equatable, Sendable {
-    public var wants: [String] = []
-    public var requires: [String] = []
-    public var partOf: [String] = []
-    public var after: [String] = []
-
-    public init() {}
-
-    func write(to section: inout UnitFile.Section) throws(UnitError) {
-        for (key, names) in [(UnitKey.wants, wants), (.requires, requires), (.partOf, partOf), (.after, after)] {
-            var checked: [String] = []
-            for name in names where !checked.contains(name) {
-                checked.append(try UnitName.checkReference(name, key: key.rawValue))
-            }
-            section.set(key, words: checked)
-        }
-    }
-}
-
-/// Where a service's output goes.
-public enum Output: Equatable, Sendable {
-    case journal
-    case null
-    /// The other stream's place; for standard error only.
-    case inherit
-    /// Appended to, by its absolute path.
-    case file(String)
-
-    func text(key: String) throws(UnitError) -> String {
-        switch self {
-        case .journal: "journal"
-        case .null: "null"
-        case .inherit: "inherit"
-        case .file(let path): "append:" + (try Check.pathLine(path, key: key))
-        }
-    }
-}
-
 /// A service: model of a `.service` file.
 public struct Service: Equatable, Sendable {
     public enum Restart: String, Sendable, CaseIterable {

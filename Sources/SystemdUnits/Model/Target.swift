@@ -1,0 +1,24 @@
+/// A group of units that start and stop together. Model of a `.target` file.
+public struct Target: Equatable, Sendable {
+    public var name: UnitName
+    public var header: [String] = []
+    public var summary: String
+    public var dependencies = Dependencies()
+    public var wantedBy: [String] = ["multi-user.target"]
+
+    public init(name: UnitName, summary: String) {
+        self.name = name
+        self.summary = summary
+    }
+
+    public func file() throws(UnitError) -> UnitFile {
+        var unit = UnitFile.Section("Unit")
+        unit.set(.description, try Quoting.line(summary, key: "Description"))
+        try dependencies.write(to: &unit)
+        var install = UnitFile.Section("Install")
+        var names: [String] = []
+        for name in wantedBy { names.append(try UnitName.checkReference(name, key: "WantedBy")) }
+        install.set(.wantedBy, words: names)
+        return UnitFile(path: name.description, header: header, sections: [unit, install])
+    }
+}

@@ -1,0 +1,25 @@
+extension ServiceConverter {
+    mutating func socketFile(_ socket: SupervisorSocket, _ name: UnitName, service: String) throws -> UnitFile {
+        var unit = Socket(
+            name: name, summary: "socket of \(process.program) (was opened by supervisor)",
+            addresses: [.stream(socket.address)])
+        unit.header = ["[\(process.section)] of \(process.file)"]
+        unit.service = service
+        unit.backlog = socket.backlog
+        unit.mode = socket.mode
+        if socket.address.hasPrefix("/") {
+            let owner =
+                (socket.owner ?? process.user ?? reader.defaults.user)?.split(separator: ":", maxSplits: 1).map(
+                    String.init) ?? []
+            unit.user = owner.first
+            unit.group =
+                owner.count > 1
+                ? owner[1] : socket.owner == nil ? owner.first.flatMap(reader.surroundings.primaryGroup) : nil
+        }
+        report("socket", .exact, "ListenStream=\(socket.address) in \(name)")
+        report("socket_owner", .exact, "SocketUser=, SocketGroup=")
+        report("socket_mode", .exact, "SocketMode=")
+        report("socket_backlog", .exact, "Backlog=")
+        return try unit.file()
+    }
+}

@@ -18,7 +18,8 @@ public struct Command: Equatable, Sendable {
     /// `:/bin/echo "%%" "a b"`: `:` keeps `$` as it is, `@` is there when the program is called by another name.
     ///
     /// - Throws: for a path that systemd would refuse however it is quoted, and for what the kernel would.
-    public func text(key: String = "ExecStart") throws(UnitError) -> String {
+    public func text() throws(UnitError) -> String {
+        let key = UnitKey.execStart.rawValue
         let path = try Self.checkPath(path, key: key)
         for argument in arguments + [name].compactMap({ $0 }) where argument.bytes.count > Quoting.longestString {
             throw UnitError(

@@ -85,7 +85,7 @@ public struct Service: Equatable, Sendable {
     public func file() throws(UnitError) -> UnitFile {
         UnitFile(
             path: name.description, header: header,
-            sections: [try unitSection(), try serviceSection(), try installSection()])
+            sections: [try unitSection(), try serviceSection(), try .install(wantedBy: wantedBy)])
     }
 
     private func unitSection() throws(UnitError) -> UnitFile.Section {
@@ -162,13 +162,5 @@ public struct Service: Equatable, Sendable {
         // The later line would win: strict's own mask must not replace the one asked for.
         hardening.setsUMask = umask == nil
         try section.setHardening(hardening, user: user)
-    }
-
-    private func installSection() throws(UnitError) -> UnitFile.Section {
-        var section = UnitFile.Section("Install")
-        var names: [String] = []
-        for name in wantedBy { names.append(try UnitName.checkReference(name, key: "WantedBy")) }
-        section.set(.wantedBy, words: names)
-        return section
     }
 }

@@ -1,5 +1,3 @@
-public import SandboxValues
-
 /// A socket that systemd opens for a service. Model of a `.socket` file.
 public struct Socket: Equatable, Sendable {
     public enum Address: Equatable, Sendable {
@@ -49,11 +47,8 @@ public struct Socket: Equatable, Sendable {
             }
         }
         socket.set(.removeOnStop, isInFileSystem ? "yes" : nil)
-        var install = UnitFile.Section("Install")
-        var names: [String] = []
-        for name in wantedBy { names.append(try UnitName.checkReference(name, key: "WantedBy")) }
-        install.set(.wantedBy, words: names)
-        return UnitFile(path: name.description, header: header, sections: [unit, socket, install])
+        return UnitFile(
+            path: name.description, header: header, sections: [unit, socket, try .install(wantedBy: wantedBy)])
     }
 
     private static func check(_ text: String, key: String) throws(UnitError) -> String {

@@ -15,10 +15,6 @@ public struct Target: Equatable, Sendable {
         var unit = UnitFile.Section("Unit")
         unit.set(.description, try Quoting.line(summary, key: "Description"))
         try dependencies.write(to: &unit)
-        var install = UnitFile.Section("Install")
-        var names: [String] = []
-        for name in wantedBy { names.append(try UnitName.checkReference(name, key: "WantedBy")) }
-        install.set(.wantedBy, words: names)
-        return UnitFile(path: name.description, header: header, sections: [unit, install])
+        return UnitFile(path: name.description, header: header, sections: [unit, try .install(wantedBy: wantedBy)])
     }
 }

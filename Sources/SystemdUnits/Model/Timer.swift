@@ -50,10 +50,7 @@ public struct Timer: Equatable, Sendable {
         timer.set(.randomizedDelay, jitter.map(ValueText.span))
         timer.set(.persistent, isPersistent ? "yes" : nil)
         if let unit { timer.set(.unit, try UnitName.checkReference(unit, key: "Unit")) }
-        var install = UnitFile.Section("Install")
-        var names: [String] = []
-        for name in wantedBy { names.append(try UnitName.checkReference(name, key: "WantedBy")) }
-        install.set(.wantedBy, words: names)
-        return UnitFile(path: name.description, header: header, sections: [section, timer, install])
+        return UnitFile(
+            path: name.description, header: header, sections: [section, timer, try .install(wantedBy: wantedBy)])
     }
 }

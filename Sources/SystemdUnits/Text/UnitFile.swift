@@ -18,6 +18,17 @@ public struct UnitFile: Equatable, Sendable {
 
         public init(_ name: String) { self.name = name }
 
+        /// An `[Install]` section with `WantedBy=`.
+        ///
+        /// - Throws: for a name that is not a unit's full name.
+        static func install(wantedBy units: [String]) throws(UnitError) -> Section {
+            var section = Section("Install")
+            var names: [String] = []
+            for unit in units { names.append(try UnitName.checkReference(unit, key: UnitKey.wantedBy.rawValue)) }
+            section.set(.wantedBy, words: names)
+            return section
+        }
+
         /// Adds a key; `nil` adds none.
         public mutating func set(_ key: UnitKey, _ value: String?, comment: String = "") {
             if let value { append(key.rawValue, value, comment, at: key) }

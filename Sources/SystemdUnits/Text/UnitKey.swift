@@ -3,16 +3,12 @@
 public enum UnitKey: String, Sendable, CaseIterable {
     // [Unit]
     case description = "Description"
-    case documentation = "Documentation"
     case wants = "Wants"
     case requires = "Requires"
-    case bindsTo = "BindsTo"
     case partOf = "PartOf"
-    case before = "Before"
     case after = "After"
     case startLimitInterval = "StartLimitIntervalSec"
     case startLimitBurst = "StartLimitBurst"
-    case conditionFile = "ConditionPathExists"
     // [Service]
     case type = "Type"
     case execStart = "ExecStart"
@@ -33,7 +29,6 @@ public enum UnitKey: String, Sendable, CaseIterable {
     case socketUser = "SocketUser"
     case socketGroup = "SocketGroup"
     case socketMode = "SocketMode"
-    case accept = "Accept"
     case service = "Service"
     case removeOnStop = "RemoveOnStop"
     // [Timer]

@@ -14,6 +14,4 @@ public enum ValueText {
 
     /// `SIGTERM`; real-time signals as systemd calls them.
     public static func signal(_ signal: Signal) -> String { signal.description }
-
-    public static func flag(_ value: Bool) -> String { value ? "yes" : "no" }
 }

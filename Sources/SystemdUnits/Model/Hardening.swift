@@ -1,28 +1,41 @@
-/// How much of the system a service may touch.
+/// How much of the system a service may touch: the sandbox of systemd.exec(5), as a set of twenty to thirty
+/// directives.
 public struct Hardening: Equatable, Sendable {
+    /// A set of directives.
     public enum Profile: String, Sendable, CaseIterable {
-        /// Nothing is taken away.
+        /// None: the service may do what its user may.
         case off
-        /// What ordinary network services never miss: they read the system and write their own
-        /// directories, /var and /tmp of their own.
+        /// Takes away what ordinary network services never miss: devices, the kernel's settings, the sight of other
+        /// users' processes, new privileges, namespaces, unusual system calls, and writing to `/usr`, `/boot`, `/etc`
+        /// and home directories (`ProtectSystem=full`, `ProtectHome=read-only`). The service still reads the system,
+        /// uses the network and writes elsewhere, such as to `/var`; its `/tmp` is its own.
         case standard
-        /// Only what is listed: no network, no home directories, nothing writable, no new code at run time.
+        /// Takes away all that `standard` does, and also the network (`PrivateNetwork=yes`), writing anywhere but to
+        /// `/tmp` and `writablePaths` (`ProtectSystem=strict`), home directories (`ProtectHome=yes`; read-only where
+        /// there are `writablePaths`), every capability, and code that is made at run time as by a JIT compiler
+        /// (`MemoryDenyWriteExecute=yes`). Where `Service.user` is `nil`, systemd makes a user up
+        /// (`DynamicUser=yes`).
         case strict
     }
 
+    /// The set of directives that is written.
     public var profile: Profile
-    /// Directories that stay writable.
+    /// `ReadWritePaths=`: directories that stay writable, by their absolute paths without `.` and `..`; others are
+    /// refused when the service's file is made. A directory may be missing at the start. Without effect with `off`.
     public var writablePaths: [String]
-    /// Whether `strict` leaves the network.
+    /// Whether `strict` leaves the service the network: IPv4, IPv6 and Unix sockets. The other profiles always do.
     public var allowsNetwork: Bool
-    /// Whether the service manages cgroups of its own below its unit.
+    /// Whether the service manages cgroups of its own below its unit: leaves out `ProtectControlGroups=` and
+    /// `RestrictSUIDSGID=`, and `PrivateUsers=` with `strict`. No by default.
     public var allowsCgroups = false
-    /// Whether a user's own systemd runs the service: it can make no user up, and it can take away what it
-    /// has not got itself only in a user namespace.
+    /// Whether a user's own systemd runs the service, and not the machine's: leaves out `DynamicUser=`, since that
+    /// systemd cannot make users up, and adds `PrivateUsers=yes`, since it can take things away in a user namespace
+    /// only. No by default.
     public var isForUserManager = false
-    /// Whether `strict` sets its own file mode mask; not where the service has one.
+    /// Whether `strict` sets `UMask=0077`; not where the service has a mask of its own.
     var setsUMask = true
 
+    /// A profile, and what it leaves to the service in spite of it.
     public init(_ profile: Profile, writablePaths: [String] = [], allowsNetwork: Bool = false) {
         self.profile = profile
         self.writablePaths = writablePaths
@@ -31,7 +44,10 @@ public struct Hardening: Equatable, Sendable {
 }
 
 extension UnitFile.Section {
-    /// - Parameter user: the unit's user; `strict` makes one up where there is none.
+    /// Adds the profile's directives to `[Service]`.
+    ///
+    /// - Parameter user: the service's user; without one, `strict` has systemd make one up.
+    /// - Throws: for a writable path that is not absolute or has parts `.` or `..`.
     mutating func setHardening(_ hardening: Hardening, user: String?) throws(UnitError) {
         guard hardening.profile != .off else { return }
         let isStrict = hardening.profile == .strict
@@ -48,7 +64,7 @@ extension UnitFile.Section {
         for key in yes { set(key, "yes") }
         if !hardening.allowsCgroups {
             set(.protectControlGroups, "yes")
-            // Takes openat2(2) away with it, by which cgroup files are opened.
+            // This forbids openat2(2), too, by which cgrun opens files of cgroups.
             set(.restrictSUIDSGID, "yes")
         }
         set(.protectSystem, isStrict ? "strict" : "full")
@@ -58,11 +74,13 @@ extension UnitFile.Section {
         set(.restrictNamespaces, "yes")
         set(.systemCallArchitectures, "native")
         if hardening.isForUserManager || (isStrict && !hardening.allowsCgroups) { set(.privateUsers, "yes") }
-        // A refused call fails like any other, where a kill would leave nothing to read.
+        // A forbidden system call fails like any other. Without this systemd has the process killed, which tells
+        // nobody what it had tried.
         set(.systemCallErrorNumber, "EPERM")
         set(.devicePolicy, "closed")
-        // Another user could only get them back through a privileged program, which is ruled out above.
-        // A service that is root opens low ports, and often becomes another user.
+        // A service of another user than root needs no capabilities: it has none, and could get some only by a
+        // set-user-ID program, which NoNewPrivileges= rules out. A service of root opens low ports, and often becomes
+        // another user.
         set(
             .capabilityBoundingSet,
             isStrict || isOrdinaryUser

@@ -1,27 +1,51 @@
-/// When a service runs. Model of a `.timer` file.
+/// When systemd starts a service: the model of a `.timer` file (systemd.timer(5)).
+///
+/// At least one of `calendar`, `afterBoot` and `every` is needed. A service that still runs when its time comes is
+/// left running and not started again.
 public struct Timer: Equatable, Sendable {
+    /// The file's name; of the kind `timer`.
     public var name: UnitName
+    /// Comments at the top of the file, for people, one line each.
     public var header: [String] = []
+    /// `Description=`: one line on what the timer is for, shown by `systemctl status`.
     public var summary: String
-    /// As in systemd.time(7): `daily`, `Mon *-*-* 04:00:00`.
+    /// `OnCalendar=`, a line for each: dates and times as in systemd.time(7), such as `daily` or
+    /// `Mon *-*-* 04:00:00`. Only the characters are checked here: letters, digits, blanks and any of
+    /// `* , . : / ~ - _ +`.
     public var calendar: [String] = []
-    /// After the boot.
+    /// `OnBootSec=`: so long after the machine's boot. `nil` for no such start.
     public var afterBoot: Duration?
-    /// Between one start of the service and the next.
+    /// `OnUnitActiveSec=`: so long after each start of the service. The first start has to come from elsewhere, such
+    /// as `afterBoot`. `nil` for no such start.
     public var every: Duration?
+    /// `RandomizedDelaySec=`: each start is put off by a random time up to this, so that many timers do not start
+    /// everything at once. `nil` leaves systemd's default of no delay.
     public var jitter: Duration?
+    /// `AccuracySec=`: how late systemd may be, to wake the machine once for several timers. `nil` leaves systemd's
+    /// default of one minute.
     public var accuracy: Duration?
-    /// Whether a time that passed while the machine was off is made up for.
+    /// `Persistent=`: whether a time in `calendar` that passed while the machine was off, or the timer stopped, is
+    /// made up for by a start as soon as the timer starts. No by default.
     public var isPersistent = false
-    /// `nil` for the service of the same name.
+    /// `Unit=`: the full name of the unit to start. `nil` for the service with this timer's name, such as
+    /// `backup.service` for `backup.timer`.
     public var unit: String?
+    /// `WantedBy=`: the units, by their full names, that start the timer once `systemctl enable` has run.
+    /// `timers.target`, a part of every boot, unless others are given.
     public var wantedBy: [String] = ["timers.target"]
 
+    /// A timer for the service of the same name that starts with the machine, once it is enabled, and has no times
+    /// yet.
     public init(name: UnitName, summary: String) {
         self.name = name
         self.summary = summary
     }
 
+    /// The timer's file, to be put where `UnitFile.path` says.
+    ///
+    /// - Throws: where no time is given, and for the first value that is refused: characters in `calendar` that no
+    ///   date has, a name of a unit without its ending, or a `summary` of more than one line, with control
+    ///   characters, with a blank at either end or with a backslash at its end.
     public func file() throws(UnitError) -> UnitFile {
         guard !calendar.isEmpty || afterBoot != nil || every != nil else {
             throw UnitError(

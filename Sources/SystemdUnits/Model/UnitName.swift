@@ -1,19 +1,40 @@
-/// What a unit is, which its name's end tells.
+/// What a unit is, told by the ending of its name. The raw value is that ending without its dot.
 public enum UnitKind: String, Sendable, CaseIterable {
-    case service, slice, scope, socket, timer, target
+    /// `.service`: a command that systemd runs; see `Service`.
+    case service
+    /// `.slice`: limits that units share; see `Slice`.
+    case slice
+    /// `.scope`: processes that another program started and handed to systemd; see `ScopeDefaults`.
+    case scope
+    /// `.socket`: sockets that systemd opens for a service; see `Socket`.
+    case socket
+    /// `.timer`: times at which systemd starts a service; see `Timer`.
+    case timer
+    /// `.target`: a group of units; see `Target`.
+    case target
 }
 
-/// A unit's name, checked as systemd checks it.
+/// A unit's name, checked as systemd checks it (systemd.unit(5)).
+///
+/// Letters of ASCII, digits and `: - _ . \` are allowed, 255 characters at most with the ending. An `@` separates the
+/// name of a template from that of an instance, as in `worker@1.service`; with nothing behind it, as in
+/// `worker@.service`, the name is that of the template itself.
 public struct UnitName: Hashable, Sendable, CustomStringConvertible {
-    /// Without the kind: `api`, or `worker@` for a template.
+    /// The name without its ending: `api`, or `worker@` for a template.
     public let stem: String
+    /// What the name's ending says.
     public let kind: UnitKind
 
-    public static let accepted =
+    private static let accepted =
         "letters, digits and any of : - _ . \\ (and one @ before an instance), 255 characters at most with its ending"
 
-    /// - Parameter text: with or without the ending of `kind`.
-    /// - Throws: for characters that systemd refuses, another kind's ending, or a name that is too long.
+    /// A name as it is written.
+    ///
+    /// - Parameters:
+    ///   - text: the name, with or without the ending of `kind`.
+    ///   - kind: what the unit is.
+    /// - Throws: for characters that systemd refuses, the ending of another kind, a dot or `@` at the beginning, two
+    ///   `@`, a name that is empty or too long, and for a slice also `@` and dashes at an end or next to each other.
     public init(_ text: String, _ kind: UnitKind) throws(UnitError) {
         let ending = "." + kind.rawValue
         let stem = text.hasSuffix(ending) ? String(text.dropLast(ending.count)) : text
@@ -40,12 +61,17 @@ public struct UnitName: Hashable, Sendable, CustomStringConvertible {
         self.kind = kind
     }
 
+    /// A name from parts that are known to be allowed.
     private init(checked stem: String, _ kind: UnitKind) {
         self.stem = stem
         self.kind = kind
     }
 
-    /// A name from any text: what systemd does not allow becomes `\xNN`, as systemd-escape(1) writes it.
+    /// A name from any text: every byte that systemd does not allow, and `\` and `@`, becomes `\xNN` with the byte's
+    /// hexadecimal digits, as with systemd-escape(1). Other than there, `-` stays, and so does the ending of `kind`.
+    ///
+    /// - Throws: for text that is empty, too long once it is escaped, or has another kind's ending, and for a slice
+    ///   also for dashes at an end or next to each other.
     public init(escaping text: String, _ kind: UnitKind) throws(UnitError) {
         var stem = ""
         for byte in text.utf8 {
@@ -59,8 +85,13 @@ public struct UnitName: Hashable, Sendable, CustomStringConvertible {
         try self.init(stem, kind)
     }
 
-    /// The name of another unit, in a key such as `After=`, with its ending.
-    public static func checkReference(_ name: String, key: String) throws(UnitError) -> String {
+    /// The same name, once it is known to be a full one that a directive such as `After=` takes.
+    ///
+    /// - Parameters:
+    ///   - name: a unit's name with its ending, which may also be that of a mount, automount, swap, path or device.
+    ///   - key: the directive, for the error.
+    /// - Throws: for a name without an ending, with other characters than unit names have, or of over 255 bytes.
+    package static func checkReference(_ name: String, key: String) throws(UnitError) -> String {
         let endings = UnitKind.allCases.map(\.rawValue) + ["mount", "automount", "swap", "path", "device"]
         guard let dot = name.lastIndex(of: "."), dot != name.startIndex, name.utf8.count <= 255,
             endings.contains(String(name[name.index(after: dot)...])),
@@ -71,19 +102,25 @@ public struct UnitName: Hashable, Sendable, CustomStringConvertible {
         return name
     }
 
+    /// Whether this is the name of a template, from which instances are made: `worker@.service`.
     public var isTemplate: Bool { stem.hasSuffix("@") }
 
-    /// `worker@.service` for `worker.service`.
+    /// The name of a template with this name: `worker@.service` for `worker.service`. Not for a name with an `@`
+    /// already.
     public var template: UnitName { UnitName(checked: stem + "@", kind) }
 
+    /// The full name of the template's instance with this number: `worker@3.service` for `worker.service` or
+    /// `worker@.service`.
     public func instance(_ number: Int) -> String { stem + (isTemplate ? "" : "@") + "\(number).\(kind.rawValue)" }
 
-    /// The same stem with another ending.
+    /// The same name with another ending, and without the `@` of a template: `worker.target` for `worker@.service`.
+    ///
+    /// - Throws: where a unit of that kind cannot have the name.
     public func of(_ kind: UnitKind) throws(UnitError) -> UnitName {
         try UnitName(isTemplate ? String(stem.dropLast()) : stem, kind)
     }
 
-    /// `api.service`.
+    /// The full name, with its ending: `api.service`.
     public var description: String { stem + "." + kind.rawValue }
 
     private static func isAllowed(_ byte: UInt8) -> Bool {

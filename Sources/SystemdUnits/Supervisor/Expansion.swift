@@ -1,12 +1,14 @@
-/// The values that `%(name)s` can stand for.
+/// What `%(name)s` in supervisor's values stands for.
 struct Expansions: Sendable {
+    /// Text takes the format `s` alone; numbers take `d`, `x` and others, too.
     enum Value {
         case text(String)
         case number(Int)
     }
 
+    /// The values by their names, such as `program_name` or `ENV_HOME`.
     var values: [String: Value] = [:]
-    /// Asked for `%(ENV_X)s` where no environment key of the configuration defined `X`.
+    /// Looks a variable up for `%(ENV_X)s`, where no `environment=` of the configuration has set `X`.
     var environment: @Sendable (String) -> String? = { _ in nil }
 
     subscript(name: String) -> Value? {
@@ -16,7 +18,8 @@ struct Expansions: Sendable {
 
     /// What Python's `text % values` gives for the formats that occur: `%(name)s`, `%(name)02d`, `%%`.
     ///
-    /// - Throws: the reason, for everything that Python would refuse and for `%s` without a name.
+    /// - Throws: for names without a value, for everything else that Python would refuse, and for formats without a
+    ///   name such as `%s`.
     func expand(_ text: String) throws(ExpansionFailure) -> String {
         guard text.utf8.contains(UInt8(ascii: "%")) else { return text }
         var result = String.UnicodeScalarView()
@@ -41,6 +44,7 @@ struct Expansions: Sendable {
         return String(result)
     }
 
+    /// The value of this name in the format that `rest` begins with, such as `02d`, which is taken off.
     private func format(
         _ name: String, _ rest: inout Substring.UnicodeScalarView
     ) throws(ExpansionFailure) -> String {
@@ -84,6 +88,7 @@ struct Expansions: Sendable {
     }
 }
 
+/// Why a value cannot be expanded or split into words. The caller knows which value of which key it was.
 struct ExpansionFailure: Error {
     var message: String
 }

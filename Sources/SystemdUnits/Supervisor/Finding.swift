@@ -1,25 +1,28 @@
-/// How close a conversion is.
+/// How close systemd comes to what a key means to supervisor. The raw values are used in JSON.
 public enum Grade: String, Sendable, CaseIterable, Codable {
     /// systemd does the same.
     case exact
-    /// systemd does something like it; the note says what differs.
+    /// systemd does something like it; `Finding.note` says what differs.
     case approximate
-    /// There is nothing like it, or nothing that it could mean.
+    /// systemd has nothing like it, or the key means nothing to supervisor either; `Finding.note` says which.
     case dropped
 }
 
-/// What became of one key.
+/// What became of one key of supervisor's configuration.
 public struct Finding: Equatable, Sendable, Codable {
-    /// `program:api`
+    /// The section that the key is in, without brackets: `program:api`.
     public var section: String
-    /// `startsecs`
+    /// The key in lower case, such as `startsecs`; empty where the section as a whole was dropped.
     public var key: String
-    /// As it stands in the file; where supervisor's default counts, `(default) 1`.
+    /// The key's value before expansion, or the part of it that the finding is about; `(default)` for a key that is
+    /// not in the file.
     public var value: String
+    /// How close systemd comes.
     public var grade: Grade
-    /// `KillSignal=SIGQUIT`; empty for what was dropped.
+    /// What the key became, such as `KillSignal=SIGQUIT`. Empty where it was dropped, or where systemd does the same
+    /// without being told.
     public var result: String
-    /// What differs, or why it was dropped; empty for exact conversions.
+    /// What differs, or why the key was dropped; empty where nothing differs.
     public var note: String
 
     init(_ section: String, _ key: String, _ value: String, _ grade: Grade, _ result: String, _ note: String) {
@@ -31,8 +34,8 @@ public struct Finding: Equatable, Sendable, Codable {
         self.note = note
     }
 
-    /// A table for people, one key a line.
-    public static func table(_ findings: [Finding]) -> String {
+    /// A table for people with a line for each key; long values are cut off.
+    package static func table(_ findings: [Finding]) -> String {
         let rows = findings.map { finding in
             [
                 finding.grade.rawValue, "[\(finding.section)] \(finding.key)", short(finding.value),
@@ -47,6 +50,7 @@ public struct Finding: Equatable, Sendable, Codable {
         }.joined(separator: "\n") + "\n"
     }
 
+    /// The text in one line of at most 48 characters.
     private static func short(_ text: String) -> String {
         let line = String(text.map { $0.isNewline ? " " : $0 })
         return line.count > 48 ? line.prefix(45) + "…" : line

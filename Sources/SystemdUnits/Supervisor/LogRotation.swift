@@ -1,8 +1,10 @@
-/// What supervisor does to its log files, for logrotate(8).
+/// The rotation that supervisor itself does to its log files, written for logrotate(8).
 struct LogRotation {
+    /// The files to rotate, each once, with the size at which to rotate it and the number of old files to keep.
     private var logs: [(path: String, maximumBytes: Int, backups: Int)] = []
 
-    /// The files that the service writes, with the sizes that the process had.
+    /// Adds the files that the service writes its output to, with the sizes that supervisor had for the process's
+    /// logs.
     mutating func add(_ service: Service, _ process: SupervisorProcess) {
         add(service.output, process.output)
         add(service.errorOutput, process.errorOutput)
@@ -15,7 +17,7 @@ struct LogRotation {
         logs.append((path, log.maximumBytes, log.backups))
     }
 
-    /// Empty when there is nothing to rotate.
+    /// A file for `/etc/logrotate.d`; empty where there is nothing to rotate.
     var text: String {
         guard !logs.isEmpty else { return "" }
         var lines = [
@@ -33,8 +35,8 @@ struct LogRotation {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// logrotate reads names as shell patterns between quotes. Braces delimit the block even there, so
-    /// that the pattern for any one character has to stand for each.
+    /// The path as logrotate reads it: as a shell pattern, also between quotes. A brace begins or ends a block even
+    /// between quotes, so `?`, the pattern for any one character, takes the place of each brace.
     private static func quoted(_ path: String) -> String {
         let special = path.contains { #" "'\*?[]{}#"#.contains($0) }
         guard special else { return path }

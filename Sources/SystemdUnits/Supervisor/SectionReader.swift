@@ -1,24 +1,30 @@
 internal import SandboxValues
 
-/// One section's keys with supervisor's meaning, expanded.
+/// Reads the values of one section's keys: expanded, and as the types that supervisor wants. Each reading throws an
+/// error with the key and what it would take.
 struct SectionReader {
     var configuration: SupervisorConfiguration
+    /// The section's name, without brackets.
     var section: String
     var expansions: Expansions
 
+    /// The key's text before expansion; `nil` where the key is not there.
     func raw(_ key: String) -> String? { configuration.value(section, key)?.text }
 
+    /// An error about this key of this section, and the file that the key is in.
     func failure(_ key: String, _ message: String) -> SupervisorError {
         let file =
             configuration.value(section, key)?.file ?? configuration.section(section)?.file ?? ""
         return SupervisorError(file: file, line: nil, section: section, key: key, message: message)
     }
 
+    /// The key's text after expansion; `nil` where the key is not there.
     func text(_ key: String) throws(SupervisorError) -> String? {
         guard let raw = raw(key) else { return nil }
         return try expand(raw, key)
     }
 
+    /// Expands a text that belongs to this key.
     func expand(_ text: String, _ key: String) throws(SupervisorError) -> String {
         do { return try expansions.expand(text) } catch { throw failure(key, "\(text): \(error.message)") }
     }
@@ -42,7 +48,7 @@ struct SectionReader {
         return number
     }
 
-    /// Bytes, or a number with KB, MB or GB.
+    /// A size in bytes, read from a number, or from a number with KB, MB or GB behind it.
     func size(_ key: String, default value: Int) throws(SupervisorError) -> Int {
         guard let text = try text(key) else { return value }
         let lower = text.lowercased()
@@ -57,6 +63,7 @@ struct SectionReader {
         return bytes
     }
 
+    /// A file mode or mask, read from octal digits.
     func mode(_ key: String) throws(SupervisorError) -> UInt16? {
         guard let text = try text(key) else { return nil }
         let digits = text.hasPrefix("0o") || text.hasPrefix("0O") ? String(text.dropFirst(2)) : text
@@ -74,6 +81,7 @@ struct SectionReader {
         return signal
     }
 
+    /// The text as a name of a program, group or process, without blanks around it.
     func name(_ text: String, _ key: String) throws(SupervisorError) -> String {
         let name = SupervisorConfiguration.stripped(text)
         guard !name.isEmpty, !name.contains(where: { " :/".contains($0) }) else {

@@ -1,4 +1,7 @@
+// Where a process's output went under supervisor, and where it goes under systemd.
+
 extension ServiceConverter {
+    /// Sets `StandardOutput=`, `StandardError=` and `SyslogIdentifier=`.
     mutating func setOutput(_ service: inout Service) throws {
         service.syslogIdentifier = process.name
         service.output = try output(process.output, "stdout")
@@ -14,6 +17,7 @@ extension ServiceConverter {
         }
     }
 
+    /// Where one stream, `stdout` or `stderr`, goes.
     private mutating func output(_ log: SupervisorProcess.Log, _ stream: String) throws -> Output {
         let key = stream + "_logfile"
         let setting = stream == "stdout" ? "StandardOutput" : "StandardError"
@@ -61,6 +65,7 @@ extension ServiceConverter {
         report(key + "_backups", .exact, "logrotate: rotate \(log.backups)")
     }
 
+    /// The absolute path of a log file, which supervisor also takes relative to its directory or with `~/` for home.
     private func logPath(_ path: String, _ key: String) throws -> String {
         if path.hasPrefix("~") {
             guard path.hasPrefix("~/"), let home = reader.surroundings.environment("HOME") else {
@@ -71,7 +76,7 @@ extension ServiceConverter {
         return Self.normalized(path.hasPrefix("/") ? path : (reader.defaults.directory ?? "") + "/" + path)
     }
 
-    /// The ways in which containers name their own output.
+    /// Whether the path is one of those by which configurations for containers name supervisord's own output.
     static func isDevice(_ path: String) -> Bool {
         ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1", "/proc/self/fd/2", "/dev/null"]
             .contains(path)

@@ -1,4 +1,9 @@
 extension ServiceConverter {
+    /// The socket unit for `[fcgi-program:x]`, whose processes all get the same socket.
+    ///
+    /// - Parameters:
+    ///   - name: the socket unit's name.
+    ///   - service: the full name of the service that a first connection starts.
     mutating func socketFile(_ socket: SupervisorSocket, _ name: UnitName, service: String) throws -> UnitFile {
         var unit = Socket(
             name: name, summary: "socket of \(process.program) (was opened by supervisor)",

@@ -1,26 +1,33 @@
 internal import SandboxValues
 
-/// Turns one process of supervisor into a service, and tells what became of each key.
+/// Turns one process of supervisor into a service, and tells what became of each key of its section.
 struct ServiceConverter {
+    /// How `After=` differs from `priority`.
     static let orderNote = "orders starts and stops; supervisor does not wait for one before it starts the next"
 
     let process: SupervisorProcess
     let reader: SupervisorReader
+    /// The name of the service to make.
     let name: UnitName
-    /// Units of the priority before this one.
+    /// The units that start before the service: those of the next lower priority.
     var after: [String] = []
-    /// The group's.
+    /// The target of the process's group, which starts and stops the service; `nil` where the group has none.
     var target: String?
+    /// The socket unit of a FastCGI program.
     var socketName: String?
     var hardening = Hardening.Profile.off
-    /// Only for the first process of a section: the others would say the same.
+    /// Whether `findings` are made: for the first process of a section only, since the others would have the same.
     var isReporting = true
+    /// What became of each key, as far as it is converted.
     private(set) var findings: [Finding] = []
 
     init(process: SupervisorProcess, reader: SupervisorReader, name: UnitName) {
         (self.process, self.reader, self.name) = (process, reader, name)
     }
 
+    /// The service, with a header that says what it was made from and which keys could not be kept.
+    ///
+    /// - Throws: `SupervisorError` for a command, variable or log file that has no counterpart.
     mutating func service() throws -> Service {
         var service = Service(name: name, summary: "\(process.name) (was run by supervisor)", command: try command())
         setStart(&service)
@@ -38,6 +45,8 @@ struct ServiceConverter {
         return service
     }
 
+    /// Adds a finding. A key that is not in the file, so that its default counts, is mentioned only where systemd
+    /// does not do the same.
     mutating func report(_ key: String, _ grade: Grade, _ result: String, _ note: String = "") {
         guard isReporting else { return }
         let value = reader.configuration.value(process.section, key)?.text
@@ -45,6 +54,7 @@ struct ServiceConverter {
         findings.append(Finding(process.section, key, value ?? "(default)", grade, result, note))
     }
 
+    /// An error about this key of the process's section.
     func failure(_ key: String, _ message: String) -> SupervisorError {
         SupervisorError(file: process.file, line: nil, section: process.section, key: key, message: message)
     }
@@ -86,7 +96,7 @@ struct ServiceConverter {
         return command
     }
 
-    /// Without `.`, `//` and `..`, which systemd does not take.
+    /// The absolute path without `.`, `//` and `..`, which systemd does not take.
     static func normalized(_ path: String) -> String {
         var parts: [Substring] = []
         for part in path.split(separator: "/") where part != "." {
@@ -95,6 +105,7 @@ struct ServiceConverter {
         return "/" + parts.joined(separator: "/")
     }
 
+    /// The program's `directory`, or else that of `[supervisord]`, from which a relative one starts.
     private func workingDirectory() -> String? {
         let base = reader.defaults.directory
         guard let directory = process.directory else { return base.map(Self.normalized) }
@@ -123,7 +134,7 @@ struct ServiceConverter {
                 ? "" : "the unit is starting for that long; a program that succeeds at once is not tried again")
         if process.startSeconds > 0 {
             let starts = process.startRetries + 1
-            // A try takes the settling time, the delay of a second, and some time to spare.
+            // Each start takes the settling time, the second until the next start, and a second to spare.
             service.startLimit = Service.StartLimit(
                 burst: starts, interval: .seconds(starts * (process.startSeconds + 2)))
             let onlyOnce = process.restarts == .never ? "; without autorestart there is no retry" : ""
@@ -146,7 +157,7 @@ struct ServiceConverter {
         case .never: service.restart = .no
         case .unexpected:
             service.restart = .onFailure
-            // systemd takes a death by these for a clean end, supervisor for an unexpected one.
+            // To systemd the end by one of these signals is a success, to supervisor it is unexpected.
             service.restartForceExitStatuses = ["SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE"]
             if !process.exitCodes.contains(0) { service.restartForceExitStatuses.insert("0", at: 0) }
         }
@@ -214,6 +225,7 @@ struct ServiceConverter {
 
     // MARK: Keys without a counterpart
 
+    /// Tells what became of the keys of the section that nothing above has mentioned.
     private mutating func reportRest() {
         guard isReporting else { return }
         let keys = reader.configuration.section(process.section)?.keys ?? []

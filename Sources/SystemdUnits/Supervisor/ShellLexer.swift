@@ -1,6 +1,8 @@
-/// What Python's shlex does, in the two ways that supervisor uses it.
+/// Splits text as Python's shlex does, in the two ways in which supervisor uses it.
 enum ShellLexer {
-    /// `shlex.split`: how supervisor makes an argument vector of a command.
+    /// Splits a command into its words as `shlex.split` does.
+    ///
+    /// - Throws: where a quote is not closed or a backslash ends the text.
     static func split(_ text: String) throws(ExpansionFailure) -> [String] {
         enum State {
             case between
@@ -34,7 +36,7 @@ enum ShellLexer {
                     word.append(scalar)
                 }
             case .escaped(let quote):
-                // Between quotes a backslash takes effect on itself and on the quote alone.
+                // Between quotes, a backslash escapes only another backslash and the quote.
                 if let quote, scalar != "\\", scalar != quote { word.append("\\") }
                 word.append(scalar)
                 state = quote.map { .quoted($0) } ?? .word
@@ -49,8 +51,10 @@ enum ShellLexer {
         return words
     }
 
-    /// `dict_of_key_value_pairs`: how supervisor reads `environment=`. The lexer is the one that knows no
-    /// escapes; what separates two pairs may be any one token.
+    /// Reads the value of `environment=` as supervisor's `dict_of_key_value_pairs` does. No escapes are known, and
+    /// any one token, not just a comma, separates two pairs.
+    ///
+    /// - Throws: where a quote is not closed, or a name is not followed by `=` and a value.
     static func keyValuePairs(_ text: String) throws(ExpansionFailure) -> [(name: String, value: String)] {
         let tokens = try plainTokens(text)
         var pairs: [(name: String, value: String)] = []
@@ -64,7 +68,7 @@ enum ShellLexer {
             var value = tokens[index + 2].unicodeScalars[...]
             while let first = value.first, first == "'" || first == "\"" { value.removeFirst() }
             while let last = value.last, last == "'" || last == "\"" { value.removeLast() }
-            // A name that comes again replaces the value, but keeps its place.
+            // A name that comes twice has the second value, at the place of the first.
             let pair = (name: tokens[index], value: String(value))
             if let known = pairs.firstIndex(where: { $0.name == pair.name }) {
                 pairs[known] = pair
@@ -76,6 +80,7 @@ enum ShellLexer {
         return pairs
     }
 
+    /// Splits text into words, words in quotes and single other characters, without comments and blanks.
     private static func plainTokens(_ text: String) throws(ExpansionFailure) -> [String] {
         var tokens: [String] = []
         var rest = text.unicodeScalars[...]
@@ -97,7 +102,7 @@ enum ShellLexer {
         return tokens
     }
 
-    /// A comment inside of a word does not end it: what follows on the next line belongs to it.
+    /// The word that begins with `first`. A comment in a word does not end the word, which goes on in the next line.
     private static func word(_ first: Unicode.Scalar, _ rest: inout Substring.UnicodeScalarView) -> String {
         var word = String.UnicodeScalarView([first])
         while let scalar = rest.first {
@@ -113,10 +118,12 @@ enum ShellLexer {
         return String(word)
     }
 
+    /// Drops everything up to the next line.
     private static func skipLine(_ rest: inout Substring.UnicodeScalarView) {
         rest = rest.firstIndex(of: "\n").map { rest[rest.index(after: $0)...] } ?? rest[rest.endIndex...]
     }
 
+    /// Whether supervisor's lexer takes the character for a part of a word.
     private static func isWordCharacter(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar {
         case "a"..."z", "A"..."Z", "0"..."9", "_", "/", ".", "+", "-", "(", ")", ":": true

@@ -1,35 +1,43 @@
-/// A supervisor configuration as its own parser sees it: Python's RawConfigParser with `;` and `#` as
-/// comments after a blank, repeated sections merged and keys in lower case.
+/// A configuration of supervisor as supervisor's own parser sees it: Python's RawConfigParser with `;` and `#` as
+/// comments after a blank, sections of the same name merged, and keys in lower case.
 struct SupervisorConfiguration {
+    /// The value of a key before expansion, and the file that it is from.
     struct Value {
         var text: String
         var file: String
     }
 
+    /// A section, such as `[program:x]`, with its keys.
     struct Section {
+        /// What is between the brackets.
         var name: String
+        /// The file in which the section came first.
         var file: String
-        /// In the order of the file.
+        /// The keys in the order in which they came.
         var keys: [String] = []
         var values: [String: Value] = [:]
 
+        /// Sets a key, in place of a value that it had.
         mutating func set(_ key: String, _ value: Value) {
             if values.updateValue(value, forKey: key) == nil { keys.append(key) }
         }
     }
 
+    /// The sections in the order in which they came, without `[DEFAULT]`.
     private(set) var sections: [Section] = []
+    /// `[DEFAULT]`: values for keys that a section does not have itself.
     private var defaults = Section(name: "DEFAULT", file: "")
 
     func section(_ name: String) -> Section? { sections.first { $0.name == name } }
 
-    /// A key's raw text, `[DEFAULT]` included.
+    /// A key's value in this section, or else in `[DEFAULT]`.
     func value(_ section: String, _ key: String) -> Value? {
         self.section(section)?.values[key] ?? defaults.values[key]
     }
 
-    /// What `expand_here` does in supervisor: the directory of the file that was read just now stands
-    /// for every `%(here)s` that is there by then.
+    /// Puts a directory in place of every `%(here)s` in the values read so far. As in supervisor's `expand_here`,
+    /// this is done after each file with the directory of that file, so that each value gets the directory of its own
+    /// file.
     mutating func expandHere(_ directory: String) {
         for index in sections.indices {
             for (key, value) in sections[index].values {
@@ -41,9 +49,14 @@ struct SupervisorConfiguration {
 
     // MARK: Parser
 
-    /// Reads one more file on top of what is there.
+    /// Reads one more file. Its keys take the place of those that the same sections have from earlier files.
+    ///
+    /// - Parameters:
+    ///   - text: what is in the file.
+    ///   - file: the file's path, for messages.
+    /// - Throws: for a line that is no section, key, continuation or comment.
     mutating func read(_ text: String, file: String) throws(SupervisorError) {
-        // What values gathered in this file, to be joined at its end.
+        // The keys of this file with the lines of their values so far; joined when all lines are read.
         var pending: [(section: Int?, key: String, lines: [String])] = []
         var current: Int?
         var isInDefaults = false
@@ -87,13 +100,14 @@ struct SupervisorConfiguration {
         }
     }
 
+    /// The section's place in `sections`, at whose end a new section is added.
     private mutating func index(of name: String, file: String) -> Int {
         if let index = sections.firstIndex(where: { $0.name == name }) { return index }
         sections.append(Section(name: name, file: file))
         return sections.count - 1
     }
 
-    /// With universal line ends, as Python opens text.
+    /// The text's lines. LF, CR and both together end a line, as they do when Python reads text.
     private static func lines(of text: String) -> [[Unicode.Scalar]] {
         var lines: [[Unicode.Scalar]] = []
         var line: [Unicode.Scalar] = []
@@ -112,8 +126,11 @@ struct SupervisorConfiguration {
         return line.isEmpty ? lines : lines + [line]
     }
 
-    /// Both comment signs are looked for in rounds, and the first round that finds one decides, even
-    /// if the other sign has a match further left: as configparser does it.
+    /// The line without its comment and the blanks around it, and whether it had a comment.
+    ///
+    /// A `;` or `#` after a blank begins a comment. As in configparser, the first round looks at the first `;` and
+    /// the first `#` of the line, the second round at the second of each, and so on; the first round that finds the
+    /// beginning of a comment decides, even where a later round would find one further left.
     private static func withoutComment(_ line: [Unicode.Scalar]) -> (String, Bool) {
         let first = line.first { !isBlank($0) }
         if first == ";" || first == "#" { return ("", true) }
@@ -129,11 +146,12 @@ struct SupervisorConfiguration {
         return (stripped(String(String.UnicodeScalarView(line[..<(start ?? line.count)]))), start != nil)
     }
 
+    /// Whether Python's `str.isspace` says so.
     static func isBlank(_ scalar: Unicode.Scalar) -> Bool {
         scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
     }
 
-    /// Python's `str.strip`.
+    /// The text without blanks at its ends, as Python's `str.strip` makes it.
     static func stripped(_ text: String) -> String {
         strippedAtEnd(String(text.unicodeScalars.drop { isBlank($0) }))
     }
@@ -146,7 +164,9 @@ struct SupervisorConfiguration {
 }
 
 extension String {
-    /// - Returns: `nil` when there was nothing to replace.
+    /// The text with every `pattern` replaced.
+    ///
+    /// - Returns: `nil` where there was nothing to replace.
     func replacing(_ pattern: String, by replacement: String) -> String? {
         let bytes = Array(utf8)
         let wanted = Array(pattern.utf8)

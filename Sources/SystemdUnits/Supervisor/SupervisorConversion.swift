@@ -1,30 +1,49 @@
 internal import SandboxValues
 
-/// Units for a supervisor configuration, and what became of each of its keys.
+/// The units that do what a configuration of supervisor says, and what became of each of its keys.
+///
+/// A process becomes a service, a group or a program with several processes becomes a target, and a FastCGI program's
+/// socket becomes a socket unit.
 public struct SupervisorConversion: Sendable {
+    /// What to convert, and how.
     public struct Options: Sendable {
-        /// Put before every unit's name.
+        /// What the name of every unit begins with, such as `app-`. Nothing by default.
         public var prefix = ""
-        /// Only these programs and groups; empty for all.
+        /// The names of the programs and groups to convert, as in `[program:NAME]` and `[group:NAME]`. Empty, as by
+        /// default, for all of them. A name that the configuration does not have is refused.
         public var only: [String] = []
+        /// How much of the system the services may touch; the directory that a program works in stays writable, and
+        /// the network stays. `off` by default, as under supervisor.
         public var hardening = Hardening.Profile.off
 
+        /// Everything, under its own name and without hardening.
         public init() {}
     }
 
+    /// The units, in the order in which supervisord would start their processes; a group's target follows its
+    /// services.
     public private(set) var units: [UnitFile] = []
-    /// For /etc/logrotate.d; `nil` when no log needs rotating.
+    /// A file for `/etc/logrotate.d` that rotates the log files as supervisord did; `nil` where none needs rotating.
     public private(set) var logrotate: String?
+    /// What became of each key, section by section.
     public private(set) var findings: [Finding] = []
-    /// What to enable to start what supervisord would start.
+    /// The full names of the units to give to `systemctl enable`, so that the same starts with the machine as with
+    /// supervisord.
     public private(set) var enabled: [String] = []
 
     private var options: Options
     private var reader: SupervisorReader
     private var logs = LogRotation()
 
-    /// - Parameter files: absolute paths. Those after the first are read as if it included them.
-    /// - Throws: `SupervisorError` for what supervisord would refuse, `UnitError` for what systemd would.
+    /// Reads the files by way of `surroundings` and converts what is in them.
+    ///
+    /// - Parameters:
+    ///   - files: absolute paths, at least one. Those after the first are read as if the first included them.
+    ///   - surroundings: how to read files and to look up programs and variables.
+    ///   - options: what to convert, and how.
+    /// - Throws: `SupervisorError` for what supervisord would refuse and for files and programs that are not found,
+    ///   `UnitError` for values that systemd would refuse and for names of units that two processes or systemd itself
+    ///   have.
     public init(
         files: [String], surroundings: SupervisorSurroundings, options: Options = Options()
     ) throws {
@@ -49,6 +68,8 @@ public struct SupervisorConversion: Sendable {
         logrotate = text.isEmpty ? nil : text
     }
 
+    /// Converts the groups, which are sorted by priority. The services of each group start after those of the groups
+    /// with the next lower priority.
     private mutating func convert(_ groups: [SupervisorGroup]) throws {
         let names = try unitNames(groups)
         var earlier: [String] = []
@@ -67,6 +88,9 @@ public struct SupervisorConversion: Sendable {
         }
     }
 
+    /// Converts the processes of one group, and makes a target for a group that needs one.
+    ///
+    /// - Parameter earlier: the services of the groups that start before this one.
     /// - Returns: the names of the group's services.
     private mutating func convert(
         _ group: SupervisorGroup, _ processes: [SupervisorProcess], _ names: [ProcessID: UnitName],
@@ -112,6 +136,7 @@ public struct SupervisorConversion: Sendable {
         return processes.compactMap { names[ProcessID($0)]?.description }
     }
 
+    /// Adds the target of a group, and tells what became of the group's keys.
     private mutating func addTarget(
         _ name: UnitName, _ group: SupervisorGroup, _ processes: [SupervisorProcess], _ names: [ProcessID: UnitName]
     ) throws {
@@ -141,7 +166,7 @@ public struct SupervisorConversion: Sendable {
 
     // MARK: Names
 
-    /// Group and name, which together name a process in supervisor.
+    /// What supervisor names a process by: its group and its name in the group.
     private struct ProcessID: Hashable {
         var group: String
         var name: String
@@ -149,7 +174,11 @@ public struct SupervisorConversion: Sendable {
         init(_ process: SupervisorProcess) { (group, name) = (process.group, process.name) }
     }
 
-    /// `worker_00.service`; with the program's or the group's name before it where that alone would not be clear.
+    /// The service's name for each process: the process's own, such as `worker_00.service`. The program's name is put
+    /// before it unless it begins with that; where two processes would still have the same, the group's name is put
+    /// before it.
+    ///
+    /// - Throws: for names that are still the same, that systemd has units of, or that no unit can have.
     private func unitNames(_ groups: [SupervisorGroup]) throws -> [ProcessID: UnitName] {
         var names: [ProcessID: UnitName] = [:]
         var owners: [UnitName: [SupervisorProcess]] = [:]
@@ -186,7 +215,7 @@ public struct SupervisorConversion: Sendable {
         return names
     }
 
-    /// Units that the boot or the shutdown goes by.
+    /// Units that systemd boots and shuts down by, or that come with it.
     private static let reserved: Set<String> = Set(
         [
             "basic", "bluetooth", "default", "emergency", "exit", "final", "getty", "graphical", "halt", "initrd",
@@ -204,6 +233,7 @@ public struct SupervisorConversion: Sendable {
 
     // MARK: Sections that are no programs
 
+    /// Tells that all other keys of the section mean nothing.
     private mutating func reportUnknown(_ section: String, known: Set<String>) {
         for key in reader.configuration.section(section)?.keys ?? [] where !known.contains(key) {
             findings.append(
@@ -213,6 +243,7 @@ public struct SupervisorConversion: Sendable {
         }
     }
 
+    /// Tells what became of the sections that are no programs and no groups.
     private mutating func reportGlobalSections() {
         for section in reader.configuration.sections {
             let kind = section.name.split(separator: ":").first.map(String.init) ?? section.name
@@ -224,6 +255,7 @@ public struct SupervisorConversion: Sendable {
         }
     }
 
+    /// Why a section of this kind has no counterpart.
     private static func reason(_ kind: String) -> String {
         switch kind {
         case "unix_http_server", "inet_http_server":

@@ -1,17 +1,22 @@
 internal import SandboxValues
 
-/// Reads configuration files into what supervisord would run.
+/// Reads configuration files, and says what processes supervisord would run by them.
 struct SupervisorReader {
     var surroundings: SupervisorSurroundings
+    /// All files that were read, in one.
     private(set) var configuration = SupervisorConfiguration()
+    /// What `[supervisord]` says about all processes.
     private(set) var defaults = SupervisorDefaults()
+    /// What became of `[include]`.
     private(set) var notes: [Finding] = []
+    /// What `%(name)s` stands for in every section.
     private var expansions = Expansions()
 
     init(_ surroundings: SupervisorSurroundings) { self.surroundings = surroundings }
 
-    /// - Parameters:
-    ///   - files: absolute paths; those after the first are read as if the first included them.
+    /// Reads the files, which the first one includes, and the defaults that they set.
+    ///
+    /// - Parameter files: absolute paths; those after the first are read as if the first included them.
     mutating func read(_ files: [String]) throws(SupervisorError) {
         expansions.environment = surroundings.environment
         expansions.values["host_node_name"] = .text(surroundings.hostName)
@@ -33,7 +38,7 @@ struct SupervisorReader {
         try configuration.read(text, file: file)
     }
 
-    /// One level, as supervisor does it: `[include]` in an included file has no effect.
+    /// Reads what `[include]` of this file names. As in supervisor, `[include]` in an included file has no effect.
     private mutating func readIncludes(of file: String, here: String) throws(SupervisorError) {
         guard let include = configuration.section("include"), include.file == file else { return }
         configuration.expandHere(here)
@@ -62,6 +67,7 @@ struct SupervisorReader {
         notes.append(Finding("include", "files", patterns, .exact, "read", ""))
     }
 
+    /// Reads `[supervisord]`.
     private mutating func readDefaults() throws(SupervisorError) {
         let reader = SectionReader(configuration: configuration, section: "supervisord", expansions: expansions)
         do {
@@ -73,7 +79,7 @@ struct SupervisorReader {
         } catch { return }
         for (name, value) in defaults.environment { expansions.values["ENV_" + name] = .text(value) }
         defaults.user = try reader.text("user")
-        // Both take effect when supervisord becomes a daemon, and only then.
+        // supervisord sets its mask and its directory when it becomes a daemon, and only then.
         if try !reader.flag("nodaemon", default: false) {
             defaults.umask = try reader.mode("umask")
             defaults.directory = try reader.text("directory")
@@ -82,6 +88,7 @@ struct SupervisorReader {
         defaults.openFiles = openFiles > SupervisorDefaults.usualOpenFiles ? openFiles : nil
     }
 
+    /// The directory that the file with this absolute path is in.
     static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return "/" }
         return String(path[..<slash])
@@ -89,7 +96,8 @@ struct SupervisorReader {
 
     // MARK: Groups and programs
 
-    /// In the order in which supervisord starts them.
+    /// All groups, in the order in which supervisord starts them. A program that is in no `[group:x]` is a group by
+    /// itself.
     func groups() throws(SupervisorError) -> [SupervisorGroup] {
         var groups: [SupervisorGroup] = []
         var grouped: Set<String> = []
@@ -133,6 +141,7 @@ struct SupervisorReader {
         return groups.sorted { ($0.priority, $0.name) < ($1.priority, $1.name) }
     }
 
+    /// The processes of a `[program:x]` or `[fcgi-program:x]`: as many as `numprocs` says.
     private func processes(_ section: String, group: String) throws(SupervisorError) -> [SupervisorProcess] {
         var reader = SectionReader(configuration: configuration, section: section, expansions: expansions)
         let program = try reader.name(String(section[section.index(after: section.firstIndex(of: ":")!)...]), "name")
@@ -148,7 +157,8 @@ struct SupervisorReader {
         }
         var result: [SupervisorProcess] = []
         for number in first..<(first + count) {
-            // One dictionary for all numbers: what one process defines, the next can still refer to.
+            // The same expansions for all numbers, as in supervisor: a process can refer to a variable that only the
+            // one before it has set.
             reader.expansions.values["process_num"] = .number(number)
             reader.expansions.values["numprocs"] = .number(count)
             var process = template
@@ -160,12 +170,12 @@ struct SupervisorReader {
         return Self.sorted(result)
     }
 
-    /// As supervisord starts them.
+    /// The processes in the order in which supervisord starts them.
     private static func sorted(_ processes: [SupervisorProcess]) -> [SupervisorProcess] {
         processes.sorted { ($0.priority, $0.name) < ($1.priority, $1.name) }
     }
 
-    /// What is the same for every process of a section.
+    /// A process with the values that all processes of a section share.
     private func process(_ reader: SectionReader, program: String, group: String) throws(SupervisorError)
         -> SupervisorProcess
     {
@@ -190,7 +200,7 @@ struct SupervisorReader {
             output: log, errorOutput: log, environment: [], socket: try Self.socket(reader, program: program))
     }
 
-    /// What may depend on the process's number and on its environment.
+    /// Sets what may depend on the process's number and on its environment.
     private func finish(_ process: inout SupervisorProcess, _ reader: inout SectionReader) throws(SupervisorError) {
         let own: [(name: String, value: String)]
         let text = try reader.expand(reader.raw("environment") ?? "", "environment")
@@ -213,6 +223,7 @@ struct SupervisorReader {
         process.command = command
     }
 
+    /// Where one stream, `stdout` or `stderr`, goes.
     private func log(_ reader: SectionReader, _ stream: String) throws(SupervisorError) -> SupervisorProcess.Log {
         let key = stream + "_logfile"
         var place = SupervisorProcess.LogPlace.automatic
@@ -232,6 +243,7 @@ struct SupervisorReader {
             goesToSyslog: try reader.flag(stream + "_syslog", default: false) || place == .syslog)
     }
 
+    /// `autorestart`.
     private static func restarts(_ reader: SectionReader) throws(SupervisorError) -> SupervisorProcess.AutoRestart {
         switch try reader.text("autorestart")?.lowercased() {
         case nil, "unexpected": return .unexpected
@@ -241,6 +253,7 @@ struct SupervisorReader {
         }
     }
 
+    /// `exitcodes`: those that supervisor expects.
     private static func exitCodes(_ reader: SectionReader) throws(SupervisorError) -> [Int] {
         guard let text = try reader.text("exitcodes") else { return [0] }
         var codes: [Int] = []
@@ -253,6 +266,7 @@ struct SupervisorReader {
         return codes
     }
 
+    /// `socket` and what belongs to it; `nil` for a program that is not one of FastCGI.
     private static func socket(_ reader: SectionReader, program: String) throws(SupervisorError) -> SupervisorSocket? {
         guard reader.section.hasPrefix("fcgi-program:") else { return nil }
         guard let text = try reader.text("socket") else { throw reader.failure("socket", "expected a socket") }

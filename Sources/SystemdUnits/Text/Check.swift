@@ -1,8 +1,9 @@
 internal import SandboxValues
 
-/// What values must look like, whatever key they stand in.
+/// What values have to look like, whatever directive they are for. Each check returns the value as it is written, or
+/// throws an error that names the directive, which is its `key`.
 enum Check {
-    /// An absolute path without `.`, `..` or control characters.
+    /// An absolute path without parts `.` or `..` and without control characters, not yet quoted.
     static func path(_ path: String, key: String) throws(UnitError) -> String {
         let parts = path.split(separator: "/")
         guard path.hasPrefix("/"), path.utf8.count < 4096,
@@ -14,12 +15,12 @@ enum Check {
         return path
     }
 
-    /// A path for a key that takes the rest of its line.
+    /// An absolute path for a directive that takes the rest of its line as it is.
     static func pathLine(_ path: String, key: String) throws(UnitError) -> String {
         try Quoting.line(try Check.path(path, key: key), key: key)
     }
 
-    /// A user or group by name or number, by the rules that systemd enforces for `User=`.
+    /// A user or group by name or number, by the rules that systemd has for `User=`.
     static func account(_ name: String, key: String) throws(UnitError) -> String {
         let isNumber = !name.isEmpty && name.utf8.allSatisfy { (0x30...0x39).contains($0) }
         let isValid =
@@ -43,6 +44,7 @@ enum Check {
         return name
     }
 
+    /// A number within its range.
     static func range<Number: Comparable>(
         _ value: Number, _ range: ClosedRange<Number>, key: String
     ) throws(UnitError) -> Number {
@@ -53,6 +55,7 @@ enum Check {
         return value
     }
 
+    /// A file mode in at least four octal digits: `0660`.
     static func mode(_ mode: UInt16, key: String) throws(UnitError) -> String {
         let digits = String(try range(mode, 0...0o7777, key: key), radix: 8)
         return String(repeating: "0", count: max(0, 4 - digits.count)) + digits

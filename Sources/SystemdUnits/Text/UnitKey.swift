@@ -1,6 +1,6 @@
-/// The keys that are written, in the order of systemd.unit(5), systemd.service(5), systemd.socket(5),
-/// systemd.timer(5), systemd.exec(5), systemd.kill(5) and systemd.resource-control(5).
-public enum UnitKey: String, Sendable, CaseIterable {
+/// The directives that are written, in the order of systemd.unit(5), systemd.service(5), systemd.socket(5),
+/// systemd.timer(5), systemd.exec(5), systemd.kill(5) and systemd.resource-control(5). Files keep this order.
+package enum UnitKey: String, Sendable, CaseIterable {
     // [Unit]
     case description = "Description"
     case wants = "Wants"
@@ -84,7 +84,7 @@ public enum UnitKey: String, Sendable, CaseIterable {
     case killSignal = "KillSignal"
     case sendSIGKILL = "SendSIGKILL"
     // systemd.resource-control(5)
-    /// Stands for all that `LimitKind` names.
+    /// The place of all directives that `LimitKind` names. No directive itself, so that it has no name.
     case limits = ""
     case ipAddressDeny = "IPAddressDeny"
     case devicePolicy = "DevicePolicy"
@@ -96,5 +96,6 @@ public enum UnitKey: String, Sendable, CaseIterable {
     private static let positions = Dictionary(
         uniqueKeysWithValues: allCases.enumerated().map { ($0.element, $0.offset) })
 
+    /// The directive's place in this list.
     var position: Int { Self.positions[self] ?? 0 }
 }

@@ -1,9 +1,10 @@
-public import SandboxValues
+package import SandboxValues
 
-/// How systemd writes values that are not words.
-public enum ValueText {
-    /// `30s`, `500ms`, `2min`: the largest unit up to minutes that is exact.
-    public static func span(_ duration: Duration) -> String {
+/// How times and signals are written in unit files.
+package enum ValueText {
+    /// A time span as in systemd.time(7), in the largest unit up to minutes that is exact: `30s`, `500ms`, `2min`.
+    /// What is finer than a microsecond is cut off.
+    package static func span(_ duration: Duration) -> String {
         let parts = duration.components
         let microseconds = parts.seconds * 1_000_000 + parts.attoseconds / 1_000_000_000_000
         if microseconds == 0 { return "0" }
@@ -12,6 +13,6 @@ public enum ValueText {
         return microseconds % 1_000 == 0 ? "\(microseconds / 1_000)ms" : "\(microseconds)us"
     }
 
-    /// `SIGTERM`; real-time signals as systemd calls them.
-    public static func signal(_ signal: Signal) -> String { signal.description }
+    /// A signal's name with `SIG`: `SIGTERM`, `SIGRTMIN+2`.
+    package static func signal(_ signal: Signal) -> String { signal.description }
 }

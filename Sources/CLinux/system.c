@@ -99,11 +99,6 @@ int clinux_set_close_on_exec(int descriptor)
     return (int)or_errno(fcntl(descriptor, F_SETFD, FD_CLOEXEC));
 }
 
-int clinux_keep_on_exec(int descriptor)
-{
-    return (int)or_errno(fcntl(descriptor, F_SETFD, 0));
-}
-
 int clinux_duplicate(int descriptor)
 {
     return (int)or_errno(fcntl(descriptor, F_DUPFD_CLOEXEC, 3));
@@ -280,8 +275,10 @@ int clinux_wait(int pidfd, int options, struct clinux_wait_status *result)
     return 0;
 }
 
-int clinux_execute(int executable, char *const *argv)
+int clinux_execute(int executable, char *const *argv, int control)
 {
+    if (dup2(control, GUARD_CONTROL) < 0)
+        return -errno;
     syscall(SYS_execveat, executable, "", argv, environ, AT_EMPTY_PATH);
     return -errno;
 }
@@ -292,13 +289,11 @@ int clinux_poll(struct pollfd *polls, unsigned count, int64_t timeout)
     return (int)or_errno(ppoll(polls, count, timeout < 0 ? NULL : &time, NULL));
 }
 
-pid_t clinux_execute_child(int executable, char *const *argv, const int *kept, unsigned count)
+pid_t clinux_execute_child(int executable, char *const *argv, int control)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        for (unsigned i = 0; i < count; i++)
-            clinux_keep_on_exec(kept[i]);
-        clinux_execute(executable, argv);
+        clinux_execute(executable, argv, control);
         _exit(127);
     }
     return (pid_t)or_errno(pid);

@@ -7,19 +7,16 @@ func hold() -> CInt {
     Mail.sayReady()
     var killFile: CInt = -1
     var cgroupBefore: UInt64?
-    var isAlone = false
     while true {
-        if let mail = Mail.next(&isAlone) {
-            if mail.message.kind == UInt8(GUARD_SCOPE.rawValue) {
-                cgroupBefore = mail.message.job
-            } else {
-                killFile = mail.descriptors.first ?? -1
-            }
-        }
-        if isAlone {
+        switch Mail.next() {
+        case .message(let message):
+            if message.kind == GUARD_SCOPE { cgroupBefore = message.number }
+            if message.kill_file >= 0 { killFile = message.kill_file }
+        case .ended, .broken:
             if let cgroupBefore { clinux_await_scope(cgroupBefore) }
             if killFile >= 0 { _ = clinux_write(killFile, "1", 1) }
             return 0
+        case .none: break
         }
         var control = pollfd(fd: CInt(GUARD_CONTROL), events: Int16(POLLIN), revents: 0)
         _ = clinux_poll(&control, 1, -1)

@@ -14,7 +14,7 @@ struct Watch {
     /// Told by a hash: a manager has been asked to move this process out of it.
     private var cgroupBefore: UInt64?
     /// The process that keeps the jobs' scope, what it waits for, and the scope's directory.
-    private var holder: [CInt] = []
+    private var holder = guard_message(GUARD_HOLDER)
     private var isLauncherLost = false
     private var isBroken = false
 
@@ -35,9 +35,9 @@ struct Watch {
     /// Says so once it watches.
     ///
     /// - Returns: `nil` when nobody says what to watch, or it cannot be watched.
-    init?(_ first: Mail) {
+    init?(_ first: guard_contents) {
         epoll = clinux_epoll()
-        take(first.message, first.descriptors)
+        take(first)
         receiveMessages()
         guard launcher >= 0, !isBroken,
             clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), Self.controlEvents, Self.controlToken) == 0
@@ -104,41 +104,40 @@ struct Watch {
 
     private mutating func receiveMessages() {
         while hasMessages {
-            var hasEnded = false
-            guard let mail = Mail.next(&hasEnded) else {
-                // End of file says no more than that no message follows; the pidfd tells of a loss.
-                if hasEnded {
-                    hasMessages = false
-                    _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), 0, 0)
-                }
-                return
-            }
-            guard mail.isComplete else {
+            switch Mail.next() {
+            case .message(let message): take(message)
+            case .none: return
+            case .ended:
+                // No more than that no message follows; the pidfd tells of a loss.
+                hasMessages = false
+                _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), 0, 0)
+            case .broken:
                 isBroken = true
                 return
             }
-            take(mail.message, mail.descriptors)
         }
     }
 
-    private mutating func take(_ message: guard_message, _ received: ArraySlice<CInt>) {
-        switch guard_message_kind(UInt32(message.kind)) {
+    private mutating func take(_ message: guard_contents) {
+        switch message.kind {
         case GUARD_WATCH:
-            launcher = received.first ?? -1
+            launcher = message.launcher
             watch(launcher, Self.launcherToken)
         case GUARD_JOB:
-            let job = GuardedJob(message, received)
+            let job = GuardedJob(message)
             jobs.append(job)
             if job.parent >= 0 { watch(job.parent, job.number) }
         case GUARD_ARM:
-            if let index = index(of: message.job) { jobs[index].arm(received) }
-        case GUARD_SCOPE: cgroupBefore = message.job
+            if let index = index(of: message.number) { jobs[index].arm(message) }
+        case GUARD_SCOPE: cgroupBefore = message.number
         case GUARD_HOLDER:
-            for descriptor in holder { close(descriptor) }
-            holder = [CInt](received)
+            for descriptor in [holder.holder, holder.holder_socket, holder.scope] where descriptor >= 0 {
+                close(descriptor)
+            }
+            holder = message
         case GUARD_DONE:
-            ending.removeAll { $0.number == message.job }
-            guard let index = index(of: message.job) else { return }
+            ending.removeAll { $0.number == message.number }
+            guard let index = index(of: message.number) else { return }
             let job = jobs.remove(at: index)
             // The launcher holds the same open file: closing this descriptor would not end the watch.
             if job.parent >= 0 { _ = clinux_epoll_watch(epoll, job.parent, 0, 0) }
@@ -192,7 +191,7 @@ struct Watch {
         // All at once, before anything is waited for.
         for job in jobs { job.kill() }
         // Only this process lets a holder go.
-        if ending.isEmpty, jobs.count == 1, holder.isEmpty { jobs[0].becomeFinisher() }
+        if ending.isEmpty, jobs.count == 1, holder.holder < 0 { jobs[0].becomeFinisher() }
         ending += jobs
         jobs = []
         var pause: Int64 = 20_000
@@ -209,11 +208,11 @@ struct Watch {
     }
 
     private func endHolder() {
-        guard holder.count >= 2 else { return }
-        close(holder[1])
-        var ended = pollfd(fd: holder[0], events: Int16(POLLIN), revents: 0)
+        guard holder.holder >= 0 else { return }
+        close(holder.holder_socket)
+        var ended = pollfd(fd: holder.holder, events: Int16(POLLIN), revents: 0)
         _ = clinux_poll(&ended, 1, Self.holderPatience)
-        if holder.count > 2 { clinux_remove_scope(holder[2]) }
+        if holder.scope >= 0 { clinux_remove_scope(holder.scope) }
     }
 }
 

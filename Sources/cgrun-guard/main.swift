@@ -8,9 +8,8 @@ import CLinux
 func guardJobs() -> CInt {
     clinux_raise_descriptor_limit()
     // Queued before this process started.
-    var hasEnded = false
-    guard let first = Mail.next(&hasEnded), first.isComplete else { return 125 }
-    if first.message.kind == UInt8(GUARD_HOLD.rawValue) { return hold() }
+    guard case .message(let first) = Mail.next() else { return 125 }
+    if first.kind == GUARD_HOLD { return hold() }
     guard var watch = Watch(first) else { return 125 }
     return watch.run()
 }

@@ -15,7 +15,7 @@ func cgrun() -> CInt {
         CommandLine.unsafeArgv[$0].map { ByteString(cString: $0) }
     }
     if arguments.first?.description == FinishCommand.name {
-        return FinishCommand.run(arguments.map(\.description))
+        return FinishCommand.run()
     }
     let words = arguments.dropFirst()
     guard let first = words.first, !["sweep", "check", "unit", "help"].contains(first) else {

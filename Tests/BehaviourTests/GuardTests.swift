@@ -183,7 +183,7 @@ extension Behaviour {
         private func startGuard(openFiles: Int = 64) throws -> Watched {
             let launcher = try harness.start(["sleep", "1000"])
             let ends = try SocketPair()
-            try send(GUARD_WATCH, [launcher.process.descriptor.rawValue], to: ends.near.rawValue)
+            try send(GUARD_WATCH, to: ends.near.rawValue) { $0.launcher = launcher.process.descriptor.rawValue }
             let null = try Descriptor(opening: "/dev/null", O_RDWR)
             var program = Program(
                 candidates: ["/usr/bin/prlimit"],
@@ -203,18 +203,10 @@ extension Behaviour {
             consuming func hangUp() -> ProcessDescriptor { process }
         }
 
-        private func send(
-            _ kind: guard_message_kind, job: UInt64 = 0, _ descriptors: [CInt], to socket: CInt,
-            _ change: (inout guard_message) -> Void = { _ in }
-        ) throws {
-            var message = guard_message()
-            message.kind = UInt8(kind.rawValue)
-            message.job = job
-            message.descriptors = UInt8(descriptors.count)
+        private func send(_ kind: guard_kind, to socket: CInt, _ change: (inout guard_contents) -> Void) throws {
+            var message = guard_message(kind)
             change(&message)
-            let size = MemoryLayout<guard_message>.size
-            let sent = clinux_send(socket, &message, size, descriptors, CUnsignedInt(descriptors.count))
-            try #require(Int(sent) == size)
+            try #require(guard_send(socket, &message) > 0)
         }
 
         @Test(arguments: [4, 5, 6])
@@ -223,18 +215,16 @@ extension Behaviour {
             var poller = Poller()
             poller.add(guardian.control.rawValue)
             try #require(poller.wait(.seconds(20) * patience)[0])
-            var message = guard_message()
-            let size = withUnsafeMutableBytes(of: &message) {
-                clinux_read(guardian.control.rawValue, $0.baseAddress!, $0.count)
-            }
+            var message = guard_message(GUARD_DONE)
+            let result = guard_receive(guardian.control.rawValue, &message)
             guardian.launcher.send(.kill)
             let status = try guardian.process.waitForEnd()
             if openFiles == 6 {
-                #expect(size == MemoryLayout<guard_message>.size && message.kind == UInt8(GUARD_READY.rawValue))
+                #expect(result == 1 && message.kind == GUARD_READY)
                 #expect(status == .exited(code: 0))
             } else {
                 // Its launcher's pidfd does not fit, or the epoll.
-                #expect(size <= 0)
+                #expect(result <= 0)
                 #expect(status == .exited(code: 125))
             }
         }
@@ -259,12 +249,16 @@ extension Behaviour {
             try guardian.process.send(.stop)
             try eventually("the guard to stop") { ProcessTable.state(guardian.process.pid) == "T" }
             let socket = guardian.control.rawValue
-            try send(GUARD_JOB, job: 1, [parent.rawValue], to: socket) { message in
-                message.groups = 1
+            try send(GUARD_JOB, to: socket) { message in
+                (message.number, message.groups) = (1, 1)
                 message.tags.0 = CChar(UInt8(ascii: "u"))
                 withUnsafeMutableBytes(of: &message.name) { $0.copyBytes(from: name.utf8) }
+                (message.has_parents, message.parents.0) = (true, parent.rawValue)
             }
-            try send(GUARD_ARM, job: 1, [killFile.rawValue, directory.rawValue], to: socket)
+            try send(GUARD_ARM, to: socket) { message in
+                (message.number, message.groups, message.kill_file) = (1, 1, killFile.rawValue)
+                (message.has_directories, message.directories.0) = (true, directory.rawValue)
+            }
             guardian.launcher.send(.kill)
             let process = guardian.hangUp()
             try process.send(.continue)
@@ -272,6 +266,104 @@ extension Behaviour {
             #expect(try process.waitForEnd() == .exited(code: 0))
             #expect(try command.end().status == .signaled(.kill, coreDumped: false))
             #expect(access(path, F_OK) != 0)
+            try harness.expectNothingLeft()
+        }
+
+        // MARK: The finisher, with this test as the guard
+
+        /// Starts `cgrun-finish` with this as descriptor 3.
+        private func finisher(_ control: CInt) throws -> (status: LinuxSystem.ExitStatus, errors: String) {
+            let file = harness.path("errors")
+            let errors = try Descriptor(opening: file, O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
+            let null = try Descriptor(opening: "/dev/null", O_RDWR)
+            var program = Program(
+                candidates: [ByteString(Programs.cgrun.utf8)!], arguments: ["cgrun-finish", "1", "0", "0", "NAME", "u", "5"],
+                environment: [])
+            program.descriptors = [null.rawValue, null.rawValue, errors.rawValue, control]
+            let status = try program.start().takeProcess().waitForEnd()
+            return (status, try errors.readAll(path: file))
+        }
+
+        @Test func aFinisherWithoutAGuardSaysSo() throws {
+            let null = try Descriptor(opening: "/dev/null", O_RDWR)
+            let silent = try SocketPair()
+            let ready = try queued(guard_message(GUARD_READY))
+            let garbage = try SocketPair()
+            var byte: UInt8 = 7
+            try #require(clinux_send(garbage.near.rawValue, &byte, 1, nil, 0) == 1)
+            for control in [null.rawValue, silent.far.rawValue, ready.rawValue, garbage.far.rawValue] {
+                let (status, errors) = try finisher(control)
+                #expect(status == .exited(code: 125))
+                #expect(errors.hasPrefix("cgrun: only a guard starts cgrun-finish"), "\(errors)")
+                #expect(errors.split(separator: "\n").count == 1)
+            }
+            withExtendedLifetime(null) {}
+            withExtendedLifetime(silent) {}
+            withExtendedLifetime(ready) {}
+            withExtendedLifetime(garbage) {}
+        }
+
+        private func queued(_ message: guard_contents) throws -> Descriptor {
+            var message = message
+            let control = guard_queue(&message)
+            try #require(control >= 0)
+            return Descriptor(owning: control)
+        }
+
+        /// What cannot be read is not taken for a report that is out already; but nothing of the job may be left.
+        @Test(mayMakeCgroups, arguments: ["garbage", "{\"facts\": 3}", ""])
+        func aFinisherEndsWhatItCannotReportOn(_ record: String) throws {
+            let name = "cgrun-\(harness.marker.text.prefix(16))"
+            let parent = try Descriptor(opening: try #require(TestCgroups.own.first), O_RDONLY | O_DIRECTORY)
+            try #require(mkdirat(parent.rawValue, name, 0o755) == 0)
+            let path = try #require(Descriptor.path(of: parent.rawValue)) + "/" + name
+            let directory = try Descriptor(opening: path, O_RDONLY | O_DIRECTORY)
+            let command = try harness.start(["sleep", "1000"])
+            try Descriptor(opening: path + "/cgroup.procs", O_WRONLY).write("\(command.pid)", path: path)
+            let file = try Descriptor.memoryFile(name: "record")
+            if !record.isEmpty { try file.write(record, path: "record") }
+
+            var message = guard_message(GUARD_FINISH)
+            (message.loss, message.groups, message.record) = (GUARD_LAUNCHER_LOST, 1, file.rawValue)
+            message.tags.0 = CChar(UInt8(ascii: "u"))
+            withUnsafeMutableBytes(of: &message.name) { $0.copyBytes(from: name.utf8) }
+            (message.has_parents, message.parents.0) = (true, parent.rawValue)
+            (message.has_directories, message.directories.0) = (true, directory.rawValue)
+            let control = try queued(message)
+            let (status, errors) = try finisher(control.rawValue)
+            withExtendedLifetime(file) {}
+            withExtendedLifetime(control) {}
+            #expect(status == .exited(code: record.isEmpty ? 0 : 125))
+            #expect(record.isEmpty ? errors == "" : errors.hasPrefix("cgrun: what the launcher has written down of the job"))
+            #expect(errors.split(separator: "\n").count == (record.isEmpty ? 0 : 1), "\(errors)")
+            #expect(try command.end().status == .signaled(.kill, coreDumped: false))
+            #expect(access(path, F_OK) != 0)
+            try harness.expectNothingLeft()
+        }
+
+        // MARK: A guard that is stopped
+
+        /// It is a while until it is given up and replaced; until then nobody waits for it.
+        @Test func aStoppedGuardDelaysNoTimeLimit() async throws {
+            var spec = JobSpec(["sleep", "1000"])
+            spec.setEnvironment(ByteString("\(Marker.variable)=\(harness.marker.text)".utf8)!)
+            let others = try (0..<400).map { _ in try Job.start(spec) }
+            spec.timeout = .milliseconds(500)
+            let timed = try Job.start(spec)
+            let guardian = try #require(
+                Marker.allProcesses.first { pid in
+                    ProcessTable.commandName(pid) == "cgrun-guard"
+                        && ProcessTable.field(1, of: "\(pid)") == "\(ThisProcess.id)"
+                })
+            try ProcessDescriptor(pid: guardian).send(.stop)
+            try eventually("the guard to stop") { ProcessTable.state(guardian) == "T" }
+            // More ends than its socket takes.
+            for job in others { job.kill() }
+            #expect(await timed.waitForEnd().cause == .timeoutWall)
+            for job in others { #expect(await job.waitForEnd().cause != .normal) }
+            #expect(ProcessTable.state(guardian) == "T", "the one that was stopped is still the guard")
+            try? ProcessDescriptor(pid: guardian).send(.continue)
+            #expect(try await run(JobSpec(["true"]), output: .discarded).isSuccess)
             try harness.expectNothingLeft()
         }
     }

@@ -264,10 +264,43 @@ extension Behaviour {
                 try await job.write("go\n".utf8)
             }
             #expect(result.report.oomInTree, "the lowered limit holds")
+            // And is the one that is told.
+            #expect(result.report.limits.resources.memoryMax == .value(.bytes(32 << 20)))
+            #expect(result.report.limits.resources.pidsMax == .value(100))
+            #expect(result.report.limits.changedAt.map { $0 > result.report.startedAt } == true)
+            #expect(result.report.evidence.contains { $0.source == "memory.events: oom_kill" })
             if Capability.isHybrid {
                 let job = try Job.start(shell("sleep 100"))
                 #expect(throws: CgroupError.self) { try job.update(limits: spec.limits) }
             }
+        }
+
+        @Test(.enabled(if: Capability.has("--mem"), "no memory controller"))
+        func aDeathAtALoweredLimitIsItsOwn() async throws {
+            var spec = try shell("read go; exec \(Programs.probe) allocate 200")
+            spec.limits.memoryMax = .value(.bytes(512 << 20))
+            let (_, result) = try await run(spec, input: .writer) { job in
+                var limits = Limits()
+                limits.memoryMax = .value(.bytes(32 << 20))
+                try job.update(limits: limits)
+                try await job.write("go\n".utf8)
+            }
+            #expect(result.report.cause == .oomOwnLimit)
+            #expect(result.report.explanation?.contains(text: "its memory limit (32.0 MiB;") == true)
+        }
+
+        /// What an update enables accounts for the job from then on.
+        @Test(.enabled(if: Capability.isUnified && Capability.has("--pids"), "needs the pids controller of cgroup v2"))
+        func anEnabledControllerIsRead() async throws {
+            let job = try Job.start(shell("read go; exit 3"), input: .writer)
+            var limits = Limits()
+            limits.pidsMax = .value(50)
+            try job.update(limits: limits)
+            #expect(job.statistics().pids == 1)
+            job.finishInput()
+            let report = await job.waitForEnd()
+            #expect(report.containment.controllers.contains("pids") && report.pids.peak != nil, "\(report)")
+            #expect(report.limits.resources.pidsMax == .value(50))
         }
 
         @Test(.enabled(if: Capability.hasIOMax, "no io controller for this caller, or /var/tmp is on no disk"))

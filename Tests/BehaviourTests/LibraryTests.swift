@@ -20,9 +20,7 @@ extension Behaviour {
         }
 
         private func run(_ spec: JobSpec) throws -> Report {
-            var job = try LaunchedJob.launch(PreparedJob(spec))
-            try job.supervise()
-            return job.finish { _ in }
+            try LaunchedJob(PreparedJob(spec)).waitForEnd()
         }
 
         @Test func runsAJobToItsEnd() throws {
@@ -52,11 +50,10 @@ extension Behaviour {
         }
 
         @Test func stopsAJob() throws {
-            var job = try LaunchedJob.launch(PreparedJob(spec(["sleep", "60"])))
+            let job = try LaunchedJob(PreparedJob(spec(["sleep", "60"])))
             #expect(job.cgroupPath.contains(text: job.id))
             job.requestStop()
-            try job.supervise()
-            let report = job.finish { _ in }
+            let report = job.waitForEnd()
             #expect(report.signal?.name == "SIGTERM")
             #expect(report.termination.requestedBy == "caller")
             #expect(marker.survivors.isEmpty)

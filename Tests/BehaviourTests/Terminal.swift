@@ -75,16 +75,18 @@ final class Terminal {
         }
     }
 
-    /// How many lines have this text, be it behind a shell's prompts or the keys that the terminal shows.
+    /// How many lines have this text, be it behind a shell's prompts or among the keys that the terminal shows: it
+    /// does so whenever it gets round to it, before a line that the key was answered with or at its end.
     func count(of text: String) -> Int {
         drain()
-        return output.split(whereSeparator: \.isNewline).count { Self.withoutBeginning($0) == text }
+        return output.split(whereSeparator: \.isNewline).count { Self.withoutKeys($0) == text }
     }
 
-    private static func withoutBeginning(_ line: Substring) -> Substring {
+    private static func withoutKeys(_ line: Substring) -> Substring {
         for beginning in ["% ", "^C", "^\\"] where line.hasPrefix(beginning) {
-            return withoutBeginning(line.dropFirst(beginning.count))
+            return withoutKeys(line.dropFirst(beginning.count))
         }
+        for end in ["^C", "^\\"] where line.hasSuffix(end) { return withoutKeys(line.dropLast(end.count)) }
         return line
     }
 }

@@ -8,26 +8,34 @@ import Testing
 /// Swift Testing has one of this name, too.
 typealias End = LinuxSystem.ExitStatus
 
-/// Facts of a job, said briefly.
+/// The end of a job, said briefly, and what was asked for.
+struct Case {
+    var end = JobEnd()
+    var memoryLimit: ByteCount?
+    var failsOnOOM = false
+}
+
+extension Diagnosis {
+    init(_ given: Case) { self.init(given.end, memoryLimit: given.memoryLimit, failsOnOOM: given.failsOnOOM) }
+}
+
 func facts(
     _ status: End?, stop: StopReason? = nil, forwarded: [Signal] = [], terminal: [Signal] = [],
     events: [(String, UInt64)]? = nil, local: [(String, UInt64)]? = nil, refusedForks: UInt64? = nil,
     memoryLimit: UInt64? = nil, peak: UInt64? = nil,
     limitedAncestor: String? = nil, failsOnOOM: Bool = false, treeIsLeft: Bool = false
-) -> Diagnosis.Facts {
-    var facts = Diagnosis.Facts()
-    facts.status = status
-    facts.stop = stop
-    facts.signals = SignalLog(forwarded: forwarded, fromTerminal: terminal)
-    facts.statistics.memoryEvents = events.map(EventCounts.init)
-    facts.statistics.memoryEventsLocal = local.map(EventCounts.init)
-    facts.statistics.pidsRefusedForks = refusedForks
-    facts.memoryLimit = memoryLimit.map(ByteCount.init)
-    facts.statistics.memoryPeakBytes = peak
-    facts.limitedAncestor = limitedAncestor
-    facts.failsOnOOM = failsOnOOM
-    facts.treeIsLeft = treeIsLeft
-    return facts
+) -> Case {
+    var given = Case(memoryLimit: memoryLimit.map(ByteCount.init), failsOnOOM: failsOnOOM)
+    given.end.status = status
+    given.end.stop = stop.map { Stop(reason: $0) }
+    given.end.signals = SignalLog(forwarded: forwarded, fromTerminal: terminal)
+    given.end.statistics.memoryEvents = events.map(EventCounts.init)
+    given.end.statistics.memoryEventsLocal = local.map(EventCounts.init)
+    given.end.statistics.pidsRefusedForks = refusedForks
+    given.end.statistics.memoryPeakBytes = peak
+    given.end.limitedAncestor = limitedAncestor
+    given.end.emptyAfter = treeIsLeft ? nil : .zero
+    return given
 }
 
 extension End {

@@ -60,6 +60,7 @@ let goldenReport = """
       "job_id" : "0123456789abcdef",
       "launcher_exit_code" : 134,
       "limits" : {
+        "changed_at" : "2026-01-02T03:04:06.000Z",
         "cpu_cores" : 1.5,
         "cpu_timeout_seconds" : null,
         "cpu_weight" : null,

@@ -95,7 +95,7 @@ struct ManagerTests {
         let scope = plan.jobScope(members: [])
         #expect(scope.properties.filter { $0.name == "OOMPolicy" }.map(\.value) == [.string("kill")])
         #expect(scope.properties.contains(UnitProperty("Slice", .string("batch.slice"))))
-        #expect(plan.guardScope(guardian: 3).properties.contains(UnitProperty("Slice", .string("batch.slice"))))
+        #expect(plan.companionScope(members: [3]).properties.contains(UnitProperty("Slice", .string("batch.slice"))))
     }
 
     private func description(_ scope: ServiceManager.TransientScope) -> String? {
@@ -121,7 +121,7 @@ struct ManagerTests {
     @Test func aProgramsNameIsALine() {
         let plan = ScopePlan(UnitOptions(), .none, jobsOf: "a\nOnSuccess=b.service")
         #expect(description(plan.jobScope(members: [])) == #"Description="jobs of a\nOnSuccess=b.service""#)
-        let program = description(plan.programScope(members: [], called: "a\nOnSuccess=b.service"))
+        let program = description(plan.companionScope(members: []))
         #expect(program?.hasPrefix(#"Description="a\nOnSuccess=b.service, whose jobs are in cgrun-"#) == true)
     }
 

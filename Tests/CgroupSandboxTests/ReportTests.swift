@@ -32,6 +32,7 @@ import Testing
         $0.straysKilled = true
         $0.limits.resources.cpuset = try? CPUSet(parsing: "0-3")
         $0.limits.resources.ioMax = (try? IOLimit(parsing: "8:0:rbps=1M,wiops=100")).map { [$0] } ?? []
+        $0.limits.changedAt = "2026-01-02T03:04:06.000Z"
         $0.io = [Report.DeviceIO(device: "8:0", readBytes: 4096, writeBytes: 512)]
         $0.pressure.memory = Report.Pressure(someSeconds: 0.5, fullSeconds: 0.25)
         $0.pressure.cpu = Report.Pressure(someSeconds: 1.5, fullSeconds: nil)
@@ -69,7 +70,7 @@ import Testing
         for field in [
             "cwd", "boot_id", "ended_at", "wall_seconds", "exit_code", "signal", "launcher_exit_code", "error",
             "escape_detected", "unit", "cgroup", "hierarchy", "memory_max_bytes", "memory_high_bytes",
-            "swap_max_bytes", "pids_max", "cpu_cores", "cpu_weight", "cpuset", "io_max", "wall_timeout_seconds",
+            "swap_max_bytes", "pids_max", "cpu_cores", "cpu_weight", "cpuset", "io_max", "changed_at", "wall_timeout_seconds",
             "cpu_timeout_seconds", "peak_bytes", "swap_peak_bytes", "events", "events_local", "peak",
             "refused_forks", "usage_seconds", "user_seconds", "system_seconds", "throttled_seconds", "io",
             "requested_by", "grace_seconds", "empty_after_seconds",

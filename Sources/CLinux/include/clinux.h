@@ -54,8 +54,6 @@ int64_t clinux_filesystem_type(int descriptor);
 /// What /proc/self/mountinfo calls the mount that an open file is on. Linux 5.8.
 int64_t clinux_mount_id(int descriptor);
 int clinux_set_close_on_exec(int descriptor);
-/// Undoes close-on-exec.
-int clinux_keep_on_exec(int descriptor);
 int clinux_duplicate(int descriptor);
 int clinux_memfd(const char *_Nonnull name);
 int clinux_pipe(int ends[_Nonnull 2]);
@@ -118,11 +116,11 @@ struct clinux_wait_status {
 };
 /// Finds the status of a child that somebody else has reaped as well, where the kernel keeps it.
 int clinux_wait(int pidfd, int options, struct clinux_wait_status *_Nonnull result);
-/// execveat(2) with AT_EMPTY_PATH: needs neither /proc nor the path that `executable` once had.
-int clinux_execute(int executable, char *_Nullable const *_Nonnull argv);
-/// The same in a child of a single-threaded caller, which keeps these descriptors; returns its pid.
-pid_t clinux_execute_child(int executable, char *_Nullable const *_Nonnull argv,
-                           const int *_Nonnull kept, unsigned count);
+/// execveat(2) with AT_EMPTY_PATH: needs neither /proc nor the path that `executable` once had. The program gets
+/// `control` as GUARD_CONTROL, the standard streams, and no other descriptor of the caller's that is close-on-exec.
+int clinux_execute(int executable, char *_Nullable const *_Nonnull argv, int control);
+/// The same in a child of a single-threaded caller; returns its pid.
+pid_t clinux_execute_child(int executable, char *_Nullable const *_Nonnull argv, int control);
 /// Opens the directory above `directory`, for removing what is in it.
 int clinux_open_parent(int directory);
 

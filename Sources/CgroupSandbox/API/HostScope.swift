@@ -70,7 +70,7 @@ public struct HostScope: Sendable, Equatable {
                 }
                 return present
             }
-            let made = try HeldScope(unit, limits, layout, runtime.guardian)
+            let made = try HeldScope(unit, limits, layout, runtime.jobs.guardian)
             scope = made
             return made.place
         }
@@ -98,13 +98,13 @@ public struct HostScope: Sendable, Equatable {
 /// A scope that was made for this program's jobs. It goes with this program.
 final class HeldScope: Sendable {
     let place: HostScope
-    private let holder: HolderProcess
+    private let scope: Locked<OpenScope>
 
     /// Whether systemd has not ended it.
     var exists: Bool { isDirectory(place.cgroup) }
 
     fileprivate init(
-        _ options: UnitOptions, _ limits: Limits, _ layout: CgroupLayout, _ guardian: JobGuard
+        _ options: UnitOptions, _ limits: Limits, _ layout: CgroupLayout, _ guardian: GuardClient
     ) throws(LaunchError) {
         guard ServiceManager.isBooted else {
             throw LaunchError(
@@ -121,48 +121,12 @@ final class HeldScope: Sendable {
         // whose processes were dead before they came stays.
         try guardian.awaitWatch()
         try holder.check()
-        try guardian.awaitScope(ThisProcess.cgroupHash, keptBy: holder)
-        let cgroup = try Self.start(plan, called: program, manager, holder, guardian, layout)
+        let scope = try OpenScope.open(plan, by: manager, holder, guardian, layout)
+        let cgroup: String
+        do { cgroup = try layout.absolute(scope.path) } catch { throw LaunchError(error) }
         place = HostScope(
             unit: plan.name, programUnit: plan.companionName, cgroup: cgroup,
             reason: "the scope \(plan.name) was made for them")
-        self.holder = holder
-    }
-
-    /// - Returns: the directory of the jobs' scope.
-    private static func start(
-        _ plan: ScopePlan, called program: String, _ manager: borrowing ServiceManager,
-        _ holder: borrowing HolderProcess, _ guardian: JobGuard, _ layout: CgroupLayout
-    ) throws(LaunchError) -> String {
-        let own: ProcessDescriptor
-        do { own = try ProcessDescriptor(pid: ThisProcess.id) } catch { throw LaunchError(error) }
-        let (held, moved) = (holder.process.descriptor.rawValue, own.descriptor.rawValue)
-        let companion = guardian.descriptor
-        _ = try plan.start(
-            by: manager, plan.jobScope(members: [held]),
-            beside: plan.programScope(members: [moved, companion], called: program),
-            members: [held: holder.process.pid, moved: own.pid, companion: guardian.pid ?? 0])
-        guard !holder.process.hasEnded else {
-            throw LaunchError(.setup, "the process that keeps \(plan.name) was killed")
-        }
-        do {
-            // The manager's word is not enough.
-            let path = try CgroupLayout.unifiedPath(of: holder.process.pid)
-            let ownPath = try CgroupLayout.unifiedPath(of: own.pid)
-            guard path.hasSuffix("/" + plan.name), ownPath.hasSuffix("/" + plan.companionName) else {
-                throw LaunchError(.setup, "systemd made \(plan.name), but this program is in \(ownPath)")
-            }
-            let cgroup = try ScopeCgroup(path, in: layout)
-            try holder.arm(cgroup.openKillFile())
-            try guardian.keep(cgroup.duplicate())
-            try cgroup.setAside([holder.process.pid])
-            try cgroup.passControllersOn()
-            try cgroup.apply(plan.limitsOfScope)
-            return cgroup.path
-        } catch let error as LaunchError { throw error } catch let error as CgroupError {
-            throw LaunchError(error)
-        } catch let error as SystemError { throw LaunchError(error) } catch {
-            throw LaunchError(.setup, "\(error)")
-        }
+        self.scope = Locked(scope)
     }
 }

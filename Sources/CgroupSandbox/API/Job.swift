@@ -15,7 +15,7 @@ public final class Job: Sendable {
     deinit {
         // Without anybody to take it, the output would make the job wait instead of end.
         record.streams.discardRest()
-        record.stop(.caller)
+        record.driver.stop(.caller)
     }
 
     /// Starts a job. When this returns, the command runs inside its cgroup, every limit has been
@@ -32,7 +32,7 @@ public final class Job: Sendable {
         _ spec: JobSpec, input: JobInput = .none, output: OutputDestination = .discarded,
         error: OutputDestination = .discarded
     ) throws(LaunchError) -> Job {
-        let loop = try JobRuntime.shared().loop
+        let loop = try JobRuntime.shared().jobs.loop
         let plan =
             spec.terminal == nil
             ? try StreamPlan(input, output, error, loop) : try StreamPlan(onTerminal: input, output, error, loop)
@@ -40,17 +40,17 @@ public final class Job: Sendable {
     }
 
     /// The job's own number, as in its cgroup's name and its report.
-    public var id: String { record.id }
+    public var id: String { record.driver.id }
     /// The command's pid. It may mean another process once the job is over.
-    public var pid: ProcessID { record.pid }
+    public var pid: ProcessID { record.driver.pid }
     /// The job's cgroup as an absolute path.
-    public var cgroupPath: String { record.cgroupPath }
+    public var cgroupPath: String { record.driver.cgroupPath }
 
     // MARK: Asking
 
     /// What the job uses and has used: at the moment, or in all once it is over. What the machine
     /// does not account for is `nil`.
-    public func statistics() -> JobStatistics { record.statistics }
+    public func statistics() -> JobStatistics { record.driver.statistics }
 
     /// The report; `nil` while the job runs.
     public var report: Report? { record.report }
@@ -61,7 +61,7 @@ public final class Job: Sendable {
         await withTaskCancellationHandler {
             await record.waitForEnd()
         } onCancel: {
-            record.stop(.cancelled)
+            record.driver.stop(.cancelled)
         }
     }
 
@@ -70,14 +70,14 @@ public final class Job: Sendable {
     /// Sends the command a signal, and not what it has started. A job that is over is no error.
     ///
     /// - Throws: `EINVAL` for numbers that are no signal's.
-    public func signal(_ signal: Signal) throws(SystemError) { try record.send(signal) }
+    public func signal(_ signal: Signal) throws(SystemError) { try record.driver.pass(signal) }
 
     /// Begins to stop the job: stop signal, grace, kill. Returns at once. Said again, the command
     /// gets the signal again.
-    public func stop() { record.stop(.caller) }
+    public func stop() { record.driver.stop(.caller) }
 
     /// Kills the whole tree at once.
-    public func kill() { record.kill() }
+    public func kill() { record.driver.kill() }
 
     /// Makes every process in the tree stand still (`cgroup.freeze`, Linux 5.2). Time limits go on. A
     /// job that is being stopped is not frozen any more.
@@ -87,27 +87,24 @@ public final class Job: Sendable {
     /// - Returns: whether they do.
     @discardableResult
     public func freeze() async throws(SystemError) -> Bool {
-        try record.setFrozen(true)
+        try record.driver.setFrozen(true)
         for _ in 0..<10_000 {
-            if record.withCgroup({ cgroup, _ in cgroup.isFrozen }) ?? true { return true }
+            if record.driver.withCgroup({ cgroup, _ in cgroup.isFrozen }) ?? true { return true }
             do { try await Task.sleep(for: .milliseconds(1)) } catch { return false }
         }
         return false
     }
 
     /// Lets a frozen job go on.
-    public func thaw() throws(SystemError) { try record.setFrozen(false) }
+    public func thaw() throws(SystemError) { try record.driver.setFrozen(false) }
 
-    /// Changes the limits that are given, and reads each back; others stay as they are.
+    /// Changes the limits that are given, and reads each back; others stay as they are. The report has those that are in
+    /// force at the end, and when they were changed.
     ///
     /// - Throws: why one cannot be enforced; those before it are changed then. On hybrid machines a
     ///   job has groups only for the controllers that it was started with, if only with `.max`.
     public func update(limits: Limits) throws(CgroupError) {
-        let limits = try limits.resolved()
-        _ = try record.withCgroup { cgroup, report throws(CgroupError) in
-            let mode = report.containment.hierarchy.flatMap(CgroupLayout.Mode.init) ?? .unified
-            try cgroup.update(limits, mode: mode)
-        }
+        try record.driver.update(limits.resolved())
     }
 
     // MARK: Streams
@@ -130,7 +127,14 @@ public final class Job: Sendable {
     /// Gives the command's terminal another size, of which the command learns by SIGWINCH.
     ///
     /// - Throws: `ENOTTY` when it has none. A job that is over is no error.
-    public func resize(to size: PseudoTerminal.Size) throws(SystemError) { try record.resize(to: size) }
+    public func resize(to size: PseudoTerminal.Size) throws(SystemError) {
+        try record.driver.withTerminal { terminal throws(SystemError) in
+            guard let terminal else {
+                throw SystemError("resize", path: "job \(id)", errno: .inappropriateIOCTLForDevice)
+            }
+            try terminal.resize(to: size)
+        }
+    }
 
     /// The end of the command's standard input, once everything is written. On a terminal it is typed
     /// (Ctrl-D), and means the end only to programs that read lines.

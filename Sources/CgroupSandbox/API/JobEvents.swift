@@ -88,7 +88,7 @@ extension Job {
     public func events(pressure thresholds: [PressureThreshold]) throws(SystemError) -> JobEvents {
         var triggers: [(PressureThreshold, SharedDescriptor)] = []
         for threshold in thresholds {
-            let opened = try record.withCgroup { cgroup, _ throws(SystemError) in
+            let opened = try record.driver.withCgroup { cgroup, _ throws(SystemError) in
                 let file = try cgroup.directory.open(threshold.file, O_RDWR | O_NONBLOCK)
                 try file.write(threshold.kernelText, path: "\(cgroup.path)/\(threshold.file)")
                 return SharedDescriptor(file)
@@ -130,9 +130,9 @@ private final class EventSubscription: Sendable {
     }
 
     func begin(_ triggers: [(PressureThreshold, SharedDescriptor)]) {
-        let files = record.withCgroup { cgroup, report in
+        let files = record.driver.withCgroup { cgroup, facts in
             // Those of v1 do not tell of a change.
-            let isHybrid = report.containment.hierarchy == CgroupLayout.Mode.hybrid.rawValue
+            let isHybrid = facts.hierarchy == .hybrid
             let names = ["cgroup.events", "memory.events", "pids.events"].prefix(isHybrid ? 1 : 3)
             let files = names.compactMap { name in
                 try? SharedDescriptor(cgroup.directory.open(name, O_RDONLY))
@@ -175,9 +175,10 @@ private final class EventSubscription: Sendable {
     }
 
     private func look() {
-        guard let now = record.withCgroup({ ($0.statistics(.death), (try? $0.isPopulated()) ?? true, $1.jobID) }) else {
-            return
+        let now = record.driver.withCgroup { cgroup, _ in
+            (cgroup.statistics(.death), (try? cgroup.isPopulated()) ?? true)
         }
+        guard let now else { return }
         tell(now.0, isPopulated: now.1)
     }
 
@@ -204,7 +205,7 @@ private final class EventSubscription: Sendable {
     }
 
     private func jobIsOver() {
-        tell(record.statistics, isPopulated: false)
+        tell(record.driver.statistics, isPopulated: false)
         continuation.finish()
     }
 

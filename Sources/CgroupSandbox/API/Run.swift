@@ -106,7 +106,7 @@ public func run<Output: OutputMethod, ErrorOutput: OutputMethod, Value>(
         job.record.streams.discardRest()
         return (value, JobResult(await job.waitForEnd(), of: job, output, error))
     } onCancel: {
-        job.record.stop(.cancelled)
+        job.record.driver.stop(.cancelled)
     }
 }
 

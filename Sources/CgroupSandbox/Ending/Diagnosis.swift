@@ -3,7 +3,7 @@ internal import LinuxSystem
 internal import SandboxValues
 
 /// Tells why a job ended from what is known; no I/O, so that every case can be tested.
-struct Diagnosis: Equatable, Sendable {
+struct Diagnosis: Sendable {
     var result = Report.Result.unknown
     var exitCode: Int32?
     var signal: Signal?
@@ -14,39 +14,30 @@ struct Diagnosis: Equatable, Sendable {
     var launcherExitCode: Int32
     var oomInTree = false
 
-    /// Everything a diagnosis is made from.
-    struct Facts: Sendable {
-        /// `nil` when the launcher was lost, and the command's end with it.
-        var status: ExitStatus?
-        var stop: StopReason?
-        var signals = SignalLog()
-        var statistics = JobStatistics()
-        var memoryLimit: ByteCount?
-        /// The nearest cgroup above the job with a memory limit, if there is one.
-        var limitedAncestor: String?
-        var failsOnOOM = false
-        /// Processes of the job do not die, or nobody can tell whether any are left.
-        var treeIsLeft = false
-        /// All that was in the job's scope was killed with the command, and not by cgrun.
-        var unitWasStopped = false
-    }
+    private let end: JobEnd
+    private let memoryLimit: ByteCount?
 
-    init(_ facts: Facts) {
+    /// - Parameters:
+    ///   - memoryLimit: what was in force at the end.
+    ///   - failsOnOOM: whether a process that was killed for want of memory makes the job a failure.
+    init(_ end: JobEnd, memoryLimit: ByteCount?, failsOnOOM: Bool) {
+        self.end = end
+        self.memoryLimit = memoryLimit
         launcherExitCode = 125
-        oomInTree = facts.statistics.oomKills > 0
-        describeEnd(facts)
-        if let stop = facts.stop, !Self.cameTooLate(stop, facts) {
-            explain(stop, facts)
+        oomInTree = end.statistics.oomKills > 0
+        describeEnd()
+        if let stop = end.stop?.reason, !cameTooLate(stop) {
+            explain(stop)
         } else {
-            inferCause(facts)
+            inferCause()
         }
-        addEvidence(facts)
-        if oomInTree, facts.failsOnOOM, launcherExitCode == 0 { launcherExitCode = 137 }
-        if facts.treeIsLeft { launcherExitCode = 125 }
+        addEvidence()
+        if oomInTree, failsOnOOM, launcherExitCode == 0 { launcherExitCode = 137 }
+        if !end.treeIsGone { launcherExitCode = 125 }
     }
 
-    private mutating func describeEnd(_ facts: Facts) {
-        switch facts.status {
+    private mutating func describeEnd() {
+        switch end.status {
         case .exited(let code):
             result = .exited
             exitCode = code
@@ -63,12 +54,12 @@ struct Diagnosis: Equatable, Sendable {
     // MARK: What cgrun did itself
 
     /// A command that could still exit did not die from a kill without warning.
-    private static func cameTooLate(_ stop: StopReason, _ facts: Facts) -> Bool {
-        if case .exited = facts.status { return !stop.isGraceful }
+    private func cameTooLate(_ stop: StopReason) -> Bool {
+        if case .exited = end.status { return !stop.isGraceful }
         return false
     }
 
-    private mutating func explain(_ stop: StopReason, _ facts: Facts) {
+    private mutating func explain(_ stop: StopReason) {
         evidence.append(Report.Evidence(source: "cgrun", value: stop.requestedBy))
         switch stop {
         case .timeoutWall:
@@ -87,17 +78,17 @@ struct Diagnosis: Equatable, Sendable {
 
     // MARK: What has to be inferred
 
-    private mutating func inferCause(_ facts: Facts) {
-        switch facts.status {
+    private mutating func inferCause() {
+        switch end.status {
         case .signaled(.kill, _) where oomInTree:
-            cause = oomCause(facts)
-            confidence = facts.statistics.memoryEventsLocal?["oom_group_kill"] ?? 0 > 0 ? .certain : .likely
-        case .signaled(.kill, _) where facts.unitWasStopped:
+            cause = oomCause()
+            confidence = end.statistics.memoryEventsLocal?["oom_group_kill"] ?? 0 > 0 ? .certain : .likely
+        case .signaled(.kill, _) where end.unitWasStopped:
             cause = .unitStopped
             confidence = .likely
-        case .signaled(let signal, _) where facts.signals.forwarded.contains(signal):
+        case .signaled(let signal, _) where end.signals.forwarded.contains(signal):
             cause = .signalForwarded
-        case .signaled(.abort, _) where refusedForks(facts) > 0:
+        case .signaled(.abort, _) where refusedForks > 0:
             // How Go and C++ programs take a thread that they could not have.
             cause = .pidsLimit
             confidence = .possible
@@ -106,10 +97,10 @@ struct Diagnosis: Equatable, Sendable {
         case .exited(code: 0):
             cause = .normal
         case .exited(let code) where oomInTree:
-            cause = oomCause(facts)
+            cause = oomCause()
             // What a shell returns for a child that was killed.
             confidence = code == 128 + Signal.kill.rawValue ? .likely : .possible
-        case .exited where refusedForks(facts) > 0:
+        case .exited where refusedForks > 0:
             cause = .pidsLimit
             confidence = .likely
         case .exited:
@@ -120,46 +111,46 @@ struct Diagnosis: Equatable, Sendable {
     }
 
     /// `oom_kill` counts kills by any OOM killer; `oom` in the cgroup itself means that its own limit was met.
-    private func oomCause(_ facts: Facts) -> Report.Cause {
-        guard let local = facts.statistics.memoryEventsLocal else {
+    private func oomCause() -> Report.Cause {
+        guard let local = end.statistics.memoryEventsLocal else {
             // Whoever stopped the job's unit removed the cgroup between two reads. Its own limit is the nearest.
-            return facts.memoryLimit != nil ? .oomOwnLimit : facts.limitedAncestor == nil ? .oomSystem : .oomAncestor
+            return memoryLimit != nil ? .oomOwnLimit : end.limitedAncestor == nil ? .oomSystem : .oomAncestor
         }
         // A limit below the job's own (a nested job's) shows in the hierarchical count.
-        let own = (local["oom"] ?? 0) + (facts.statistics.memoryEvents?["oom"] ?? 0)
+        let own = (local["oom"] ?? 0) + (end.statistics.memoryEvents?["oom"] ?? 0)
         if own > 0 { return .oomOwnLimit }
         // v1 has no `oom` count; there, usage that reached the limit (but for a batch of pages) must do.
-        if local["oom"] == nil, let limit = facts.memoryLimit?.bytes, let peak = facts.statistics.memoryPeakBytes,
+        if local["oom"] == nil, let limit = memoryLimit?.bytes, let peak = end.statistics.memoryPeakBytes,
             peak + Self.chargeBatch >= limit
         {
             return .oomOwnLimit
         }
-        return facts.limitedAncestor == nil ? .oomSystem : .oomAncestor
+        return end.limitedAncestor == nil ? .oomSystem : .oomAncestor
     }
 
     /// How much a processor charges in advance, on every processor.
     private static let chargeBatch: UInt64 = 1 << 20
 
-    private func refusedForks(_ facts: Facts) -> UInt64 { facts.statistics.pidsRefusedForks ?? 0 }
+    private var refusedForks: UInt64 { end.statistics.pidsRefusedForks ?? 0 }
 
-    private mutating func addEvidence(_ facts: Facts) {
+    private mutating func addEvidence() {
         func add(_ source: String, _ value: some CustomStringConvertible) {
             evidence.append(Report.Evidence(source: source, value: value.description))
         }
         if let signal { add("wait status", "killed by \(signal)") }
         if let exitCode { add("wait status", "exited with \(exitCode)") }
-        if let signal, facts.signals.fromTerminal.contains(signal) { add("signal source", "terminal") }
-        if let signal, facts.signals.forwarded.contains(signal) { add("signal source", "forwarded by cgrun") }
+        if let signal, end.signals.fromTerminal.contains(signal) { add("signal source", "terminal") }
+        if let signal, end.signals.forwarded.contains(signal) { add("signal source", "forwarded by cgrun") }
         if oomInTree {
-            add("memory.events: oom_kill", facts.statistics.oomKills)
+            add("memory.events: oom_kill", end.statistics.oomKills)
             for key in ["oom", "oom_group_kill", "max"] {
-                if let count = facts.statistics.memoryEventsLocal?[key], count > 0 {
+                if let count = end.statistics.memoryEventsLocal?[key], count > 0 {
                     add("memory.events.local: \(key)", count)
                 }
             }
-            if let peak = facts.statistics.memoryPeakBytes { add("memory.peak", peak) }
-            if cause == .oomAncestor, let ancestor = facts.limitedAncestor { add("memory.max above the job", ancestor) }
+            if let peak = end.statistics.memoryPeakBytes { add("memory.peak", peak) }
+            if cause == .oomAncestor, let ancestor = end.limitedAncestor { add("memory.max above the job", ancestor) }
         }
-        if refusedForks(facts) > 0 { add("pids.events: max", refusedForks(facts)) }
+        if refusedForks > 0 { add("pids.events: max", refusedForks) }
     }
 }

@@ -30,7 +30,7 @@ extension Report.Containment {
     }
 }
 
-/// A key for each kind of limit, and the two limits of time.
+/// A key for each kind of limit, those for the two limits of time, and when they were changed.
 extension Report.LimitValues: Codable {
     fileprivate struct Key: CodingKey {
         let stringValue: String
@@ -40,6 +40,7 @@ extension Report.LimitValues: Codable {
         init?(intValue: Int) { nil }
 
         static let wallTimeout = Key(stringValue: "wall_timeout_seconds")
+        static let changedAt = Key(stringValue: "changed_at")
         static let device = Key(stringValue: "device")
         static let cpuTimeout = Key(stringValue: "cpu_timeout_seconds")
     }
@@ -58,6 +59,7 @@ extension Report.LimitValues: Codable {
         }
         try container.encode(wallTimeoutSeconds, forKey: .wallTimeout)
         try container.encode(cpuTimeoutSeconds, forKey: .cpuTimeout)
+        try container.encode(changedAt, forKey: .changedAt)
     }
 
     public init(from decoder: any Decoder) throws {
@@ -80,6 +82,7 @@ extension Report.LimitValues: Codable {
         }
         wallTimeoutSeconds = try container.decode(Double?.self, forKey: .wallTimeout)
         cpuTimeoutSeconds = try container.decode(Double?.self, forKey: .cpuTimeout)
+        changedAt = try container.decodeIfPresent(String.self, forKey: .changedAt)
     }
 }
 

@@ -4,83 +4,23 @@ internal import SandboxValues
 internal import SystemdBus
 
 extension Report {
-    /// What is known before a job starts.
-    init(
-        id: String, spec: JobSpec, limits: ResolvedLimits, hierarchy: CgroupLayout.Mode?
-    ) {
-        self.init(
-            jobID: id, argv: spec.arguments.map(\.description),
-            cwd: spec.workingDirectory?.description ?? ThisProcess.currentDirectory,
-            uid: spec.credentials?.uid ?? ThisProcess.effectiveUserID,
-            host: Machine.hostName, bootID: Machine.bootID,
-            containment: Containment(
-                manager: spec.manager.rawValue, managerReason: "not started", requested: "guarded", achieved: "guarded",
-                controllers: [], hierarchy: hierarchy?.rawValue),
-            startedAt: Timestamp.now.text,
-            limits: LimitValues(
-                resources: limits.values, wallTimeoutSeconds: spec.timeout?.seconds,
-                cpuTimeoutSeconds: spec.cpuTimeout?.seconds))
-        if cwd == nil { unavailable.append(Unavailable(field: "cwd", reason: "the launcher's directory was removed")) }
-        unavailable.append(
-            Unavailable(field: "escape_detected", reason: "processes that leave their cgroup are not watched"))
-    }
-
-    /// What is known of a directory before there is one.
-    mutating func describe(_ site: borrowing CgroupSite, because reason: String) {
-        containment.manager = ManagerChoice.cgroupfs.rawValue
-        containment.managerReason = reason
-        containment.cgroup = site.path
-        for field in ["containment.unit", "containment.systemd_version"] {
-            unavailable.append(Unavailable(field: field, reason: "no systemd unit with this manager"))
-        }
-        containment.layers =
-            Self.firstLayers + [
-                Layer(name: "sweep", detail: "the next cgrun beside it, or cgrun sweep, kills what both have left")
-            ]
-    }
-
-    private static let firstLayers = [
-        Layer(name: "launcher", detail: "ends the job with the command, at a timeout and when its parent is lost"),
-        Layer(name: "guard", detail: "kills the job when the launcher or its parent is lost"),
-    ]
-
-    /// What is known of a scope before there is one.
-    mutating func describe(_ plan: ScopePlan, because reason: String) {
-        containment.manager = ManagerChoice.systemd.rawValue
-        containment.managerReason = reason
-        containment.unit = plan.name
-        containment.layers =
-            Self.firstLayers + [
-                Layer(
-                    name: "manager",
-                    detail:
-                        "systemd's \(plan.scope.rawValue) manager stops the scope when \(plan.companionName) is empty")
-            ]
-        if plan.scope == .user {
-            containment.layers.append(
-                Layer(name: "init", detail: "systemd as PID 1 ends all that a lost user manager leaves"))
-        }
-    }
-
-    /// What the manager has made of it.
-    mutating func describe(_ started: ServiceManager.Started) {
-        containment.systemdVersion = started.version
-        if started.version == nil {
-            unavailable.append(Unavailable(field: "containment.systemd_version", reason: "systemd did not tell"))
-        }
-        for property in started.unknown {
-            unavailable.append(
-                Unavailable(
-                    field: "containment.unit: \(property)",
-                    reason: property == "PIDFDs"
-                        ? "this systemd does not know it; PIDs was used" : "this systemd does not know it"))
-        }
+    /// The report of a job that has ended.
+    init(_ facts: JobFacts, _ end: JobEnd) {
+        self.init(facts)
+        endedAt = Timestamp.now.text
+        wallSeconds = end.wallTime?.seconds
+        containment.controllers = end.controllers
+        fill(end.statistics)
+        if end.detail == .everything { noteWhatIsMissing(facts) }
+        tell(Diagnosis(end, memoryLimit: limits.memory, failsOnOOM: facts.failsOnOOM))
+        tell(end)
+        if end.wallTime == nil { noteWhatWasLost() }
     }
 
     /// The report of a job that did not start.
-    public init(notStarted spec: JobSpec, _ error: LaunchError) {
-        self.init(
-            id: "", spec: spec, limits: (try? spec.limits.resolved()) ?? .none, hierarchy: nil)
+    package init(notStarted spec: JobSpec, _ error: LaunchError) {
+        let limits = (try? spec.limits.resolved()) ?? .none
+        self.init(JobFacts("", spec, limits, nil, .undecided(spec.manager)))
         containment.achieved = "none"
         endedAt = Timestamp.now.text
         result = .notStarted
@@ -88,35 +28,47 @@ extension Report {
         self.error = error.message
         evidence = error.evidence
         launcherExitCode = error.exitCode
-        for field in [
+        let missing = [
             "containment.cgroup", "containment.hierarchy", "wall_seconds", "exit_code", "signal", "memory", "pids",
-            "cpu",
-            "io", "pressure",
-        ] {
-            unavailable.append(Unavailable(field: field, reason: "the job did not start"))
+            "cpu", "io", "pressure",
+        ]
+        unavailable += missing.map { Unavailable(field: $0, reason: "the job did not start") }
+    }
+
+    /// What is known before the end.
+    private init(_ facts: JobFacts) {
+        let home = facts.home
+        self.init(
+            jobID: facts.id, argv: facts.arguments, cwd: facts.workingDirectory, uid: facts.uid, host: facts.hostName,
+            bootID: facts.bootID,
+            containment: Containment(
+                manager: home.manager.rawValue, managerReason: home.reason, requested: "guarded", achieved: "guarded",
+                layers: home.layers, unit: home.unit, systemdVersion: home.systemdVersion, cgroup: facts.cgroup,
+                controllers: [], hierarchy: facts.hierarchy?.rawValue, joinedBeforeExec: facts.joinedLate,
+                guardsReplaced: facts.guardsReplaced),
+            startedAt: facts.startedAt, limits: facts.limits)
+        if cwd == nil { note("cwd", "the launcher's directory was removed") }
+        note("escape_detected", "processes that leave their cgroup are not watched")
+        switch home.manager {
+        case .cgroupfs:
+            for field in ["containment.unit", "containment.systemd_version"] {
+                note(field, "no systemd unit with this manager")
+            }
+        case .systemd:
+            if home.systemdVersion == nil { note("containment.systemd_version", "systemd did not tell") }
+            for property in home.unknownProperties {
+                let instead = property == "PIDFDs" ? "; PIDs was used" : ""
+                note("containment.unit: \(property)", "this systemd does not know it" + instead)
+            }
+        case .auto: break
         }
     }
 
-    mutating func describe(_ stop: Stop?) {
-        guard let stop else { return }
-        termination.requestedBy = stop.reason.requestedBy
-        termination.signal = stop.signal.map(SignalInfo.init)
-        termination.graceSeconds = stop.grace?.seconds
-        termination.escalated = stop.escalated
+    private mutating func note(_ field: String, _ reason: String) {
+        unavailable.append(Unavailable(field: field, reason: reason))
     }
 
-    /// Fills in how the job ended and what it used.
-    mutating func conclude(
-        _ facts: Diagnosis.Facts, _ end: TreeEnd, _ cgroup: borrowing JobCgroup, _ detail: JobCgroup.Detail
-    ) {
-        var facts = facts
-        facts.memoryLimit = limits.memory
-        facts.treeIsLeft = !end.isGone
-        if facts.statistics.oomKills > 0 { facts.limitedAncestor = cgroup.limitedAncestor }
-        fill(facts.statistics)
-        if detail == .everything { noteWhatIsMissing() }
-
-        let diagnosis = Diagnosis(facts)
+    private mutating func tell(_ diagnosis: Diagnosis) {
         result = diagnosis.result
         exitCode = diagnosis.exitCode
         signal = diagnosis.signal.map(SignalInfo.init)
@@ -126,19 +78,35 @@ extension Report {
         evidence = diagnosis.evidence
         launcherExitCode = diagnosis.launcherExitCode
         oomInTree = diagnosis.oomInTree
+    }
 
+    private mutating func tell(_ end: JobEnd) {
+        if let stop = end.stop {
+            termination.requestedBy = stop.reason.requestedBy
+            termination.signal = stop.signal.map(SignalInfo.init)
+            termination.graceSeconds = stop.grace?.seconds
+            termination.escalated = stop.escalated
+        }
+        termination.cgroupKill = end.wroteKill
+        termination.emptyAfterSeconds = end.emptyAfter?.seconds
         strays = end.strays
         straysKilled = !end.strays.isEmpty
         unkillable = end.unkillable
-        termination.cgroupKill = end.wroteKill
-        termination.emptyAfterSeconds = end.isGone ? end.emptyAfter.seconds : nil
         if let blindness = end.blindness {
             error = "cgrun cannot tell whether anything of it is left (\(blindness))"
-        } else if !end.isGone, end.unkillable.isEmpty {
+        } else if !end.treeIsGone, end.unkillable.isEmpty {
             error = "processes are left in its cgroup that cgrun cannot see"
         }
-        if error != nil {
-            unavailable.append(Unavailable(field: "unkillable", reason: "the job's cgroup could not be looked at"))
+        if error != nil { note("unkillable", "the job's cgroup could not be looked at") }
+    }
+
+    private mutating func noteWhatWasLost() {
+        launcherExitCode = nil
+        for (field, isMissing) in [
+            ("wall_seconds", wallSeconds == nil), ("exit_code", exitCode == nil), ("signal", signal == nil),
+            ("launcher_exit_code", true),
+        ] where isMissing {
+            note(field, "the launcher was lost, and with it how the command ended")
         }
     }
 
@@ -167,8 +135,8 @@ extension Report {
             io: pressure(statistics.ioPressure))
     }
 
-    private mutating func noteWhatIsMissing() {
-        let hybrid = containment.hierarchy == CgroupLayout.Mode.hybrid.rawValue
+    private mutating func noteWhatIsMissing(_ facts: JobFacts) {
+        let hybrid = facts.hierarchy == .hybrid
         func note(
             _ isMissing: Bool, _ field: String, needs controller: String?, since version: String? = nil,
             inV1: Bool = true

@@ -200,6 +200,8 @@ public struct Report: Sendable, Equatable, Codable {
         public var wallTimeoutSeconds: Double?
         /// `JobSpec.cpuTimeout`.
         public var cpuTimeoutSeconds: Double?
+        /// When `Job.update` changed them last: RFC 3339, in UTC. `nil`: they are those of the start.
+        public var changedAt: String?
     }
 
     /// Memory that was used; needs the controller.

@@ -1,59 +1,28 @@
-package import Cgroups
+internal import Cgroups
 public import LinuxSystem
 internal import SandboxValues
 
 /// A running job: a command in a cgroup of its own, with a guard that ends it if this process cannot.
 ///
-/// The blocking core: launch, supervise, finish, from one thread. Nothing is left of a job once
-/// `finish` returned. `run` and `Job` are the same for concurrent programs.
-public struct LaunchedJob: ~Copyable, Sendable {
+/// For programs that run one job and nothing else, such as `cgrun`: everything happens in the thread that calls
+/// `waitForEnd`. `run` and `Job` are the same for concurrent programs.
+public final class LaunchedJob {
+    let driver: JobDriver
+    private let jobs: GuardedJobs
+    private let parent: ParentWatch?
+    /// The command was stopped from here, for a key.
+    var hasStoppedCommand = false
+
     /// The job's own number, as in its cgroup's name and its report.
-    public let id: String
-    /// What was asked for.
-    public let spec: JobSpec
-    let cgroup: JobCgroup
-    let main: ProcessDescriptor
-    let guardian: JobGuard
-    /// What the guard knows this job by.
-    let number: UInt64
-    /// Whether the guard is this job's alone, and ends with it.
-    let ownsGuard: Bool
-    let parent: ParentWatch?
-    let joinedLate: Bool
-    /// The scope that the job's cgroup is in, where systemd made one for it.
-    var scope: JobScope?
-    /// Whether the command leads a session of its own that has no terminal, to be kept from this process's.
-    let isApart: Bool
-    /// Whether it reads from that terminal nevertheless.
-    let readsTerminal: Bool
-    /// The command's own, if it was to have one. `supervise` hands it to a relay, which may hang up.
-    public internal(set) var terminal: PseudoTerminal?
-    /// What dead launchers had left beside this job, and was removed before it started.
-    package let swept: [Sweep.Leftover]
-    var state: State
-    var report: Report
-
-    /// What happened so far.
-    struct State: Sendable {
-        /// Before the command could run, however late this process gets on with it.
-        let startedAt: BootTime
-        var status: ExitStatus?
-        var stop: Stop?
-        var signals = SignalLog()
-        /// The command was stopped from here, for a key.
-        var hasStoppedCommand = false
-        var killedAt: BootTime?
-        var endedAt: BootTime?
-
-        init(startedAt: BootTime) { self.startedAt = startedAt }
-    }
-
+    public var id: String { driver.id }
     /// The command's pid.
-    public var pid: ProcessID { main.pid }
+    public var pid: ProcessID { driver.pid }
     /// The pid of the guard that looks after the job at the moment.
-    public var guardPID: ProcessID? { guardian.pid }
+    public var guardPID: ProcessID? { driver.guardPID }
     /// The job's cgroup as an absolute path.
-    public var cgroupPath: String { cgroup.path }
+    public var cgroupPath: String { driver.cgroupPath }
+    /// What else was done at the start, for people.
+    package var notes: [String] { driver.notes }
 
     /// Starts a job. When this returns, the command runs inside its cgroup, every limit has been
     /// read back, and a guard holds what it needs to kill it.
@@ -62,16 +31,106 @@ public struct LaunchedJob: ~Copyable, Sendable {
     ///   - prepared: from `PreparedJob`, made from the specification.
     ///   - parent: the process whose loss ends the job; `nil` for none.
     /// - Throws: why not. Nothing is left behind then.
-    public static func launch(
-        _ prepared: consuming PreparedJob, parent: ParentWatch? = nil
-    ) throws(LaunchError) -> LaunchedJob {
-        try launch(prepared, parent: parent, recovery: nil)
+    public convenience init(_ prepared: PreparedJob, parent: ParentWatch? = nil) throws(LaunchError) {
+        try self.init(prepared, parent: parent, recovery: nil)
     }
 
     /// - Parameter recovery: what the guard executes after a loss.
-    package static func launch(
-        _ prepared: consuming PreparedJob, parent: ParentWatch?, recovery: LossRecovery?
-    ) throws(LaunchError) -> LaunchedJob {
-        try prepared.launch(PreparedJob.Surroundings(parent: parent, recovery: recovery))
+    package init(_ prepared: PreparedJob, parent: ParentWatch?, recovery: LossRecovery?) throws(LaunchError) {
+        let loop: EventLoop
+        do { loop = try EventLoop() } catch { throw LaunchError(error) }
+        jobs = try GuardedJobs(loop, areOne: true)
+        self.parent = parent
+        // This object notices the command's end: signals that came before it have to be told first.
+        driver = try jobs.launch(
+            prepared, PreparedJob.Surroundings(parent: parent, recovery: recovery), watchesCommand: false)
+    }
+
+    /// Begins to stop the job: stop signal, grace, `cgroup.kill`. A second request changes nothing
+    /// but that the command gets the signal again.
+    public func requestStop() { driver.stop(.caller) }
+
+    /// Waits until the command has ended and nothing is left of it, and meanwhile enforces the time limits, replaces a
+    /// lost guard, ends the job when the parent is lost, and passes signals on.
+    ///
+    /// - Parameters:
+    ///   - signals: what to pass on; `nil` leaves signals to the program.
+    ///   - relay: for a command with a terminal of its own, what goes there and comes from it.
+    /// - Returns: the report.
+    public func waitForEnd(_ signals: SignalForwarder? = nil, _ relay: TerminalRelay? = nil) -> Report {
+        waitForEnd(signals, relay, detail: .everything) { _ in }
+    }
+
+    /// - Parameters:
+    ///   - detail: how much there is to tell; to read everything takes a while.
+    ///   - deliver: gets the report while the guard still stands by, so that a report which was asked for is written
+    ///     even if this process is killed now.
+    package func waitForEnd(
+        _ signals: SignalForwarder?, _ relay: TerminalRelay?, detail: JobCgroup.Detail,
+        _ deliver: @escaping @Sendable (Report) -> Void
+    ) -> Report {
+        driver.setDelivery(detail, deliver)
+        relay?.attach(driver.takeTerminal())
+        while driver.isRunning { wait(signals, relay) }
+        while true {
+            if let report = driver.finalReport { return report }
+            jobs.loop.turn()
+        }
+    }
+
+    private func wait(_ signals: SignalForwarder?, _ relay: TerminalRelay?) {
+        var poller = Poller()
+        poller.add(jobs.loop.descriptor)
+        poller.add(signals?.source.descriptor.rawValue ?? -1)
+        poller.add(driver.descriptor)
+        relay?.add(to: &poller)
+        let ready = poller.wait()
+        let (hasEvents, hasSignals, hasEnded) = (ready[0], ready[1], ready[2])
+        if hasEvents { jobs.loop.turn(waits: false) }
+        if hasSignals, let signals { take(signals, relay) }
+        if let relay, driver.isRunning { note(relay.act(ready[3...]), from: relay) }
+        if hasEnded { driver.tellEnd() }
+    }
+
+    // MARK: Signals
+
+    private func take(_ signals: SignalForwarder, _ relay: TerminalRelay?) {
+        var arrived: [SignalDescriptor.Received] = []
+        while let received = signals.source.next() { arrived.append(received) }
+        for received in arrived { handle(received, of: arrived, relay) }
+        if arrived.contains(where: { $0.signal == .child }) {
+            lookAtCommand(wasContinued: arrived.contains { $0.signal == .continue }, relay)
+        }
+    }
+
+    /// - Parameter wasContinued: this process was, so the command's stop may be one that is over.
+    private func lookAtCommand(wasContinued: Bool, _ relay: TerminalRelay?) {
+        guard case .stopped = driver.commandChange() else { return }
+        if wasContinued {
+            // The shell continues a whole process group, but one member after the other.
+            var moment = Poller()
+            _ = moment.wait(.milliseconds(20))
+            guard ProcessTable.state(pid) == "T" else { return }
+        }
+        // On a terminal the shell waits for this process: stop with the command, and let `fg` wake both.
+        guard ThisProcess.isTerminalForeground else { return }
+        if relay != nil || driver.isApart { stop(with: relay) } else { ThisProcess.stop() }
+    }
+
+    private func handle(
+        _ received: SignalDescriptor.Received, of arrived: [SignalDescriptor.Received], _ relay: TerminalRelay?
+    ) {
+        switch received.signal {
+        case .child: break
+        case .terminate where !received.isFromKernel: driver.stop(.caller)
+        case _ where relay != nil: if let relay { pass(received, of: arrived, by: relay) }
+        case _ where driver.isApart: pass(received, of: arrived)
+        case let signal
+        where received.isFromKernel && signal != .continue && !(signal == .hangUp && ThisProcess.leadsSession):
+            // The terminal sent it to the whole foreground process group: the command has it already.
+            // Only that it hung up, it tells the leader of the session alone.
+            driver.note(fromTerminal: [signal])
+        case let signal: try? driver.pass(signal)
+        }
     }
 }

@@ -30,31 +30,44 @@ struct Helper: ~Copyable {
     let process: ProcessDescriptor
     let control: Descriptor
 
-    /// What a process said within its time.
-    enum Answer { case ready, ended, nothing }
+    /// What a process has said so far.
+    enum Answer {
+        /// That it is at its post.
+        case ready
+        /// Nothing yet.
+        case nothing
+        /// Nothing, and it will not say anything any more: it has closed its socket, and should end soon.
+        case hungUp
+        /// It has ended.
+        case ended
+    }
 
     /// How long a process may take to start, and to read its messages; longer, and it is stopped, stuck, or no guard.
     static var patience: Duration { .seconds(5) }
 
-    /// Waits until the process says that it is at its post. To be asked until it has, and not again.
+    /// Takes what the process has said, without waiting. To be asked until it is at its post, and not again.
+    static func takeAnswer(of process: borrowing ProcessDescriptor, at control: CInt) -> Answer {
+        // Asked before the socket is read: what has ended says nothing after that.
+        let hasEnded = process.hasEnded
+        var message = guard_contents()
+        let result = guard_receive(control, &message)
+        if result > 0, message.kind == GUARD_READY { return .ready }
+        return hasEnded ? .ended : result == -EAGAIN || result == -EBADMSG || result > 0 ? .nothing : .hungUp
+    }
+
+    /// Waits until the process says that it is at its post.
+    ///
+    /// - Returns: `nothing` when it did not within its time.
     static func awaitAnswer(of process: borrowing ProcessDescriptor, at control: CInt) -> Answer {
         let deadline = BootTime.now + patience
-        var isOpen = true
         while true {
-            var poller = Poller()
-            poller.add(isOpen ? control : -1)
-            poller.add(process.descriptor.rawValue)
-            let ready = poller.wait(deadline - .now)
-            if ready[0] {
-                var message = guard_message()
-                let size = withUnsafeMutableBytes(of: &message) { clinux_read(control, $0.baseAddress!, $0.count) }
-                if size > 0, message.kind == GuardProcess.Kind.ready.rawValue { return .ready }
-                // Its end follows. Before that, the kernel tells of messages that it has not read.
-                if size <= 0, size != -Int(ECONNRESET) { isOpen = false }
-            } else if ready[1] {
-                return .ended
-            }
+            let answer = takeAnswer(of: process, at: control)
+            if answer == .ready || answer == .ended { return answer }
             if BootTime.now >= deadline { return .nothing }
+            var poller = Poller()
+            poller.add(answer == .hungUp ? -1 : control)
+            poller.add(process.descriptor.rawValue)
+            _ = poller.wait(deadline - .now)
         }
     }
 }

@@ -35,7 +35,7 @@ struct HolderProcess: ~Copyable {
     private static let name: ByteString = "cgrun-holder"
 
     private static func queue(_ socket: CInt) throws(SystemError) {
-        try GuardProcess.send(.hold, guard_message(), [], to: socket)
+        try guard_message(GUARD_HOLD).send(to: socket)
     }
 
     /// Returns once it is a holder. Not for one that starts another program first, nor twice.
@@ -44,7 +44,7 @@ struct HolderProcess: ~Copyable {
     func check() throws(LaunchError) {
         switch Helper.awaitAnswer(of: process, at: control.descriptor.rawValue) {
         case .ready where !process.hasEnded: return
-        case .ready, .ended: throw LaunchError(noGuard: program.path, "ended as a holder of a scope")
+        case .ready, .ended, .hungUp: throw LaunchError(noGuard: program.path, "ended as a holder of a scope")
         case .nothing: throw LaunchError(noGuard: program.path, "did not answer as a holder of a scope")
         }
     }
@@ -52,12 +52,16 @@ struct HolderProcess: ~Copyable {
     /// Says that a manager is being asked to move it out of the cgroups with this hash. One that is gone needs
     /// not be told; `check` says so.
     func awaitScope(_ cgroupBefore: UInt64) {
-        try? GuardProcess.send(.scope, guard_message(), job: cgroupBefore, [], to: control.descriptor.rawValue)
+        var message = guard_message(GUARD_SCOPE)
+        message.number = cgroupBefore
+        try? message.send(to: control.descriptor.rawValue)
     }
 
     /// Has it kill a cgroup when nobody holds its other end any more.
     func arm(_ killFile: borrowing Descriptor) throws(SystemError) {
-        try GuardProcess.send(.hold, guard_message(), [killFile.rawValue], to: control.descriptor.rawValue)
+        var message = guard_message(GUARD_HOLD)
+        message.kill_file = killFile.rawValue
+        try message.send(to: control.descriptor.rawValue)
     }
 
     deinit {

@@ -3,7 +3,7 @@ internal import LinuxSystem
 internal import SystemdBus
 
 /// Who makes the job's cgroup.
-public enum ManagerChoice: String, Sendable, CaseIterable {
+public enum ManagerChoice: String, Sendable, CaseIterable, Codable {
     /// systemd where the machine was booted with it and it can be reached, else cgroupfs; and cgroupfs
     /// inside a job or a unit with `Delegate=`, so that the job stays within it.
     case auto

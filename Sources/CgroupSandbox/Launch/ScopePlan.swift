@@ -8,13 +8,15 @@ internal import SystemdBus
 struct ScopePlan: Sendable {
     /// With its ending.
     let name: String
-    /// Without this one there is not the other: the manager is the guard's guard.
+    /// The scope beside it: while this one is not there, the manager stops the other. So the manager guards the guard.
     let companionName: String
     let limits: ResolvedLimits
     /// Whose manager.
     let scope: ServiceManager.Scope
     private let options: UnitOptions
     private let title: String
+    /// Whose jobs these are; `nil`: of a launcher that has one job.
+    private let program: String?
     private let controllers: [Controller]
 
     /// - Parameter controllers: what to hand over; `nil` is what the limits need, and what the report reads from.
@@ -28,6 +30,7 @@ struct ScopePlan: Sendable {
             controllers ?? Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }
         scope = spec.unit.managerScope
         options = spec.unit
+        program = nil
         // Not of Swift's characters, any one of which may be as long as the whole command line.
         let command = spec.arguments.map(\.description).joined(separator: " ").unicodeScalars.prefix(200)
         title = "cgrun " + Substring(command)
@@ -42,6 +45,7 @@ struct ScopePlan: Sendable {
         controllers = Controller.allCases
         scope = options.managerScope
         self.options = options
+        self.program = program
         title = "jobs of \(program)"
     }
 
@@ -73,29 +77,29 @@ struct ScopePlan: Sendable {
         return ServiceManager.TransientScope(name: name, properties: properties + options.properties)
     }
 
-    func guardScope(guardian: CInt) -> ServiceManager.TransientScope {
-        ServiceManager.TransientScope(
-            name: companionName,
-            properties: placement + [
-                UnitProperty("Description", .string("cgrun: guard of \(name)")),
-                UnitProperty("PIDFDs", .descriptors([guardian])),
-                UnitProperty("KillSignal", .int32(Signal.kill.rawValue)),
-                UnitProperty("CollectMode", .string("inactive-or-failed")),
-                UnitProperty("StopWhenUnneeded", .bool(true)),
-            ])
-    }
+    /// Whether the scope beside the jobs' holds the program that starts them, and not only their guard.
+    var takesProgram: Bool { program != nil }
 
-    /// A program of its own will: it is stopped as systemd stops all scopes, and an OOM kill of one of
-    /// its processes does not stop it.
-    func programScope(members: [CInt], called program: String) -> ServiceManager.TransientScope {
-        ServiceManager.TransientScope(
-            name: companionName,
-            properties: placement + [
-                UnitProperty("Description", .string("\(program), whose jobs are in \(name)")),
-                UnitProperty("PIDFDs", .descriptors(members)),
-                UnitProperty("CollectMode", .string("inactive-or-failed")),
-                UnitProperty("OOMPolicy", .string("continue")),
-            ])
+    /// The scope beside it. One that holds a program is stopped as systemd stops all scopes, since a program has its
+    /// own will, and an OOM kill of one of its processes does not stop it.
+    func companionScope(members: [CInt]) -> ServiceManager.TransientScope {
+        let common = [
+            UnitProperty("PIDFDs", .descriptors(members)), UnitProperty("CollectMode", .string("inactive-or-failed")),
+        ]
+        let own =
+            if let program {
+                [
+                    UnitProperty("Description", .string("\(program), whose jobs are in \(name)")),
+                    UnitProperty("OOMPolicy", .string("continue")),
+                ]
+            } else {
+                [
+                    UnitProperty("Description", .string("cgrun: guard of \(name)")),
+                    UnitProperty("KillSignal", .int32(Signal.kill.rawValue)),
+                    UnitProperty("StopWhenUnneeded", .bool(true)),
+                ]
+            }
+        return ServiceManager.TransientScope(name: companionName, properties: placement + own + common)
     }
 
     /// Has both scopes made, and waits until they are there.
@@ -118,7 +122,7 @@ struct ScopePlan: Sendable {
         func line(_ unit: ServiceManager.TransientScope) -> String {
             "start \(unit.name) with " + unit.properties.map(\.description).joined(separator: " ")
         }
-        return ["ask systemd at \(manager):", line(guardScope(guardian: -1)), line(jobScope(members: []))]
+        return ["ask systemd at \(manager):", line(companionScope(members: [-1])), line(jobScope(members: []))]
     }
 
     private var placement: [UnitProperty] { options.slice.map { [UnitProperty("Slice", .string($0))] } ?? [] }

@@ -53,31 +53,29 @@ extension LaunchedJob {
     /// process's terminal tells, the command learns from here or not at all.
     ///
     /// - Parameter arrived: all that arrived with it.
-    mutating func pass(_ received: SignalDescriptor.Received, of arrived: [SignalDescriptor.Received]) {
+    func pass(_ received: SignalDescriptor.Received, of arrived: [SignalDescriptor.Received]) {
         switch received.signal {
-        case .windowChange: main.sendToGroup(.windowChange)
+        case .windowChange: driver.sendToGroup(.windowChange)
         case .terminalStop: stopForKey()
         case .continue:
             let isAskedToEnd = arrived.contains { Signal.requestsToEnd.contains($0.signal) }
-            if readsTerminal, state.stop == nil, !isAskedToEnd {
+            if driver.readsTerminal, !driver.isBeingStopped, !isAskedToEnd {
                 _ = ThisProcess.awaitForeground(of: 0, by: .terminalInput)
             }
-            main.sendToGroup(.continue)
-            state.signals.forwarded.append(.continue)
+            driver.sendToGroup(.continue)
+            driver.note(forwarded: .continue)
         case let signal where received.isFromKernel && !(signal == .hangUp && ThisProcess.leadsSession):
-            main.sendToGroup(signal)
-            state.signals.fromTerminal.append(signal)
-        case let signal:
-            try? main.send(signal)
-            state.signals.forwarded.append(signal)
+            driver.sendToGroup(signal)
+            driver.note(fromTerminal: [signal])
+        case let signal: try? driver.pass(signal)
         }
     }
 
     /// Stops the command as the key for it would. The kernel stops no process group for a terminal that nobody
     /// outside it in its session could continue, and the command's is such an orphan: its parent is this process.
-    private mutating func stopForKey() {
-        main.sendToGroup(.terminalStop)
-        guard !ProcessTable.ignores(.terminalStop, main.pid) else { return }
+    private func stopForKey() {
+        driver.sendToGroup(.terminalStop)
+        guard !ProcessTable.ignores(.terminalStop, pid) else { return }
         stopCommand(afterMoment: true)
     }
 }

@@ -6,7 +6,7 @@ public final class ParentWatch: Sendable {
     /// `nil` for a parent that cannot be lost: init, or one outside the pid namespace.
     private let process: ProcessDescriptor?
     /// It was gone before it could be watched.
-    let isLostAlready: Bool
+    private let isLostAlready: Bool
 
     /// - Parameter parent: `ThisProcess.parentID` as it was when this process started, so that a
     ///   parent that died since counts as lost and not as replaced by init. One that died before is
@@ -25,6 +25,14 @@ public final class ParentWatch: Sendable {
         } catch  where error.errno == .noSuchProcess {
             process = nil
             isLostAlready = true
+        }
+    }
+
+    /// Whether it is gone by now.
+    var isLost: Bool {
+        switch process {
+        case .some(let process): isLostAlready || process.hasEnded
+        case .none: isLostAlready
         }
     }
 

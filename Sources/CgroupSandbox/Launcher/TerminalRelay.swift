@@ -224,7 +224,7 @@ extension LaunchedJob {
     /// this process's terminal sends reaches it from here or not at all.
     ///
     /// - Parameter arrived: all that arrived with it.
-    mutating func pass(
+    func pass(
         _ received: SignalDescriptor.Received, of arrived: [SignalDescriptor.Received], by relay: TerminalRelay
     ) {
         switch received.signal {
@@ -232,53 +232,52 @@ extension LaunchedJob {
         case .terminalStop: stopCommand()
         case .interrupt where received.isFromKernel, .quit where received.isFromKernel:
             relay.signal(received.signal)
-            state.signals.fromTerminal.append(received.signal)
-        case let signal:
-            switch signal {
-            case .continue:
-                // In the background this stops right here, and the command with it. But one that is
-                // asked to end does not need the terminal any more.
-                let isAskedToEnd = arrived.contains { Signal.requestsToEnd.contains($0.signal) }
-                if state.stop == nil, !isAskedToEnd { try? relay.passKeys() }
-                relay.adoptSize()
-                main.sendToGroup(signal)
-            case .hangUp where relay.hasLostTerminal: relay.hangUp()
-            default: try? main.send(signal)
-            }
-            state.signals.forwarded.append(signal)
+            driver.note(fromTerminal: [received.signal])
+        case .continue:
+            // In the background this stops right here, and the command with it. But one that is
+            // asked to end does not need the terminal any more.
+            let isAskedToEnd = arrived.contains { Signal.requestsToEnd.contains($0.signal) }
+            if !driver.isBeingStopped, !isAskedToEnd { try? relay.passKeys() }
+            relay.adoptSize()
+            driver.sendToGroup(.continue)
+            driver.note(forwarded: .continue)
+        case .hangUp where relay.hasLostTerminal:
+            relay.hangUp()
+            driver.note(forwarded: .hangUp)
+        case let signal: try? driver.pass(signal)
         }
     }
 
     /// - Parameter signals: those that the command's own terminal has sent.
-    mutating func note(_ signals: [Signal], from relay: TerminalRelay) {
-        state.signals.fromTerminal += signals.filter { $0 != .terminalStop }
+    func note(_ signals: [Signal], from relay: TerminalRelay) {
+        driver.note(fromTerminal: signals.filter { $0 != .terminalStop })
         // A process group that nobody outside it in its session could continue is not stopped by the
         // kernel for a terminal, and the command's own is such an orphan: its parent is this process.
-        guard signals.contains(.terminalStop), relay.foregroundGroup == main.pid,
-            !ProcessTable.ignores(.terminalStop, main.pid)
+        guard signals.contains(.terminalStop), relay.foregroundGroup == pid,
+            !ProcessTable.ignores(.terminalStop, pid)
         else { return }
         stopCommand(afterMoment: true)
     }
 
     /// - Parameter afterMoment: whether what the command does about the key comes first.
-    mutating func stopCommand(afterMoment: Bool = false) {
+    func stopCommand(afterMoment: Bool = false) {
         if afterMoment {
             var moment = Poller()
             _ = moment.wait(.milliseconds(20))
         }
-        state.hasStoppedCommand = true
-        main.sendToGroup(.stop)
+        hasStoppedCommand = true
+        driver.sendToGroup(.stop)
     }
 
     /// Stops this process after the command, with its terminal as it was found.
-    mutating func stop(with relay: TerminalRelay?) {
+    func stop(with relay: TerminalRelay?) {
         relay?.restore()
         let wasContinued = ThisProcess.stop(by: .terminalStop)
         if !wasContinued {
             // Without a shell that could continue them, keys stop neither.
             try? relay?.passKeys()
-            if state.hasStoppedCommand { main.sendToGroup(.continue) }
+            if hasStoppedCommand { driver.sendToGroup(.continue) }
         }
-        state.hasStoppedCommand = false
+        hasStoppedCommand = false
     }
 }

@@ -97,7 +97,7 @@ public struct Preflight: Sendable {
 
     private func probe(
         _ subject: String, _ limits: ResolvedLimits, _ layout: CgroupLayout, _ parent: String?,
-        detail: (borrowing CgroupSite) -> String
+        detail: (CgroupSite) -> String
     ) -> Finding {
         do {
             let place = try CgroupPlace(layout, parentPath: parent, limits: limits)
@@ -118,7 +118,7 @@ public struct Preflight: Sendable {
     private mutating func addGuard() {
         do throws(LaunchError) {
             let program = try GuardProgram()
-            let guardian = try JobGuard(program)
+            let guardian = try GuardClient(program)
             defer { guardian.dismiss() }
             try guardian.awaitWatch()
             findings.append(Finding(subject: "guard", isAvailable: true, detail: program.path.description))
@@ -130,8 +130,8 @@ public struct Preflight: Sendable {
 
 /// A scope without a job, to see what one could have. It goes with its owner.
 private final class ProbeScope {
-    private let guardian: JobGuard
-    private let scope: JobScope
+    private let guardian: GuardClient
+    private let scope: OpenScope
 
     var path: String { scope.path }
     var version: String? { scope.started.version }
@@ -141,15 +141,14 @@ private final class ProbeScope {
         guard case .systemd(let manager, _) = try spec.resolveManager(layout) else {
             throw LaunchError(.setup, "systemd is not the manager")
         }
-        let guardian = try JobGuard(program)
+        guardian = try GuardClient(program)
         let holder = try HolderProcess.start(program)
         // Programs that are none are gone by the time that the manager moves them, and would leave it an empty scope.
         try guardian.awaitWatch()
+        guardian.pin()
         try holder.check()
         let plan = ScopePlan(spec, .none, jobName: JobName.make().cgroup, controllers: Controller.allCases)
-        scope = try JobScope.start(
-            plan, by: manager, holder: holder, startingFirst: nil, guardian: guardian, layout: layout)
-        self.guardian = guardian
+        scope = try OpenScope.open(plan, by: manager, holder, guardian, layout)
     }
 
     deinit { guardian.dismiss() }

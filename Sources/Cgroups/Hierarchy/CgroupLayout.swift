@@ -3,7 +3,7 @@ internal import SystemPackage
 
 /// Where the hierarchies are, at the mount points that everybody uses.
 package struct CgroupLayout: Sendable, Equatable {
-    package enum Mode: String, Sendable {
+    package enum Mode: String, Sendable, Codable {
         /// cgroup2 with all controllers on /sys/fs/cgroup.
         case unified
         /// v1 controllers, with cgroup2 for tracking and killing beside them.

@@ -4,13 +4,13 @@ internal import SystemPackage
 
 /// Where a job's cgroups will be: their parents, opened, and their common name.
 /// Nothing is made yet, so that a guard can be told before there is anything to lose.
-package struct CgroupSite: ~Copyable, Sendable {
+package struct CgroupSite: Sendable {
     package let layout: CgroupLayout
     package let name: String
     let parent: CgroupDirectory
     let legacyParents: [LegacyParent]
     package let limits: ResolvedLimits
-    private let parentSharesLimits: Bool
+    package let parentSharesLimits: Bool
 
     /// - Parameters:
     ///   - name: from `JobName`.

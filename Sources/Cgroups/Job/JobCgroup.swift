@@ -15,16 +15,14 @@ package struct JobCgroup: ~Copyable, Sendable {
     let legacy: [LegacyGroup]
     let parentSharesLimits: Bool
     /// The v2 controllers that account for this cgroup.
-    let modernControllers: [String]
+    private(set) var modernControllers: [String]
 
     /// - Parameter modernControllers: `nil` to look them up.
     init(
         parent: CgroupDirectory, directory: CgroupDirectory, name: String, legacy: [LegacyGroup],
         parentSharesLimits: Bool, modernControllers: [String]? = nil
     ) {
-        self.modernControllers =
-            modernControllers
-            ?? ((try? directory.read("cgroup.controllers")) ?? "").split(separator: " ").map(String.init)
+        self.modernControllers = modernControllers ?? Self.controllers(of: directory) ?? []
         self.name = name
         self.parent = parent
         self.directory = directory
@@ -56,6 +54,10 @@ package struct JobCgroup: ~Copyable, Sendable {
             parent: CgroupDirectory(adopting: parents[0], path: parentPath),
             directory: CgroupDirectory(adopting: directories[0], path: path, isOfJob: true), name: name,
             legacy: groups, parentSharesLimits: parentSharesLimits)
+    }
+
+    private static func controllers(of directory: CgroupDirectory) -> [String]? {
+        (try? directory.read("cgroup.controllers"))?.split(separator: " ").map(String.init)
     }
 
     package var path: String { directory.path }
@@ -116,17 +118,6 @@ package struct JobCgroup: ~Copyable, Sendable {
         }
     }
 
-    /// Kills the tree, waits for as long as that takes, and removes the cgroups. While this waits,
-    /// its lock keeps others from taking the job for a leftover.
-    package func outlast() {
-        for _ in 0..<3_000 {
-            repeat { try? kill() } while !waitUntilEmpty(atMost: .seconds(60))
-            if (try? remove()) != nil { return }
-            var pause = Poller()
-            _ = pause.wait(.milliseconds(10))
-        }
-    }
-
     /// The processes in the tree, as far as this pid namespace shows them.
     package var members: [ProcessID] { directory.allProcesses().filter { $0 > 0 } }
 
@@ -147,9 +138,11 @@ package struct JobCgroup: ~Copyable, Sendable {
     ///
     /// - Throws: why one cannot be enforced; those before it are changed then. On hybrid machines a
     ///   job has groups only for the controllers that it was started with.
-    package func update(_ limits: ResolvedLimits, mode: CgroupLayout.Mode) throws(CgroupError) {
+    package mutating func update(_ limits: ResolvedLimits, mode: CgroupLayout.Mode) throws(CgroupError) {
         guard mode == .hybrid else {
             try Delegation.prepare(parent, for: limits)
+            // What was enabled just now accounts for the job from here on, whatever becomes of the limits.
+            modernControllers = Self.controllers(of: directory) ?? modernControllers
             return try CgroupSite.apply(limits, to: directory)
         }
         for setting in limits.settings where !legacy.contains(where: { $0.controller.modern == setting.controller }) {

@@ -27,7 +27,7 @@ package enum Sweep {
     }
 
     /// Sweeps the leftovers beside a job that is about to start.
-    package static func siblings(of site: borrowing CgroupSite) -> [Leftover] {
+    package static func siblings(of site: CgroupSite) -> [Leftover] {
         var found = sweep(site.parent, isLegacy: false, recursively: false, dryRun: false)
         // A job's unified cgroup goes last; without one there are no v1 groups of it either.
         guard !found.isEmpty, site.layout.mode == .hybrid else { return found }
@@ -67,6 +67,9 @@ package enum Sweep {
         return found
     }
 
+    private static let bounds = TreeEnding.Bounds(
+        death: .seconds(5), removal: .seconds(1), longestPause: .milliseconds(100))
+
     /// - Returns: `nil` if somebody looks after this cgroup, or if the caller is in it.
     private static func end(
         _ name: String, in parent: CgroupDirectory, isLegacy: Bool, dryRun: Bool
@@ -94,9 +97,7 @@ package enum Sweep {
                 try parent.removeChild(name)
             } else {
                 let job = JobCgroup(parent: parent, directory: child, name: name, legacy: [], parentSharesLimits: false)
-                try job.kill()
-                _ = job.waitUntilEmpty(atMost: .seconds(5))
-                try job.remove()
+                try job.end(bounds)
             }
         } catch { leftover.failure = error.description }
         return leftover

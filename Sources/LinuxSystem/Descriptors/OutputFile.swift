@@ -72,7 +72,10 @@ package struct OutputFile: Sendable {
     }
 
     /// Takes over what another process has found.
-    package init(_ form: Form, owning rawValue: CInt) { self.init(form, Descriptor(owning: rawValue)) }
+    package init(_ form: Form, _ descriptor: SharedDescriptor) {
+        self.form = form
+        self.descriptor = descriptor
+    }
 
     private init(_ form: Form, _ descriptor: consuming Descriptor) {
         self.form = form

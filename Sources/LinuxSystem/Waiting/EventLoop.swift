@@ -3,10 +3,10 @@ internal import Glibc
 internal import SandboxValues
 internal import SystemPackage
 
-/// One thread that waits for descriptors and for points in time, however many, and calls handlers.
+/// Waits for descriptors and for points in time, however many, and calls handlers: in a thread of its own, or in the
+/// caller's for as long as it calls `turn`.
 ///
-/// The thread blocks every signal: the program's handlers never run on it. It lives as long as the
-/// program. Handlers run one after the other and must not block.
+/// Handlers run one after the other and must not block.
 package final class EventLoop: Sendable {
     private let epoll: Descriptor
     private let timer: DeadlineTimer
@@ -35,16 +35,19 @@ package final class EventLoop: Sendable {
         }
     }
 
-    /// - Throws: when there is no descriptor or thread to be had.
+    /// - Throws: when there is no descriptor to be had.
     package init() throws(SystemError) {
         epoll = Descriptor(owning: try check(clinux_epoll(), "epoll_create1"))
         timer = try DeadlineTimer()
         _ = try check(
             clinux_epoll_watch(epoll.rawValue, timer.descriptor.rawValue, EPOLLIN.rawValue, 0), "epoll_ctl")
-        try startThread()
     }
 
-    private func startThread() throws(SystemError) {
+    /// Has a thread of its own call the handlers, as long as the program lives. It blocks every signal: the program's
+    /// handlers for signals never run on it.
+    ///
+    /// - Throws: when there is no thread to be had.
+    package func startThread() throws(SystemError) {
         let before = SignalSet.blocked
         SignalSet.all.block()
         defer { before.replaceMask() }
@@ -54,7 +57,8 @@ package final class EventLoop: Sendable {
             &thread, nil,
             { context in
                 clinux_set_name("cgrun-events")
-                Unmanaged<EventLoop>.fromOpaque(context!).takeRetainedValue().run()
+                let loop = Unmanaged<EventLoop>.fromOpaque(context!).takeRetainedValue()
+                while true { loop.turn() }
             }, context.toOpaque())
         guard error == 0 else {
             context.release()
@@ -63,16 +67,20 @@ package final class EventLoop: Sendable {
         pthread_detach(thread)
     }
 
-    private func run() -> Never {
+    /// Readable when a turn would not wait.
+    package var descriptor: CInt { epoll.rawValue }
+
+    /// Waits until there is something to do, and calls the handlers for it.
+    ///
+    /// - Parameter waits: whether to wait at all.
+    package func turn(waits: Bool = true) {
         var ready = [clinux_ready](repeating: clinux_ready(), count: 64)
-        while true {
-            let count = clinux_epoll_wait(epoll.rawValue, &ready, 64, -1)
-            for event in ready.prefix(max(0, Int(count))) {
-                if event.token == 0 {
-                    runTimers()
-                } else if let handler = state.withLock({ $0.handlers[event.token] }) {
-                    handler()
-                }
+        let count = clinux_epoll_wait(epoll.rawValue, &ready, 64, waits ? -1 : 0)
+        for event in ready.prefix(max(0, Int(count))) {
+            if event.token == 0 {
+                runTimers()
+            } else if let handler = state.withLock({ $0.handlers[event.token] }) {
+                handler()
             }
         }
     }

@@ -15,13 +15,30 @@ public struct Limits: Equatable, Sendable {
     public var cpuWeight: CPUWeight?
     /// `cpuset.cpus`: the processors that it may run on.
     public var cpuset: CPUSet?
-
     /// `io.max`: rates for block devices. Above one the job waits. Writes that wait in the page cache are counted where
     /// the filesystem knows whose they are (ext4, XFS, Btrfs and F2FS with cgroup v2).
     public var ioMax: [IOLimit] = []
 
     /// No limits: the job gets a cgroup and nothing else.
     public init() {}
+
+    /// Takes over what `changes` has; what they leave alone stays as it is.
+    package mutating func adopt(_ changes: Limits) {
+        memoryMax = changes.memoryMax ?? memoryMax
+        memoryHigh = changes.memoryHigh ?? memoryHigh
+        swapMax = changes.swapMax ?? swapMax
+        pidsMax = changes.pidsMax ?? pidsMax
+        cpuMax = changes.cpuMax ?? cpuMax
+        cpuWeight = changes.cpuWeight ?? cpuWeight
+        cpuset = changes.cpuset ?? cpuset
+        for change in changes.ioMax {
+            if let index = ioMax.firstIndex(where: { $0.device == change.device }) {
+                ioMax[index].rates.merge(change.rates) { $1 }
+            } else {
+                ioMax.append(change)
+            }
+        }
+    }
 
     /// `swapMax`, or the 0 that a memory limit implies.
     public var effectiveSwapMax: Ceiling<MemoryAmount>? {

@@ -5,7 +5,7 @@ internal import LinuxSystem
 internal import SystemPackage
 
 /// Where the report goes.
-struct ReportOutput {
+struct ReportOutput: Sendable {
     /// What `--report` means.
     private var file: OutputFile?
     /// The descriptor of `--report-fd`.
@@ -61,17 +61,17 @@ struct ReportOutput {
 
     // MARK: After a loss
 
-    /// What the guard's `cgrun-finish` reads.
+    /// What the finisher reads.
     struct Record: Codable {
-        var report: Report
+        var facts: JobFacts
         /// What the descriptor is that comes for `--report`.
         var target: OutputFile.Form?
     }
 
     /// Prepares the report that is written should this process be lost.
-    func recovery(for report: Report) throws -> LossRecovery {
+    func recovery(for facts: JobFacts) throws -> LossRecovery {
         let record = try Descriptor.memoryFile(name: "cgrun-record")
-        let text = [UInt8](try Self.encode(Record(report: report, target: file?.form)))
+        let text = [UInt8](try Self.encode(Record(facts: facts, target: file?.form)))
         do { try record.write(text, path: "cgrun-record") } catch {
             throw UsageError(message: "the report cannot be prepared: \(Self.reason(error))")
         }
@@ -80,12 +80,10 @@ struct ReportOutput {
             report: descriptor?.descriptor, target: file?.descriptor)
     }
 
-    /// - Parameters:
-    ///   - target: the descriptor for `--report` as the guard handed it on; negative when there is none.
-    ///   - report: the same for `--report-fd`.
-    init(_ record: Record, target: Int32, report: Int32) {
+    /// What a guard has handed on.
+    init(_ target: OutputFile.Form?, _ job: LostJob) {
         writer = .second
-        file = target < 0 ? nil : record.target.map { OutputFile($0, owning: target) }
-        descriptor = report < 0 ? nil : OutputFile(.inherited, owning: report)
+        file = target.flatMap { form in job.target.map { OutputFile(form, $0) } }
+        descriptor = job.report.map { OutputFile(.inherited, $0) }
     }
 }

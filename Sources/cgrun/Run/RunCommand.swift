@@ -52,15 +52,15 @@ struct RunCommand {
     ) throws -> CInt {
         let prepared = try PreparedJob(spec)
         if request.isDryRun {
-            printPlan([Self.manager(of: prepared.report)] + (try prepared.plan()), spec)
+            printPlan(["manager \(prepared.facts.manager)"] + (try prepared.plan()), spec)
             return 0
         }
         if console.isVerbose {
-            console.note(Self.manager(of: prepared.report))
+            console.note("manager \(prepared.facts.manager)")
             for step in try prepared.plan() { console.note(step) }
         }
         let watch = try spec.diesWithParent ? ParentWatch(parent) : nil
-        let recovery = try output?.recovery(for: prepared.report)
+        let recovery = try output?.recovery(for: prepared.facts)
         do { try relay?.passKeys() } catch {
             throw LaunchError(
                 .setup,
@@ -68,23 +68,23 @@ struct RunCommand {
                 remedy: "run it in the foreground, or with another input, such as /dev/null")
         }
         defer { relay?.restore() }
-        var job = try LaunchedJob.launch(prepared, parent: watch, recovery: recovery)
+        let job = try LaunchedJob(prepared, parent: watch, recovery: recovery)
         if console.isVerbose {
-            for leftover in job.swept { console.note("swept \(leftover.text)") }
+            for note in job.notes { console.note(note) }
             console.note("cgroup \(job.cgroupPath)")
             console.note("command has pid \(job.pid), guard has pid \(job.guardPID ?? 0)")
         }
-        try job.supervise(signals, relay)
         let wantsEverything = output != nil || console.isVerbose
-        let report: Report
-        do {
-            report = try job.finish(detail: wantsEverything ? .everything : .death) { report in
+        let failure = Locked<(any Error)?>(nil)
+        let report = job.waitForEnd(signals, relay, detail: wantsEverything ? .everything : .death) { report in
+            do {
                 try output?.write(report)
                 recovery?.markDelivered()
-            }
-        } catch {
+            } catch { failure.withLock { $0 = error } }
+        }
+        if let failure = failure.withLock({ $0 }) {
             relay?.finish(signals, parent: watch, patience: spec.grace)
-            throw error
+            throw failure
         }
         // The reader of one that was stopped does not get all the time in the world.
         relay?.finish(signals, parent: watch, patience: report.termination.requestedBy == nil ? nil : spec.grace)
@@ -118,10 +118,6 @@ struct RunCommand {
                 "after \(limit.seconds)s of CPU time: \(spec.stopSignal), \(spec.grace.seconds)s later cgroup.kill")
         }
         print(lines.joined(separator: "\n"))
-    }
-
-    private static func manager(of report: Report) -> String {
-        "manager \(report.containment.manager) (\(report.containment.managerReason))"
     }
 
     private static func quoted(_ word: String) -> String {

@@ -1,0 +1,183 @@
+#define _GNU_SOURCE
+#include "clinux.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/// A message on its way.
+struct wire {
+    uint64_t number;
+    /// One bit for each entry of `singles` that comes with it, in that order.
+    uint16_t present;
+    uint8_t kind, loss, groups;
+    bool has_parents, has_directories;
+    char tags[GUARD_MAX_GROUPS];
+    char name[GUARD_NAME_SIZE];
+};
+
+static const size_t singles[] = {
+    offsetof(struct guard_contents, launcher),      offsetof(struct guard_contents, parent),
+    offsetof(struct guard_contents, holder),        offsetof(struct guard_contents, executable),
+    offsetof(struct guard_contents, record),        offsetof(struct guard_contents, report),
+    offsetof(struct guard_contents, target),        offsetof(struct guard_contents, kill_file),
+    offsetof(struct guard_contents, holder_socket), offsetof(struct guard_contents, scope),
+};
+enum { SINGLES = sizeof singles / sizeof *singles };
+
+static int *single(const struct guard_contents *contents, size_t index)
+{
+    return (int *)((char *)contents + singles[index]);
+}
+
+struct guard_contents guard_message(enum guard_kind kind)
+{
+    struct guard_contents contents = { .kind = kind };
+    for (size_t i = 0; i < SINGLES; i++)
+        *single(&contents, i) = -1;
+    for (size_t i = 0; i < GUARD_MAX_GROUPS; i++)
+        contents.parents[i] = contents.directories[i] = -1;
+    return contents;
+}
+
+// Whether a message has what its kind needs.
+static bool is_whole(const struct guard_contents *contents)
+{
+    if (contents->groups > GUARD_MAX_GROUPS || ((contents->has_parents || contents->has_directories) && !contents->groups))
+        return false;
+    switch (contents->kind) {
+    case GUARD_WATCH: return contents->launcher >= 0;
+    case GUARD_JOB:
+        return contents->number > 0 && contents->has_parents && contents->name[0]
+               && (contents->executable >= 0) == (contents->record >= 0);
+    case GUARD_ARM: return contents->number > 0 && contents->kill_file >= 0 && contents->has_directories;
+    case GUARD_DONE: return contents->number > 0;
+    case GUARD_HOLDER: return contents->holder >= 0 && contents->holder_socket >= 0;
+    case GUARD_SCOPE:
+    case GUARD_HOLD:
+    case GUARD_READY: return true;
+    case GUARD_FINISH:
+        return (contents->loss == GUARD_LAUNCHER_LOST || contents->loss == GUARD_PARENT_LOST) && contents->record >= 0
+               && contents->has_parents && contents->has_directories && contents->name[0];
+    }
+    return false;
+}
+
+int guard_send(int socket, const struct guard_contents *contents)
+{
+    if (!is_whole(contents))
+        return -EINVAL;
+    struct wire wire = {
+        .number = contents->number, .kind = (uint8_t)contents->kind, .loss = (uint8_t)contents->loss,
+        .groups = (uint8_t)contents->groups, .has_parents = contents->has_parents,
+        .has_directories = contents->has_directories,
+    };
+    memcpy(wire.tags, contents->tags, sizeof wire.tags);
+    memcpy(wire.name, contents->name, sizeof wire.name);
+    int descriptors[SINGLES + 2 * GUARD_MAX_GROUPS];
+    unsigned count = 0;
+    for (size_t i = 0; i < SINGLES; i++)
+        if (*single(contents, i) >= 0) {
+            wire.present |= (uint16_t)(1 << i);
+            descriptors[count++] = *single(contents, i);
+        }
+    for (unsigned i = 0; contents->has_parents && i < contents->groups; i++)
+        descriptors[count++] = contents->parents[i];
+    for (unsigned i = 0; contents->has_directories && i < contents->groups; i++)
+        descriptors[count++] = contents->directories[i];
+    return clinux_send(socket, &wire, sizeof wire, descriptors, count);
+}
+
+static bool decode(const struct wire *wire, const int *descriptors, unsigned count, struct guard_contents *contents)
+{
+    *contents = guard_message(wire->kind);
+    contents->number = wire->number;
+    contents->loss = wire->loss;
+    contents->groups = wire->groups;
+    contents->has_parents = wire->has_parents;
+    contents->has_directories = wire->has_directories;
+    memcpy(contents->tags, wire->tags, sizeof wire->tags);
+    memcpy(contents->name, wire->name, sizeof wire->name);
+    if (wire->groups > GUARD_MAX_GROUPS || wire->present >> SINGLES || !memchr(wire->name, 0, sizeof wire->name)
+        || memchr(wire->name, '/', strlen(wire->name)))
+        return false;
+    unsigned expected = (unsigned)__builtin_popcount(wire->present)
+                        + wire->groups * (unsigned)(wire->has_parents + wire->has_directories);
+    if (count != expected)
+        return false;
+    for (size_t i = 0; i < SINGLES; i++)
+        if (wire->present & 1 << i)
+            *single(contents, i) = *descriptors++;
+    for (unsigned i = 0; wire->has_parents && i < wire->groups; i++)
+        contents->parents[i] = *descriptors++;
+    for (unsigned i = 0; wire->has_directories && i < wire->groups; i++)
+        contents->directories[i] = *descriptors++;
+    return is_whole(contents);
+}
+
+int guard_receive(int socket, struct guard_contents *contents)
+{
+    struct wire wire;
+    int descriptors[GUARD_MAX_DESCRIPTORS];
+    unsigned count;
+    ssize_t size = clinux_receive(socket, &wire, sizeof wire, descriptors, &count);
+    if (size <= 0)
+        return (int)size;
+    if (size == sizeof wire && decode(&wire, descriptors, count, contents))
+        return 1;
+    for (unsigned i = 0; i < count; i++)
+        close(descriptors[i]);
+    return -EBADMSG;
+}
+
+int guard_queue(const struct guard_contents *contents)
+{
+    int ends[2], result = clinux_socketpair(ends);
+    if (result < 0)
+        return result;
+    result = guard_send(ends[0], contents);
+    close(ends[0]);
+    if (result >= 0)
+        return ends[1];
+    close(ends[1]);
+    return result;
+}
+
+// MARK: All cgroups of a job
+
+void guard_open_parents(struct guard_contents *job)
+{
+    for (unsigned i = 0; job->has_directories && !job->has_parents && i < job->groups; i++)
+        job->parents[i] = clinux_open_parent(job->directories[i]);
+    job->has_parents = job->has_parents || job->has_directories;
+}
+
+static void close_all(const int *descriptors, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (descriptors[i] >= 0)
+            close(descriptors[i]);
+}
+
+void guard_close_parents(struct guard_contents *job)
+{
+    if (job->has_parents)
+        close_all(job->parents, job->groups);
+    job->has_parents = false;
+}
+
+void guard_close_directories(struct guard_contents *job)
+{
+    if (job->has_directories)
+        close_all(job->directories, job->groups);
+    job->has_directories = false;
+}
+
+int guard_remove_cgroups(const struct guard_contents *job)
+{
+    for (unsigned i = job->has_parents ? job->groups : 0; i-- > 0;) {
+        int result = clinux_remove_cgroup(job->parents[i], job->name);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}

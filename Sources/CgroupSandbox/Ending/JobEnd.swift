@@ -1,0 +1,31 @@
+internal import Cgroups
+internal import LinuxSystem
+internal import SandboxValues
+
+/// How a job ended, as its driver has seen it.
+struct JobEnd: Sendable {
+    /// `nil` when the launcher was lost, or the command did not end.
+    var status: ExitStatus?
+    var stop: Stop?
+    var signals = SignalLog()
+    /// From the command's start to its end; `nil` when the launcher was lost.
+    var wallTime: Duration?
+    /// From the command's end, or the kill, to an empty tree; `nil` while it is not empty.
+    var emptyAfter: Duration?
+    var wroteKill = false
+    var strays: [Report.ProcessInfo] = []
+    var unkillable: [Report.ProcessInfo] = []
+    /// Why nobody can tell whether the tree is empty, after all the time that it had.
+    var blindness: SystemError?
+    var statistics = JobStatistics()
+    /// How much of the statistics was read.
+    var detail = JobCgroup.Detail.everything
+    /// The controllers that account for the job.
+    var controllers: [String] = []
+    /// The nearest cgroup above the job with a memory limit, where somebody may have died of it.
+    var limitedAncestor: String?
+    /// Whether all that was in the job's scope was killed with the command, and not by cgrun.
+    var unitWasStopped = false
+
+    var treeIsGone: Bool { emptyAfter != nil }
+}

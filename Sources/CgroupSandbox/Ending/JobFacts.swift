@@ -1,0 +1,76 @@
+internal import Cgroups
+internal import LinuxSystem
+internal import SandboxValues
+
+/// What is true of a job now, while it runs.
+///
+/// Its report is made from these, once, when it has ended: by its launcher, or, where that was lost, by the finisher, which the guard hands them to as JSON.
+package struct JobFacts: Codable, Sendable {
+    let id: String
+    /// Bytes that are not UTF-8 are U+FFFD in these texts.
+    let arguments: [String]
+    /// What was asked for, or the launcher's own; `nil` where that was removed.
+    let workingDirectory: String?
+    let uid: UInt32
+    let hostName: String
+    let bootID: String?
+    let startedAt: String
+    /// Whether a process of the tree that was killed for want of memory makes the job a failure.
+    let failsOnOOM: Bool
+    /// What is in force, and what was asked for in time.
+    var limits: Report.LimitValues
+    let hierarchy: CgroupLayout.Mode?
+    var home: Home
+    /// The job's cgroup as an absolute path; `nil` before anybody knows.
+    var cgroup: String?
+    /// Whether the command entered its cgroup by itself, just before exec.
+    var joinedLate = false
+    var guardsReplaced = 0
+
+    /// What holds the job's cgroup, and who ends the job when others cannot.
+    struct Home: Codable, Sendable {
+        var manager: ManagerChoice
+        /// Why that one.
+        var reason: String
+        /// Who ends the job when those before them in the list are lost.
+        var layers: [Report.Layer]
+        /// The scope that systemd made for it, with its ending.
+        var unit: String?
+        var systemdVersion: String?
+        /// Properties that this systemd does not know.
+        var unknownProperties: [String] = []
+        /// Whether the cgroup above the job's is there for this job alone, with the same limits.
+        var sharesLimits = false
+
+        /// Before there is one.
+        static func undecided(_ manager: ManagerChoice) -> Home {
+            Home(manager: manager, reason: "not started", layers: [])
+        }
+    }
+
+    init(_ id: String, _ spec: JobSpec, _ limits: ResolvedLimits, _ hierarchy: CgroupLayout.Mode?, _ home: Home) {
+        self.id = id
+        arguments = spec.arguments.map(\.description)
+        workingDirectory = spec.workingDirectory?.description ?? ThisProcess.currentDirectory
+        uid = spec.credentials?.uid ?? ThisProcess.effectiveUserID
+        hostName = Machine.hostName
+        bootID = Machine.bootID
+        startedAt = Timestamp.now.text
+        failsOnOOM = spec.failsOnOOM
+        self.limits = Report.LimitValues(
+            resources: limits.values, wallTimeoutSeconds: spec.timeout?.seconds,
+            cpuTimeoutSeconds: spec.cpuTimeout?.seconds)
+        self.hierarchy = hierarchy
+        self.home = home
+    }
+
+    /// `systemd (asked for)`, for people.
+    package var manager: String { "\(home.manager.rawValue) (\(home.reason))" }
+}
+
+extension Report.Layer {
+    static let launcher = Report.Layer(
+        name: "launcher", detail: "ends the job with the command, at a timeout and when its parent is lost")
+    static let guardian = Report.Layer(
+        name: "guard", detail: "kills the job when the launcher or its parent is lost")
+}

@@ -1,0 +1,296 @@
+internal import Cgroups
+internal import LinuxSystem
+internal import SandboxValues
+
+/// How a job goes from its command's start to its end: when it is stopped and killed, who is asked first, how long
+/// anybody is waited for, and what is done in which order once the command is gone.
+///
+/// Events and the time go in; what is to be done comes out, and when to say that time has passed. There is no
+/// descriptor and no clock in here, so every ending can be tested without a kernel. The command line, the library and
+/// the finisher run the same machine, by `JobDriver`.
+struct JobMachine: Sendable {
+    /// What was asked for of one job.
+    struct Rules: Sendable {
+        var timeout: Duration?
+        var cpuTimeout: Duration?
+        var stopSignal = Signal.terminate
+        /// Between the stop signal and the kill.
+        var grace = Duration.seconds(5)
+        /// CPU time cannot be used up sooner than with all processors at work.
+        var processors = 1
+        /// Whether a tree that does not die is waited for when everything else is done, for as long as it takes. A
+        /// launcher leaves it to its guard; the finisher has none.
+        var outlastsTree = false
+    }
+
+    enum Event: Sendable {
+        /// The command has ended. `nil`: how, nobody could learn.
+        case commandEnded(ExitStatus?)
+        /// Somebody wants the job to end, or somebody was lost whom it may not outlive.
+        case stop(StopReason)
+        /// The caller wants the whole tree killed at once.
+        case kill
+        /// The deadline has come, or it may have.
+        case time
+        /// The answer to `readCPUTime`. `nil`: it could not be read.
+        case cpuTime(Duration?)
+        /// The answer to `look`.
+        case tree(TreeEnding.Tree)
+        /// The answer to `remove`.
+        case removal(succeeded: Bool)
+    }
+
+    enum Action: Equatable, Sendable {
+        /// Let the processes of the tree go on: frozen, the command could not act on its signal.
+        case thaw
+        /// Send the command a signal.
+        case signal(Signal)
+        case readCPUTime
+        /// Kill every process in the tree.
+        case kill
+        /// Find out whether anything is left in the tree.
+        case look
+        /// Write down which processes the command has left, if that is not known yet.
+        case nameStrays
+        /// Write down which processes do not die.
+        case nameUnkillable
+        /// Read the statistics and make the report, while the cgroups are still there.
+        case report
+        /// Remove the cgroups.
+        case remove
+        /// Hand the report out. The guard still stands by: should this process be lost now, it has the report written.
+        case deliver
+        /// Let go of the guard and of what holds the job. The last action of all.
+        case release
+    }
+
+    private enum Phase: Sendable {
+        /// The command runs.
+        case running
+        /// The command has ended, or is given up; what is left of its tree is brought to its end.
+        case ending(TreeEnding)
+        /// The tree is empty, and its cgroups are being removed.
+        case removing(TreeEnding)
+        case over
+    }
+
+    /// How long the kernel gets to end a killed tree. A process in an uninterruptible sleep may take for ever.
+    static let patienceAfterKill = Duration.seconds(10)
+    private static let removalPatience = Duration.seconds(10)
+    private static let longestPause = Duration.milliseconds(20)
+    /// For a tree that was given up and is waited for.
+    private static let longestPauseOfOutlasting = Duration.seconds(1)
+    private static let removalPatienceOfOutlasting = Duration.seconds(30)
+    private static let shortestPauseOfCPUTime = Duration.milliseconds(5)
+
+    private let rules: Rules
+    private var phase = Phase.running
+    private var cpuTimeIsDue: BootTime?
+    private var isReported = false
+
+    /// Before the command could run, however late its launcher gets on with it.
+    let startedAt: BootTime
+    /// When to send the event `time`; `nil`: not before another event.
+    private(set) var deadline: BootTime?
+    /// Who wants the job to end, and how far that has got.
+    private(set) var stop: Stop?
+    private(set) var killedAt: BootTime?
+    /// When the command ended, or was given up.
+    private(set) var endedAt: BootTime?
+    private(set) var status: ExitStatus?
+    /// Whether the tree was killed while processes were in it.
+    private(set) var wroteKill = false
+    /// From the command's end, or the kill, to an empty tree; `nil` while it is not empty.
+    private(set) var emptyAfter: Duration?
+
+    var isRunning: Bool { if case .running = phase { true } else { false } }
+    var isOver: Bool { if case .over = phase { true } else { false } }
+    /// One that is being stopped has to be able to act on its signal.
+    var mayBeFrozen: Bool { isRunning && stop == nil }
+    /// Whether the tree stands still, as the driver has seen to it.
+    var isFrozen = false
+
+    /// For a command that runs.
+    init(_ rules: Rules, startedAt: BootTime) {
+        self.rules = rules
+        self.startedAt = startedAt
+        if let limit = rules.cpuTimeout { cpuTimeIsDue = startedAt + soonest(limit) }
+        updateDeadline()
+    }
+
+    /// For a job that its guard has killed, as somebody was lost. `begin` is the first thing to call then.
+    init(finishing reason: StopReason, at now: BootTime) {
+        rules = Rules(outlastsTree: true)
+        startedAt = now
+        stop = Stop(reason: reason, escalated: true)
+        (killedAt, wroteKill) = (now, true)
+    }
+
+    mutating func begin(at now: BootTime) -> [Action] { isRunning && stop?.escalated == true ? end(nil, now) : [] }
+
+    mutating func handle(_ event: Event, at now: BootTime) -> [Action] {
+        let actions = respond(to: event, now)
+        if isRunning { updateDeadline() }
+        return actions
+    }
+
+    private mutating func respond(to event: Event, _ now: BootTime) -> [Action] {
+        switch (phase, event) {
+        case (.running, .commandEnded(let status)): end(status, now)
+        case (.running, .stop(let reason)): stop(reason, now)
+        case (.running, .kill): kill(.caller, now)
+        case (.running, .time): checkTime(now)
+        case (.running, .cpuTime(let used)): checkCPUTime(used, now)
+        case (.ending(let ending), .tree(let tree)): proceed(ending, tree, now)
+        case (.ending, .time): deadline.map { $0 <= now } == true ? look() : []
+        case (.removing(let ending), .removal(let succeeded)): proceed(ending, removed: succeeded, now)
+        case (.removing, .time): deadline.map { $0 <= now } == true ? removeAgain() : []
+        // What comes too late changes nothing any more.
+        default: []
+        }
+    }
+
+    // MARK: Stopping
+
+    private mutating func stop(_ reason: StopReason, _ now: BootTime) -> [Action] {
+        if stop == nil {
+            stop = Stop(reason: reason)
+        } else if !reason.isGraceful {
+            // Whoever is lost explains the end better than who asked for it before.
+            stop?.reason = reason
+        }
+        guard reason.isGraceful, rules.grace > .zero, stop?.escalated != true else { return kill(now) }
+        if stop?.killAt == nil {
+            stop?.signal = rules.stopSignal
+            stop?.grace = rules.grace
+            stop?.killAt = now + rules.grace
+        }
+        let thaw: [Action] = isFrozen ? [.thaw] : []
+        isFrozen = false
+        // A stopped command cannot act on anything but SIGCONT.
+        return thaw + [.signal(rules.stopSignal), .signal(.continue)]
+    }
+
+    private mutating func kill(_ reason: StopReason, _ now: BootTime) -> [Action] {
+        if stop == nil { stop = Stop(reason: reason) }
+        return kill(now)
+    }
+
+    private mutating func kill(_ now: BootTime) -> [Action] {
+        stop?.escalated = true
+        stop?.killAt = nil
+        if killedAt == nil { killedAt = now }
+        wroteKill = true
+        return [.kill]
+    }
+
+    // MARK: Time
+
+    private mutating func checkTime(_ now: BootTime) -> [Action] {
+        if let killedAt {
+            // A command that does not die would never end: the tree is given up, and reported.
+            return now - killedAt >= Self.patienceAfterKill ? end(nil, now) : []
+        }
+        if let killAt = stop?.killAt { return killAt <= now ? kill(now) : [] }
+        guard stop == nil else { return [] }
+        if let timeout = rules.timeout, startedAt + timeout <= now { return stop(.timeoutWall, now) }
+        if let cpuTimeIsDue, cpuTimeIsDue <= now { return [.readCPUTime] }
+        return []
+    }
+
+    private mutating func checkCPUTime(_ used: Duration?, _ now: BootTime) -> [Action] {
+        guard let limit = rules.cpuTimeout, stop == nil else { return [] }
+        let left = limit - (used ?? .zero)
+        if left <= .zero { return stop(.timeoutCPU, now) }
+        cpuTimeIsDue = now + soonest(left)
+        return []
+    }
+
+    /// How soon so much CPU time can be used up.
+    private func soonest(_ left: Duration) -> Duration {
+        max(left / max(1, rules.processors), Self.shortestPauseOfCPUTime)
+    }
+
+    private mutating func updateDeadline() {
+        if let killedAt {
+            deadline = killedAt + Self.patienceAfterKill
+        } else if stop != nil {
+            deadline = stop?.killAt
+        } else {
+            let wall = rules.timeout.map { startedAt + $0 }
+            deadline = [wall, cpuTimeIsDue].compactMap { $0 }.min()
+        }
+    }
+
+    // MARK: The end of the tree
+
+    /// - Parameter status: `nil` for a command that is given up, or whose end nobody could learn.
+    private mutating func end(_ status: ExitStatus?, _ now: BootTime) -> [Action] {
+        self.status = status
+        endedAt = now
+        let bounds = TreeEnding.Bounds(
+            death: Self.patienceAfterKill, removal: Self.removalPatience, longestPause: Self.longestPause)
+        // One that was killed long ago without effect had its time.
+        phase = .ending(TreeEnding(bounds, since: status == nil ? killedAt ?? now : now))
+        return look()
+    }
+
+    private mutating func look() -> [Action] {
+        deadline = nil
+        return [.look]
+    }
+
+    private mutating func proceed(_ ending: TreeEnding, _ tree: TreeEnding.Tree, _ now: BootTime) -> [Action] {
+        var ending = ending
+        let step = ending.next(tree, at: now)
+        phase = .ending(ending)
+        var actions: [Action] = []
+        if tree == .populated, status != nil { actions.append(.nameStrays) }
+        switch step {
+        case .kill(let pause):
+            if tree == .populated { wroteKill = true }
+            deadline = now + pause
+            return actions + [.kill]
+        case .remove:
+            emptyAfter = now - (killedAt ?? endedAt ?? now)
+            phase = .removing(ending)
+            return actions + report() + removeAgain()
+        case .giveUp:
+            let story: [Action] = actions + [.nameUnkillable] + report() + [.deliver]
+            guard rules.outlastsTree else { return story + release() }
+            isReported = true
+            let bounds = TreeEnding.Bounds(
+                death: nil, removal: Self.removalPatienceOfOutlasting, longestPause: Self.longestPauseOfOutlasting)
+            phase = .ending(TreeEnding(bounds, since: now))
+            deadline = now + Self.longestPause
+            return story
+        }
+    }
+
+    private mutating func proceed(_ ending: TreeEnding, removed: Bool, _ now: BootTime) -> [Action] {
+        var ending = ending
+        let step = ending.next(removed: removed, at: now)
+        phase = .removing(ending)
+        switch step {
+        case .tryAgain(let pause):
+            deadline = now + pause
+            // Somebody may have moved in meanwhile.
+            return [.kill]
+        // Cgroups that cannot be removed now are the next sweep's.
+        case .done, .leave: return (isReported ? [] : [.deliver]) + release()
+        }
+    }
+
+    private mutating func removeAgain() -> [Action] {
+        deadline = nil
+        return [.remove]
+    }
+
+    private func report() -> [Action] { isReported ? [] : [.report] }
+
+    private mutating func release() -> [Action] {
+        phase = .over
+        deadline = nil
+        return [.release]
+    }
+}

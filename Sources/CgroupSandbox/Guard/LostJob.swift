@@ -1,0 +1,59 @@
+internal import CLinux
+internal import Cgroups
+package import LinuxSystem
+internal import SandboxValues
+internal import SystemPackage
+
+/// A job that its guard has killed, as the guard hands it to the finisher.
+package final class LostJob {
+    private let reason: StopReason
+    private let message: guard_contents
+    /// What the launcher has written down; empty once it had delivered the report.
+    package let record: Descriptor
+    /// The open `--report-fd`.
+    package let report: SharedDescriptor?
+    /// What `--report` was found to mean.
+    package let target: SharedDescriptor?
+
+    /// Reads what the guard has queued on descriptor 3.
+    ///
+    /// - Throws: when no guard did.
+    package init() throws(SystemError) {
+        var message = guard_contents()
+        let result = guard_receive(CInt(GUARD_CONTROL), &message)
+        guard result > 0, message.kind == GUARD_FINISH else {
+            throw SystemError(
+                "recvmsg", path: "descriptor \(GUARD_CONTROL)",
+                errno: result < 0 ? Errno(rawValue: -result) : .noSuchProcess)
+        }
+        reason = message.loss == GUARD_LAUNCHER_LOST ? .launcherLost : .parentLost
+        record = Descriptor(owning: message.record)
+        report = message.report < 0 ? nil : SharedDescriptor(Descriptor(owning: message.report))
+        target = message.target < 0 ? nil : SharedDescriptor(Descriptor(owning: message.target))
+        self.message = message
+    }
+
+    /// Ends what is left of the job, in place of its launcher, and waits until nothing is, for as long as that takes.
+    ///
+    /// - Parameters:
+    ///   - facts: what the launcher has written down; `nil` where it wanted no report, or nobody can read that.
+    ///   - deliver: gets the report.
+    package func finish(
+        _ facts: JobFacts?, _ deliver: @escaping @Sendable (Report) -> Void
+    ) throws(SystemError) {
+        let parents = message.parentList
+        let path = Descriptor.path(of: message.directoryList[0]) ?? message.nameText
+        let cgroup = JobCgroup(
+            adopting: message.nameText, path: path, tags: message.tagList, parents: parents,
+            directories: message.directoryList, parentSharesLimits: facts?.home.sharesLimits == true)
+        guard let facts else {
+            try cgroup.end(.forEver)
+            return
+        }
+        let loop = try EventLoop()
+        let driver = JobDriver(finishing: facts, cgroup, because: reason, loop)
+        driver.setDelivery(.everything, deliver)
+        driver.begin(watchesCommand: false)
+        while driver.finalReport == nil { loop.turn() }
+    }
+}

@@ -1,0 +1,88 @@
+internal import Cgroups
+internal import LinuxSystem
+internal import SandboxValues
+
+/// What a job's cgroup is made in, and what is given back after it: a directory of the caller's, or a scope that
+/// systemd makes. Nothing outside of these types asks which it is.
+///
+/// A launch goes through `open`, tells the guard, makes the cgroup, and ends with `start`. Where it fails on the way,
+/// `clearAway` is called; else `release`, once, when the job is over.
+protocol JobHome: AnyObject, Sendable {
+    /// What reports say of it, as far as that is known.
+    var facts: JobFacts.Home { get }
+    /// What `open` and the making of the cgroup will do, in order, for people.
+    func plan() throws(LaunchError) -> [String]
+    /// Makes ready for the job.
+    ///
+    /// - Parameter program: the command, which is not started yet.
+    /// - Returns: where its cgroup is to be made.
+    func open(_ program: Program, _ guardian: GuardClient) throws(LaunchError) -> CgroupSite
+    /// What else `open` did, for people.
+    var notes: [String] { get }
+    /// Starts the command in its cgroup, once the guard knows of it.
+    func start(_ program: Program, in cgroup: borrowing JobCgroup) throws(StartError) -> SpawnedProcess
+    /// Whether somebody else has ended all that was in it.
+    func wasEmptied() -> Bool
+    /// Gives it back. Where its name is the caller's, it can be used again when this returns.
+    ///
+    /// - Parameters:
+    ///   - wasStopped: somebody else had ended it already.
+    ///   - letGo: lets the guard go.
+    func release(wasStopped: Bool, _ letGo: () -> Void)
+    /// Leaves it to the guard, together with processes that do not die.
+    func abandon()
+    /// Sees to it that nothing is left of it. No job came to run.
+    ///
+    /// - Parameter letGo: lets the guard go.
+    func clearAway(_ guardian: GuardClient, _ letGo: () -> Void)
+}
+
+/// Why a command did not start in its cgroup.
+enum StartError: Error {
+    case cgroup(CgroupError)
+    case command(SpawnError)
+}
+
+/// A directory in a cgroup of the caller's.
+final class DirectoryHome: JobHome {
+    private let site: CgroupSite
+    private let sweeps: Bool
+    let facts: JobFacts.Home
+    /// What dead launchers had left beside the job, and was removed before it.
+    private let swept = Locked<[Sweep.Leftover]>([])
+
+    /// - Parameter sweeps: whether leftovers beside the job are looked for.
+    init(_ site: CgroupSite, because reason: String, sweeps: Bool) {
+        self.site = site
+        self.sweeps = sweeps
+        let sweep = "the next cgrun beside it, or cgrun sweep, kills what both have left"
+        facts = JobFacts.Home(
+            manager: .cgroupfs, reason: reason,
+            layers: [.launcher, .guardian, Report.Layer(name: "sweep", detail: sweep)])
+    }
+
+    func plan() throws(LaunchError) -> [String] {
+        do { return try site.steps().map(\.description) } catch { throw LaunchError(error) }
+    }
+
+    func open(_ program: Program, _ guardian: GuardClient) -> CgroupSite {
+        // What a dead launcher left may hold the memory or the port that this job needs.
+        if sweeps { swept.withLock { $0 = Sweep.siblings(of: site) } }
+        return site
+    }
+
+    var notes: [String] { swept.withLock { $0.map { "swept \($0.text)" } } }
+
+    func start(_ program: Program, in cgroup: borrowing JobCgroup) throws(StartError) -> SpawnedProcess {
+        let joins: JobCgroup.JoinFiles
+        do { joins = try cgroup.joinFiles() } catch { throw .cgroup(error) }
+        do {
+            return try program.start(cgroup: cgroup.directory.descriptor.rawValue, joinFiles: joins.rawValues)
+        } catch { throw .command(error) }
+    }
+
+    func wasEmptied() -> Bool { false }
+    func release(wasStopped: Bool, _ letGo: () -> Void) { letGo() }
+    func abandon() {}
+    func clearAway(_ guardian: GuardClient, _ letGo: () -> Void) { letGo() }
+}

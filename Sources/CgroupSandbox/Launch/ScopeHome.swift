@@ -1,0 +1,225 @@
+internal import Cgroups
+internal import LinuxSystem
+internal import SandboxValues
+internal import SystemdBus
+
+/// A scope that systemd makes for one job, with a process that keeps it from being collected before the job's
+/// statistics are read.
+///
+/// Only a manager may move a user's processes from one unit to another: it moves the holder, which starts the command
+/// once its cgroup is there.
+final class ScopeHome: JobHome {
+    private let name: String
+    private let scopePlan: ScopePlan
+    private let layout: CgroupLayout
+    private let state: Locked<State>
+
+    private struct State: ~Copyable {
+        /// Connected; `nil` once the scope is made.
+        var manager: ServiceManager?
+        var facts: JobFacts.Home
+        var scope: OpenScope?
+        /// What the holder starts first.
+        var command: HeldProgram?
+    }
+
+    /// - Parameter name: what the job's cgroup will be called.
+    init(
+        _ name: String, _ plan: ScopePlan, _ manager: consuming sending ServiceManager, _ layout: CgroupLayout,
+        because reason: String
+    ) {
+        self.name = name
+        self.layout = layout
+        scopePlan = plan
+        let stops = "systemd's \(plan.scope.rawValue) manager stops the scope when \(plan.companionName) is empty"
+        var layers: [Report.Layer] = [.launcher, .guardian, Report.Layer(name: "manager", detail: stops)]
+        if plan.scope == .user {
+            let ends = "systemd as PID 1 ends all that a lost user manager leaves"
+            layers.append(Report.Layer(name: "init", detail: ends))
+        }
+        let facts = JobFacts.Home(
+            manager: .systemd, reason: reason, layers: layers, unit: plan.name, sharesLimits: true)
+        state = Locked(State(manager: manager, facts: facts))
+    }
+
+    var facts: JobFacts.Home { state.withLock { $0.facts } }
+
+    func plan() -> [String] {
+        let path = "\(scopePlan.name)/\(name)"
+        let socket = state.withLock { state in
+            switch state.manager {
+            case .some(let manager): manager.address.socket
+            case .none: ""
+            }
+        }
+        return scopePlan.description(by: socket) + ["mkdir \(path)"]
+            + scopePlan.limits.settings.map { $0.step(in: path).description }
+    }
+
+    func open(_ program: Program, _ guardian: GuardClient) throws(LaunchError) -> CgroupSite {
+        let helper = try GuardProgram()
+        return try state.withLock { state throws(LaunchError) in
+            guard let manager = state.manager.take() else { throw LaunchError(.setup, "the scope was opened before") }
+            // Before the guard: it would have a copy of its socket, and the guard would not notice a loss.
+            let holder = try HolderProcess.start(helper, startingFirst: program, &state.command)
+            try guardian.start()
+            // Another one would not be where the manager puts this one.
+            guardian.pin()
+            let cgroupBefore = ThisProcess.cgroupHash
+            state.command?.awaitScope(cgroupBefore)
+            let scope = try OpenScope.open(scopePlan, by: manager, holder, guardian, layout)
+            let path = scope.path
+            state.facts.systemdVersion = scope.started.version
+            state.facts.unknownProperties = scope.started.unknown
+            state.scope = consume scope
+            do throws(CgroupError) {
+                let place = try CgroupPlace(layout, parentPath: path, limits: scopePlan.limits)
+                return try CgroupSite(place, name: name, limits: scopePlan.limits, parentSharesLimits: true)
+            } catch { throw LaunchError(error) }
+        }
+    }
+
+    var notes: [String] { [] }
+
+    func start(_ program: Program, in cgroup: borrowing JobCgroup) throws(StartError) -> SpawnedProcess {
+        let directory = cgroup.directory.descriptor.rawValue
+        let command = state.withLock { $0.command.take() }
+        do { return try command!.start(in: directory) } catch { throw .command(error) }
+    }
+
+    func wasEmptied() -> Bool {
+        state.withLock { state in
+            switch state.scope {
+            // The manager kills one process after the other.
+            case .some(let scope): scope.wasEmptied(within: .milliseconds(20))
+            case .none: false
+            }
+        }
+    }
+
+    func release(wasStopped: Bool, _ letGo: () -> Void) {
+        guard let scope = state.withLock({ $0.scope.take() }) else { return letGo() }
+        let path = scope.path
+        // The job's scope first: once the guard is gone, the manager would stop it.
+        _ = consume scope
+        letGo()
+        guard scopePlan.isNamed || wasStopped else { return }
+        awaitEnd(removing: wasStopped ? path : nil)
+    }
+
+    func abandon() { state.withLock { $0.scope.take()?.abandon() } }
+
+    func clearAway(_ guardian: GuardClient, _ letGo: () -> Void) {
+        state.withLock { state in
+            state.command = nil
+            state.scope = nil
+        }
+        // The guard's own cgroup tells where both scopes are: the job's may have no process that would tell.
+        let beside = guardian.pid.flatMap { try? CgroupLayout.unifiedPath(of: $0) }
+        letGo()
+        guard let beside, beside.hasSuffix("/" + scopePlan.companionName) else { return }
+        awaitEnd(removing: beside.dropLast(scopePlan.companionName.count) + scopePlan.name)
+    }
+
+    /// Waits until both units are gone, but not for ever.
+    ///
+    /// - Parameter path: the scope of a job that others have ended; systemd may leave its directory.
+    private func awaitEnd(removing path: String?) {
+        guard let manager = try? ServiceManager(scopePlan.scope) else { return }
+        let deadline = BootTime.now + .seconds(5)
+        for name in [scopePlan.name, scopePlan.companionName]
+        where (try? manager.waitUntilGone(name, until: deadline)) == nil {
+            return
+        }
+        if let path { ScopeCgroup.removeLeftover(path, in: layout) }
+    }
+}
+
+/// Two scopes that are there: that of a job, or of all jobs of a program, with its holder in it; and the one beside it,
+/// with the guard or the program. They go with this value.
+struct OpenScope: ~Copyable {
+    /// As in `/proc/PID/cgroup`.
+    let path: String
+    let started: ServiceManager.Started
+    private var holder: HolderProcess
+
+    /// Has the manager make both scopes and move the processes into them, and makes the one ready for jobs in it.
+    ///
+    /// - Throws: why there is none. What was made of it goes with its processes.
+    static func open(
+        _ plan: ScopePlan, by manager: borrowing ServiceManager, _ holder: consuming HolderProcess,
+        _ guardian: GuardClient, _ layout: CgroupLayout
+    ) throws(LaunchError) -> OpenScope {
+        try guardian.awaitScope(ThisProcess.cgroupHash, keptBy: holder)
+        let held = holder.process.descriptor.rawValue
+        let companion = guardian.descriptor
+        var members = [held: holder.process.pid, companion: guardian.pid ?? 0]
+        var beside = [companion]
+        let own: SharedDescriptor?
+        do throws(SystemError) {
+            own = try plan.takesProgram ? SharedDescriptor(ProcessDescriptor(pid: ThisProcess.id).takeDescriptor()) : nil
+        } catch { throw LaunchError(error) }
+        if let own = own?.descriptor.rawValue {
+            members[own] = ThisProcess.id
+            beside = [own, companion]
+        }
+        let started: ServiceManager.Started
+        do throws(LaunchError) {
+            started = try plan.start(
+                by: manager, plan.jobScope(members: [held]), beside: plan.companionScope(members: beside),
+                members: members)
+        } catch {
+            // One that is none may be what the manager could not find.
+            if !plan.takesProgram { try guardian.check() }
+            throw error
+        }
+        if !plan.takesProgram { try guardian.check() }
+        let path = try arrange(plan, keptBy: holder, guardian, layout)
+        withExtendedLifetime(own) {}
+        return OpenScope(path: path, started: started, holder: holder)
+    }
+
+    /// Makes sure that the processes are where they should be, and the scope ready for jobs in it.
+    ///
+    /// - Returns: the scope's path.
+    private static func arrange(
+        _ plan: ScopePlan, keptBy holder: borrowing HolderProcess, _ guardian: GuardClient, _ layout: CgroupLayout
+    ) throws(LaunchError) -> String {
+        // The manager's word is not enough.
+        guard let path = try? CgroupLayout.unifiedPath(of: holder.process.pid), !holder.process.hasEnded else {
+            throw LaunchError(.setup, "the process that keeps \(plan.name) was killed")
+        }
+        guard path.hasSuffix("/" + plan.name) else {
+            throw LaunchError(.setup, "systemd made \(plan.name), but the process that keeps it is in \(path)")
+        }
+        do {
+            let cgroup = try ScopeCgroup(path, in: layout)
+            if plan.takesProgram {
+                let own = try CgroupLayout.unifiedPath(of: ThisProcess.id)
+                guard own.hasSuffix("/" + plan.companionName) else {
+                    throw LaunchError(.setup, "systemd made \(plan.name), but this program is in \(own)")
+                }
+                try holder.arm(cgroup.openKillFile())
+                try guardian.keep(cgroup.duplicate())
+            }
+            try cgroup.setAside([holder.process.pid])
+            try cgroup.passControllersOn()
+            if plan.takesProgram { try cgroup.apply(plan.limitsOfScope) } else { try cgroup.checkWeight(plan.limits) }
+        } catch let error as LaunchError { throw error } catch let error as CgroupError {
+            throw LaunchError(error)
+        } catch let error as SystemError { throw LaunchError(error) } catch {
+            throw LaunchError(.setup, "\(error)")
+        }
+        return path
+    }
+
+    /// Whether the process that keeps the scope was killed, as happens when the unit is stopped.
+    func wasEmptied(within patience: Duration) -> Bool {
+        var poller = Poller()
+        poller.add(holder.process.descriptor.rawValue)
+        return poller.wait(patience)[0]
+    }
+
+    /// Leaves the scope to the guard.
+    consuming func abandon() { holder.isLeftToGuard = true }
+}

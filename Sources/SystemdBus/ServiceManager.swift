@@ -3,14 +3,14 @@ package import LinuxSystem
 /// systemd, by its manager interface (org.freedesktop.systemd1.Manager).
 public struct ServiceManager: ~Copyable {
     /// Whose manager.
-    public enum Scope: String, Sendable {
+    public enum Domain: String, Sendable {
         /// The machine's, which is PID 1.
         case system
         /// The caller's own, `systemd --user`.
         case user
     }
 
-    package let scope: Scope
+    package let domain: Domain
     private let bus: Bus
 
     private static let destination = "org.freedesktop.systemd1"
@@ -28,9 +28,9 @@ public struct ServiceManager: ~Copyable {
     /// does not wait for it to be ready.
     ///
     /// - Throws: what the first address that was tried said.
-    package init(_ scope: Scope) throws(BusError) {
-        self.scope = scope
-        bus = try Self.connect(try Self.addresses(scope))
+    package init(_ domain: Domain) throws(BusError) {
+        self.domain = domain
+        bus = try Self.connect(try Self.addresses(domain))
     }
 
     private static func connect(_ addresses: [Bus.Address]) throws(BusError) -> Bus {
@@ -44,8 +44,8 @@ public struct ServiceManager: ~Copyable {
         throw failure
     }
 
-    private static func addresses(_ scope: Scope) throws(BusError) -> [Bus.Address] {
-        switch scope {
+    private static func addresses(_ domain: Domain) throws(BusError) -> [Bus.Address] {
+        switch domain {
         case .system:
             let daemon = Bus.Address(socket: "/run/dbus/system_bus_socket", isDaemon: true)
             guard ThisProcess.effectiveUserID == 0 else { return [daemon] }

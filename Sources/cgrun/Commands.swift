@@ -71,7 +71,7 @@ struct LimitOptions: ParsableArguments {
     func limits() throws -> Limits {
         var limits = Limits()
         for (kind, text) in given {
-            try UnitOptions.parse(kind.flag, text) { (text) throws(LimitSyntaxError) in try kind.parse(text, &limits) }
+            try UnitOptionValues.parse(kind.flag, text) { (text) throws(LimitSyntaxError) in try kind.parse(text, &limits) }
         }
         return limits
     }
@@ -132,7 +132,7 @@ struct SweepCommand: ParsableCommand {
 
     func run() throws {
         let found: [Sweep.Leftover]
-        do { found = try Sweep.everywhere(in: CgroupLayout.current(), dryRun: isDryRun) } catch {
+        do { found = try Sweep.everywhere(in: Hierarchies.current(), dryRun: isDryRun) } catch {
             throw UsageError(message: LaunchError(error).message)
         }
         for leftover in found {

@@ -64,12 +64,12 @@ extension Behaviour {
 
         @Test func jobsAreInAScopeOfTheirOwn() throws {
             let (host, unit, own) = try startSleepers(3)
-            let program = try CgroupLayout.unifiedPath(of: host.process.pid)
+            let program = try Hierarchies.unifiedPath(of: host.process.pid)
             #expect(program.hasSuffix("/" + own))
             let sleepers = harness.marker.survivors.filter { $0.command == "sleep" }
             #expect(sleepers.count == 3)
             for sleeper in sleepers {
-                #expect(try CgroupLayout.unifiedPath(of: sleeper.pid).contains(text: "/\(unit)/cgrun-"))
+                #expect(try Hierarchies.unifiedPath(of: sleeper.pid).contains(text: "/\(unit)/cgrun-"))
             }
             #expect(try harness.systemctl("show", unit, "-p", "BindsTo").lines == ["BindsTo=\(own)"])
             host.send(.kill)
@@ -198,7 +198,7 @@ extension Behaviour {
             let shown = try harness.systemctl("show", unit, "-p", "MemoryMax", "-p", "TasksMax")
             #expect(shown.lines == ["MemoryMax=268435456", "TasksMax=101"], "\(shown)")
             let sleeper = try harness.survivor("sleep")
-            let path = try CgroupLayout.unifiedPath(of: sleeper.pid)
+            let path = try Hierarchies.unifiedPath(of: sleeper.pid)
             let scope = "/sys/fs/cgroup" + path.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" }
             #expect(try readTextFile(scope + "/memory.max") == "268435456\n")
             #expect(try readTextFile(scope + "/pids.max") == "101\n")

@@ -139,7 +139,7 @@ extension Behaviour {
 
         @Test(.enabled(if: Capability.isRoot, "only root may move a process out"))
         func aWriterOutsideTheJobHoldsNobodyUp() async throws {
-            let outside = try CgroupLayout.current()
+            let outside = try Hierarchies.current()
             let path = outside.absolutePath + "/cgroup.procs"
             let result = try await run(
                 shell("sleep 30 & echo $! > \(path) && echo $!"), output: .string(limit: 100))
@@ -490,7 +490,7 @@ extension Limits {
     }
 }
 
-extension CgroupLayout {
+extension Hierarchies {
     /// This process's own cgroup v2.
     fileprivate var absolutePath: String { ownPath == "/" ? mount : mount + (ownPath ?? "") }
 }

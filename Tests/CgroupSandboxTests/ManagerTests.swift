@@ -7,11 +7,11 @@ import Testing
 @testable import Cgroups
 
 struct ManagerTests {
-    private let layout = CgroupLayout(
+    private let layout = Hierarchies(
         .unified, CgroupMount("/sys/fs/cgroup"), .init(parsing: "0::/system.slice/x.service")!
     ) { _, _ in nil }
 
-    private func choice(_ layout: CgroupLayout, _ change: (inout JobSpec) -> Void) throws(LaunchError) -> String {
+    private func choice(_ layout: Hierarchies, _ change: (inout JobSpec) -> Void) throws(LaunchError) -> String {
         var spec = JobSpec(["true"])
         change(&spec)
         switch try spec.resolveManager(layout) {
@@ -26,7 +26,7 @@ struct ManagerTests {
     }
 
     @Test func aJobInAJobStaysInside() throws {
-        let inside = CgroupLayout(
+        let inside = Hierarchies(
             .unified, CgroupMount("/sys/fs/cgroup"), .init(parsing: "0::/a/cgrun-0123456789abcdef/cgrun-leaf")!
         ) { _, _ in nil }
         #expect(try choice(inside) { _ in }.contains("inside the job cgrun-0123456789abcdef"))

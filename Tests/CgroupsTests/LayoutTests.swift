@@ -4,21 +4,21 @@ import Testing
 
 /// `/proc/self/cgroup` as it is found in the wild.
 @Suite struct LayoutTests {
-    private func unified(_ text: String) -> CgroupLayout? {
+    private func unified(_ text: String) -> Hierarchies? {
         layout(.unified, CgroupMount("/sys/fs/cgroup"), text)
     }
 
-    private func hybrid(_ text: String) -> CgroupLayout? {
+    private func hybrid(_ text: String) -> Hierarchies? {
         layout(.hybrid, CgroupMount("/sys/fs/cgroup/unified"), text)
     }
 
-    private func layout(_ mode: CgroupLayout.Mode, _ mount: CgroupMount, _ text: String) -> CgroupLayout? {
-        CgroupLayout.Memberships(parsing: text).map { memberships in
-            CgroupLayout(mode, mount, memberships) { controller, _ in CgroupMount(controller.mount) }
+    private func layout(_ mode: Hierarchies.Mode, _ mount: CgroupMount, _ text: String) -> Hierarchies? {
+        Hierarchies.Memberships(parsing: text).map { memberships in
+            Hierarchies(mode, mount, memberships) { controller, _ in CgroupMount(controller.mount) }
         }
     }
 
-    private func paths(_ layout: CgroupLayout) -> [LegacyController: String?] {
+    private func paths(_ layout: Hierarchies) -> [LegacyController: String?] {
         Dictionary(uniqueKeysWithValues: layout.legacyPaths.map { ($0.controller, $0.own.path) })
     }
 
@@ -101,7 +101,7 @@ import Testing
     @Test func findsThisProcess() throws {
         // Where there is no cgroup2 at all, the error says so.
         do {
-            let layout = try CgroupLayout.current()
+            let layout = try Hierarchies.current()
             #expect(layout.ownPath?.hasPrefix("/") == true)
             #expect(layout.mode == .hybrid || layout.legacyPaths.isEmpty)
         } catch {

@@ -60,8 +60,8 @@ func refusal(_ words: [String]) -> String? {
         (.setting(.failOnOOM), { $0.spec.failsOnOOM }), (.setting(.quiet), { $0.isQuiet }),
         (.setting(.verbose), { $0.isVerbose }),
         (.setting(.dryRun), { $0.isDryRun }), (.setting(.pty), { $0.wantsTerminal }),
-        (.setting(.user), { $0.spec.unit.scope == .user }),
-        (.setting(.system), { $0.spec.unit.scope == .system }),
+        (.setting(.user), { $0.spec.unit.domain == .user }),
+        (.setting(.system), { $0.spec.unit.domain == .system }),
     ]
 
     @Test func everyOptionIsTried() {

@@ -92,7 +92,7 @@ package struct Marker: Sendable {
 package enum TestCgroups {
     /// Directories of this process's cgroup in every hierarchy that cgrun may use.
     package static var own: [String] {
-        guard let layout = try? CgroupLayout.current() else { return [] }
+        guard let layout = try? Hierarchies.current() else { return [] }
         let unified = layout.ownPath == "/" ? layout.mount : layout.mount + (layout.ownPath ?? "")
         // After cgrun moved this process out of its way, its jobs are beside the leaf.
         let trimmed = unified.hasSuffix("/cgrun-leaf") ? String(unified.dropLast(11)) : unified
@@ -102,7 +102,7 @@ package enum TestCgroups {
     /// A shell's words for the file by which a process joins its parent, outside the job. Where that is
     /// only the job knows: launching may move the launcher into a leaf.
     package static var filePathOfParent: String {
-        let mount = (try? CgroupLayout.current())?.mount ?? ""
+        let mount = (try? Hierarchies.current())?.mount ?? ""
         return "\"\(mount)$(sed -n 's/^0:://p' /proc/$PPID/cgroup)/cgroup.procs\""
     }
 

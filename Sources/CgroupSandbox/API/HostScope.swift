@@ -76,12 +76,12 @@ public struct HostScope: Sendable, Equatable {
         }
     }
 
-    private static func layout() throws(LaunchError) -> CgroupLayout {
-        do { return try CgroupLayout.current() } catch { throw LaunchError(error) }
+    private static func layout() throws(LaunchError) -> Hierarchies {
+        do { return try Hierarchies.current() } catch { throw LaunchError(error) }
     }
 
     /// A place that needs no manager.
-    private static func given(_ layout: CgroupLayout) -> HostScope? {
+    private static func given(_ layout: Hierarchies) -> HostScope? {
         guard let place = try? layout.placeOfJobs() else { return nil }
         let reason: String
         if let job = layout.ownJob {
@@ -104,7 +104,7 @@ final class HeldScope: Sendable {
     var exists: Bool { isDirectory(place.cgroup) }
 
     fileprivate init(
-        _ options: UnitOptions, _ limits: Limits, _ layout: CgroupLayout, _ guardian: GuardClient
+        _ options: UnitOptions, _ limits: Limits, _ layout: Hierarchies, _ guardian: GuardClient
     ) throws(LaunchError) {
         guard ServiceManager.isBooted else {
             throw LaunchError(
@@ -115,7 +115,7 @@ final class HeldScope: Sendable {
         let resolved: ResolvedLimits
         do { resolved = try limits.resolved() } catch { throw LaunchError(error) }
         let plan = ScopePlan(options, resolved, jobsOf: program)
-        let manager = try ServiceManager.reach(plan.scope, layout)
+        let manager = try ServiceManager.reach(plan.domain, layout)
         let holder = try HolderProcess.start(GuardProgram())
         // It goes with the program, and if that is killed meanwhile, waits until it is there: a scope
         // whose processes were dead before they came stays.

@@ -88,7 +88,7 @@ extension Job {
     public func events(pressure thresholds: [PressureThreshold]) throws(SystemError) -> JobEvents {
         var triggers: [(PressureThreshold, SharedDescriptor)] = []
         for threshold in thresholds {
-            let opened = try record.driver.withCgroup { cgroup, _ throws(SystemError) in
+            let opened = try live.driver.withCgroup { cgroup, _ throws(SystemError) in
                 let file = try cgroup.directory.open(threshold.file, O_RDWR | O_NONBLOCK)
                 try file.write(threshold.kernelText, path: "\(cgroup.path)/\(threshold.file)")
                 return SharedDescriptor(file)
@@ -100,7 +100,7 @@ extension Job {
 
     private func subscribe(_ triggers: [(PressureThreshold, SharedDescriptor)]) -> JobEvents {
         let (stream, continuation) = AsyncStream.makeStream(of: JobEvent.self, bufferingPolicy: .bufferingNewest(256))
-        let subscription = EventSubscription(record, continuation)
+        let subscription = EventSubscription(live, continuation)
         continuation.onTermination = { _ in subscription.end() }
         subscription.begin(triggers)
         return JobEvents(stream: stream)
@@ -109,7 +109,7 @@ extension Job {
 
 /// One reader of a job's events.
 private final class EventSubscription: Sendable {
-    private let record: JobRecord
+    private let live: LiveJob
     private let continuation: AsyncStream<JobEvent>.Continuation
     private let state = Locked(State())
 
@@ -124,13 +124,13 @@ private final class EventSubscription: Sendable {
 
     private static let pause = Duration.milliseconds(100)
 
-    init(_ record: JobRecord, _ continuation: AsyncStream<JobEvent>.Continuation) {
-        self.record = record
+    init(_ live: LiveJob, _ continuation: AsyncStream<JobEvent>.Continuation) {
+        self.live = live
         self.continuation = continuation
     }
 
     func begin(_ triggers: [(PressureThreshold, SharedDescriptor)]) {
-        let files = record.driver.withCgroup { cgroup, facts in
+        let files = live.driver.withCgroup { cgroup, facts in
             // Those of v1 do not tell of a change.
             let isHybrid = facts.hierarchy == .hybrid
             let names = ["cgroup.events", "memory.events", "pids.events"].prefix(isHybrid ? 1 : 3)
@@ -151,23 +151,23 @@ private final class EventSubscription: Sendable {
         }
         look()
         if files?.areEnough == false { lookAgain() }
-        let subscriber = record.whenOver { self.jobIsOver() }
+        let subscriber = live.whenOver { self.jobIsOver() }
         state.withLock { $0.subscriber = subscriber }
     }
 
     private func watch(_ file: SharedDescriptor, _ handler: @escaping @Sendable () -> Void) {
-        guard let id = try? record.loop.watch(file.descriptor.rawValue, for: .change, handler) else { return }
+        guard let id = try? live.loop.watch(file.descriptor.rawValue, for: .change, handler) else { return }
         let isOver = state.withLock { state in
             if !state.isOver { state.watches.append((id, file)) }
             return state.isOver
         }
-        if isOver { record.loop.unwatch(id, file.descriptor.rawValue) }
+        if isOver { live.loop.unwatch(id, file.descriptor.rawValue) }
     }
 
     private func lookAgain() {
         state.withLock { state in
             guard !state.isOver else { return }
-            state.timer = record.loop.call(at: .now + Self.pause) { [weak self] in
+            state.timer = live.loop.call(at: .now + Self.pause) { [weak self] in
                 self?.look()
                 self?.lookAgain()
             }
@@ -175,7 +175,7 @@ private final class EventSubscription: Sendable {
     }
 
     private func look() {
-        let now = record.driver.withCgroup { cgroup, _ in
+        let now = live.driver.withCgroup { cgroup, _ in
             (cgroup.statistics(.death), (try? cgroup.isPopulated()) ?? true)
         }
         guard let now else { return }
@@ -205,7 +205,7 @@ private final class EventSubscription: Sendable {
     }
 
     private func jobIsOver() {
-        tell(record.driver.statistics, isPopulated: false)
+        tell(live.driver.statistics, isPopulated: false)
         continuation.finish()
     }
 
@@ -216,8 +216,8 @@ private final class EventSubscription: Sendable {
             defer { (state.watches, state.timer, state.subscriber) = ([], nil, nil) }
             return (state.watches, state.timer, state.subscriber)
         }
-        for watch in watches { record.loop.unwatch(watch.id, watch.descriptor.descriptor.rawValue) }
-        if let timer { record.loop.cancel(timer) }
-        if let subscriber { record.forgetSubscriber(subscriber) }
+        for watch in watches { live.loop.unwatch(watch.id, watch.descriptor.descriptor.rawValue) }
+        if let timer { live.loop.cancel(timer) }
+        if let subscriber { live.forgetSubscriber(subscriber) }
     }
 }

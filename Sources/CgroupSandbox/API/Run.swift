@@ -98,15 +98,15 @@ public func run<Output: OutputMethod, ErrorOutput: OutputMethod, Value>(
     return try await withTaskCancellationHandler {
         let value: Value
         do { value = try await body(job) } catch {
-            job.record.streams.discardRest()
+            job.live.streams.discardRest()
             job.stop()
             _ = await job.waitForEnd()
             throw error
         }
-        job.record.streams.discardRest()
+        job.live.streams.discardRest()
         return (value, JobResult(await job.waitForEnd(), of: job, output, error))
     } onCancel: {
-        job.record.driver.stop(.cancelled)
+        job.live.driver.stop(.cancelled)
     }
 }
 
@@ -121,8 +121,8 @@ extension JobResult {
     init<O: OutputMethod, E: OutputMethod>(
         _ report: Report, of job: Job, _ output: O, _ error: E
     ) where O.Value == Output, E.Value == ErrorOutput {
-        let written = job.record.streams.output?.captured ?? (bytes: [], isTruncated: false)
-        let errors = job.record.streams.error?.captured ?? (bytes: [], isTruncated: false)
+        let written = job.live.streams.output?.captured ?? (bytes: [], isTruncated: false)
+        let errors = job.live.streams.error?.captured ?? (bytes: [], isTruncated: false)
         self.init(
             report: report, standardOutput: output.value(of: written.bytes),
             standardError: error.value(of: errors.bytes), isOutputTruncated: written.isTruncated,

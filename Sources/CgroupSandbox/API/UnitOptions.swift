@@ -6,7 +6,7 @@ public import SystemdBus
 /// How a job's scope is called and placed, where systemd makes it.
 public struct UnitOptions: Sendable, Equatable {
     /// Whose manager; `nil` is the system's for root and the caller's own for anybody else.
-    public var scope: ServiceManager.Scope?
+    public var domain: ServiceManager.Domain?
     /// The scope's name without `.scope`; `nil` makes one up. It can be used again once the job has ended.
     public var name: String?
     /// With its ending; `nil` is where the manager puts scopes.
@@ -23,5 +23,5 @@ public struct UnitOptions: Sendable, Equatable {
     /// Whether anything here needs systemd.
     var isGiven: Bool { self != UnitOptions() }
 
-    var managerScope: ServiceManager.Scope { scope ?? (ThisProcess.effectiveUserID == 0 ? .system : .user) }
+    var managerDomain: ServiceManager.Domain { domain ?? (ThisProcess.effectiveUserID == 0 ? .system : .user) }
 }

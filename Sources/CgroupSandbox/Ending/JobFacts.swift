@@ -19,7 +19,7 @@ package struct JobFacts: Codable, Sendable {
     let failsOnOOM: Bool
     /// What is in force, and what was asked for in time.
     var limits: Report.LimitValues
-    let hierarchy: CgroupLayout.Mode?
+    let hierarchy: Hierarchies.Mode?
     var home: Home
     /// The job's cgroup as an absolute path; `nil` before anybody knows.
     var cgroup: String?
@@ -48,7 +48,7 @@ package struct JobFacts: Codable, Sendable {
         }
     }
 
-    init(_ id: String, _ spec: JobSpec, _ limits: ResolvedLimits, _ hierarchy: CgroupLayout.Mode?, _ home: Home) {
+    init(_ id: String, _ spec: JobSpec, _ limits: ResolvedLimits, _ hierarchy: Hierarchies.Mode?, _ home: Home) {
         self.id = id
         arguments = spec.arguments.map(\.description)
         workingDirectory = spec.workingDirectory?.description ?? ThisProcess.currentDirectory

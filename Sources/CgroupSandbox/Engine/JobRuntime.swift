@@ -16,7 +16,7 @@ final class JobRuntime: Sendable {
         /// Where leftovers were looked for already.
         var sweptParents: Set<String> = []
         /// Parents that are open already, as long as this process is in these cgroups.
-        var places: [PlaceKey: CgroupPlace] = [:]
+        var places: [PlaceKey: ParentCgroups] = [:]
         var membership = ""
         var membershipIsFreshUntil: BootTime?
     }
@@ -73,20 +73,20 @@ final class JobRuntime: Sendable {
         return try launch(spec, streams: streams, in: try self.place(key, spec).place)
     }
 
-    private func place(_ key: PlaceKey, _ spec: JobSpec) throws(LaunchError) -> (place: CgroupPlace, isKnown: Bool) {
+    private func place(_ key: PlaceKey, _ spec: JobSpec) throws(LaunchError) -> (place: ParentCgroups, isKnown: Bool) {
         do throws(CgroupError) {
             // Reading it takes the kernel's lock over all cgroups.
             if let known = state.withLock({ $0.membershipIsFreshUntil ?? .now > .now ? $0.places[key] : nil }) {
                 return (known, true)
             }
-            let membership = try CgroupLayout.membership()
+            let membership = try Hierarchies.membership()
             let known = state.withLock { state in
                 state.membershipIsFreshUntil = .now + .milliseconds(100)
                 if state.membership != membership { (state.membership, state.places) = (membership, [:]) }
                 return state.places[key]
             }
             if let known { return (known, true) }
-            let place = try CgroupPlace(CgroupLayout.current(), parentPath: key.parent, limits: spec.limits.resolved())
+            let place = try ParentCgroups(Hierarchies.current(), parentPath: key.parent, limits: spec.limits.resolved())
             state.withLock { state in
                 // Each keeps descriptors open.
                 if state.places.count >= Self.mostPlaces { state.places = [:] }
@@ -97,7 +97,7 @@ final class JobRuntime: Sendable {
     }
 
     private func launch(
-        _ spec: JobSpec, streams: [CInt], in place: CgroupPlace
+        _ spec: JobSpec, streams: [CInt], in place: ParentCgroups
     ) throws(LaunchError) -> JobDriver {
         // Once: what appears later is left by others, and is theirs or the timer's to sweep.
         let sweeps = state.withLock { $0.sweptParents.insert(place.path).inserted }

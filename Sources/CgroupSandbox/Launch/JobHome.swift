@@ -16,7 +16,7 @@ protocol JobHome: AnyObject, Sendable {
     ///
     /// - Parameter program: the command, which is not started yet.
     /// - Returns: where its cgroup is to be made.
-    func open(_ program: Program, _ guardian: GuardClient) throws(LaunchError) -> CgroupSite
+    func open(_ program: Program, _ guardian: GuardClient) throws(LaunchError) -> PlannedCgroup
     /// What else `open` did, for people.
     var notes: [String] { get }
     /// Starts the command in its cgroup, once the guard knows of it.
@@ -45,14 +45,14 @@ enum StartError: Error {
 
 /// A directory in a cgroup of the caller's.
 final class DirectoryHome: JobHome {
-    private let site: CgroupSite
+    private let site: PlannedCgroup
     private let sweeps: Bool
     let facts: JobFacts.Home
     /// What dead launchers had left beside the job, and was removed before it.
     private let swept = Locked<[Sweep.Leftover]>([])
 
     /// - Parameter sweeps: whether leftovers beside the job are looked for.
-    init(_ site: CgroupSite, because reason: String, sweeps: Bool) {
+    init(_ site: PlannedCgroup, because reason: String, sweeps: Bool) {
         self.site = site
         self.sweeps = sweeps
         let sweep = "the next cgrun beside it, or cgrun sweep, kills what both have left"
@@ -65,7 +65,7 @@ final class DirectoryHome: JobHome {
         do { return try site.steps().map(\.description) } catch { throw LaunchError(error) }
     }
 
-    func open(_ program: Program, _ guardian: GuardClient) -> CgroupSite {
+    func open(_ program: Program, _ guardian: GuardClient) -> PlannedCgroup {
         // What a dead launcher left may hold the memory or the port that this job needs.
         if sweeps { swept.withLock { $0 = Sweep.siblings(of: site) } }
         return site

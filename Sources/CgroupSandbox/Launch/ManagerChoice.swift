@@ -26,7 +26,7 @@ extension JobSpec {
     /// The only place that decides.
     ///
     /// - Throws: where the one that was asked for cannot be had; `auto` takes what there is.
-    func resolveManager(_ layout: CgroupLayout) throws(LaunchError) -> Manager {
+    func resolveManager(_ layout: Hierarchies) throws(LaunchError) -> Manager {
         switch manager {
         case .cgroupfs:
             guard !unit.isGiven else {
@@ -60,19 +60,19 @@ extension JobSpec {
         }
     }
 
-    private func reachSystemd(_ layout: CgroupLayout) throws(LaunchError) -> ServiceManager {
+    private func reachSystemd(_ layout: Hierarchies) throws(LaunchError) -> ServiceManager {
         if cgroupParent != nil {
             throw LaunchError(
                 .setup, "--cgroup-parent names a cgroup, but systemd places its units itself",
                 remedy: "give --slice, or --cgroup-manager cgroupfs")
         }
-        return try .reach(unit.managerScope, layout)
+        return try .reach(unit.managerDomain, layout)
     }
 }
 
 extension ServiceManager {
     /// - Throws: why scopes cannot be had from it, with what to do.
-    static func reach(_ scope: Scope, _ layout: CgroupLayout) throws(LaunchError) -> ServiceManager {
+    static func reach(_ domain: Domain, _ layout: Hierarchies) throws(LaunchError) -> ServiceManager {
         guard ServiceManager.isBooted else {
             throw LaunchError(
                 .setup, "this machine was not booted with systemd (no /run/systemd/system)",
@@ -83,17 +83,17 @@ extension ServiceManager {
                 .setup, "systemd limits units through cgroup v1 here, which cannot be handed over whole",
                 remedy: "use --cgroup-manager cgroupfs, or boot with systemd.unified_cgroup_hierarchy=1")
         }
-        do { return try ServiceManager(scope) } catch {
-            throw LaunchError(error, connectingTo: scope)
+        do { return try ServiceManager(domain) } catch {
+            throw LaunchError(error, connectingTo: domain)
         }
     }
 }
 
 extension LaunchError {
     /// Why a manager could not be reached, with what is missing in the places where that is usual.
-    init(_ error: BusError, connectingTo scope: ServiceManager.Scope) {
-        let what = "cannot reach systemd's \(scope.rawValue) manager: \(error)"
-        switch (error.kind, scope) {
+    init(_ error: BusError, connectingTo domain: ServiceManager.Domain) {
+        let what = "cannot reach systemd's \(domain.rawValue) manager: \(error)"
+        switch (error.kind, domain) {
         case (.noLibrary, _):
             self.init(.setup, what, remedy: "install libsystemd0, or use --cgroup-manager cgroupfs")
         case (.unreachable, .user):

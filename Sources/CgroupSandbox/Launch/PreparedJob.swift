@@ -26,7 +26,7 @@ public struct PreparedJob: Sendable {
     }
 
     private init(
-        _ spec: JobSpec, _ id: (id: String, cgroup: String), _ limits: ResolvedLimits, _ layout: CgroupLayout,
+        _ spec: JobSpec, _ id: (id: String, cgroup: String), _ limits: ResolvedLimits, _ layout: Hierarchies,
         _ home: any JobHome, cgroup: String?
     ) {
         self.spec = spec
@@ -41,11 +41,11 @@ public struct PreparedJob: Sendable {
     /// A directory in a place that is open already, for a specification that was checked.
     ///
     /// - Parameter sweeps: whether leftovers beside the job are looked for.
-    init(_ spec: JobSpec, in place: CgroupPlace, because reason: String, sweeps: Bool) throws(LaunchError) {
+    init(_ spec: JobSpec, in place: ParentCgroups, because reason: String, sweeps: Bool) throws(LaunchError) {
         let id = JobName.make()
         do throws(CgroupError) {
             let limits = try spec.limits.resolved()
-            let site = try CgroupSite(place, name: id.cgroup, limits: limits)
+            let site = try PlannedCgroup(place, name: id.cgroup, limits: limits)
             let home = DirectoryHome(site, because: reason, sweeps: sweeps)
             self.init(spec, id, limits, place.layout, home, cgroup: site.path)
         } catch { throw LaunchError(error) }
@@ -55,19 +55,19 @@ public struct PreparedJob: Sendable {
     public init(_ spec: JobSpec) throws(LaunchError) {
         try spec.check()
         let id = JobName.make()
-        let layout: CgroupLayout
+        let layout: Hierarchies
         let limits: ResolvedLimits
         do throws(CgroupError) {
-            layout = try CgroupLayout.current()
+            layout = try Hierarchies.current()
             limits = try spec.limits.resolved()
         } catch { throw LaunchError(error) }
         // Before anything else: while systemd gets ready for this process, there is enough to do.
         switch try spec.resolveManager(layout) {
         case .cgroupfs(let reason):
-            let site: CgroupSite
+            let site: PlannedCgroup
             do throws(CgroupError) {
-                let place = try CgroupPlace(layout, parentPath: spec.cgroupParent, limits: limits)
-                site = try CgroupSite(place, name: id.cgroup, limits: limits)
+                let place = try ParentCgroups(layout, parentPath: spec.cgroupParent, limits: limits)
+                site = try PlannedCgroup(place, name: id.cgroup, limits: limits)
             } catch { throw LaunchError(error) }
             let home = DirectoryHome(site, because: reason, sweeps: true)
             self.init(spec, id, limits, layout, home, cgroup: site.path)

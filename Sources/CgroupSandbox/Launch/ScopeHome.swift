@@ -11,7 +11,7 @@ internal import SystemdBus
 final class ScopeHome: JobHome {
     private let name: String
     private let scopePlan: ScopePlan
-    private let layout: CgroupLayout
+    private let layout: Hierarchies
     private let state: Locked<State>
 
     private struct State: ~Copyable {
@@ -25,15 +25,15 @@ final class ScopeHome: JobHome {
 
     /// - Parameter name: what the job's cgroup will be called.
     init(
-        _ name: String, _ plan: ScopePlan, _ manager: consuming sending ServiceManager, _ layout: CgroupLayout,
+        _ name: String, _ plan: ScopePlan, _ manager: consuming sending ServiceManager, _ layout: Hierarchies,
         because reason: String
     ) {
         self.name = name
         self.layout = layout
         scopePlan = plan
-        let stops = "systemd's \(plan.scope.rawValue) manager stops the scope when \(plan.companionName) is empty"
+        let stops = "systemd's \(plan.domain.rawValue) manager stops the scope when \(plan.companionName) is empty"
         var layers: [Report.Layer] = [.launcher, .guardian, Report.Layer(name: "manager", detail: stops)]
-        if plan.scope == .user {
+        if plan.domain == .user {
             let ends = "systemd as PID 1 ends all that a lost user manager leaves"
             layers.append(Report.Layer(name: "init", detail: ends))
         }
@@ -56,7 +56,7 @@ final class ScopeHome: JobHome {
             + scopePlan.limits.settings.map { $0.step(in: path).description }
     }
 
-    func open(_ program: Program, _ guardian: GuardClient) throws(LaunchError) -> CgroupSite {
+    func open(_ program: Program, _ guardian: GuardClient) throws(LaunchError) -> PlannedCgroup {
         let helper = try GuardProgram()
         return try state.withLock { state throws(LaunchError) in
             guard let manager = state.manager.take() else { throw LaunchError(.setup, "the scope was opened before") }
@@ -73,8 +73,8 @@ final class ScopeHome: JobHome {
             state.facts.unknownProperties = scope.started.unknown
             state.scope = consume scope
             do throws(CgroupError) {
-                let place = try CgroupPlace(layout, parentPath: path, limits: scopePlan.limits)
-                return try CgroupSite(place, name: name, limits: scopePlan.limits, parentSharesLimits: true)
+                let place = try ParentCgroups(layout, parentPath: path, limits: scopePlan.limits)
+                return try PlannedCgroup(place, name: name, limits: scopePlan.limits, parentSharesLimits: true)
             } catch { throw LaunchError(error) }
         }
     }
@@ -115,7 +115,7 @@ final class ScopeHome: JobHome {
             state.scope = nil
         }
         // The guard's own cgroup tells where both scopes are: the job's may have no process that would tell.
-        let beside = guardian.pid.flatMap { try? CgroupLayout.unifiedPath(of: $0) }
+        let beside = guardian.pid.flatMap { try? Hierarchies.unifiedPath(of: $0) }
         letGo()
         guard let beside, beside.hasSuffix("/" + scopePlan.companionName) else { return }
         awaitEnd(removing: beside.dropLast(scopePlan.companionName.count) + scopePlan.name)
@@ -125,13 +125,13 @@ final class ScopeHome: JobHome {
     ///
     /// - Parameter path: the scope of a job that others have ended; systemd may leave its directory.
     private func awaitEnd(removing path: String?) {
-        guard let manager = try? ServiceManager(scopePlan.scope) else { return }
+        guard let manager = try? ServiceManager(scopePlan.domain) else { return }
         let deadline = BootTime.now + .seconds(5)
         for name in [scopePlan.name, scopePlan.companionName]
         where (try? manager.waitUntilGone(name, until: deadline)) == nil {
             return
         }
-        if let path { ScopeCgroup.removeLeftover(path, in: layout) }
+        if let path { DelegatedCgroup.removeLeftover(path, in: layout) }
     }
 }
 
@@ -148,7 +148,7 @@ struct OpenScope: ~Copyable {
     /// - Throws: why there is none. What was made of it goes with its processes.
     static func open(
         _ plan: ScopePlan, by manager: borrowing ServiceManager, _ holder: consuming HolderProcess,
-        _ guardian: GuardClient, _ layout: CgroupLayout
+        _ guardian: GuardClient, _ layout: Hierarchies
     ) throws(LaunchError) -> OpenScope {
         try guardian.awaitScope(ThisProcess.cgroupHash, keptBy: holder)
         let held = holder.process.descriptor.rawValue
@@ -183,19 +183,19 @@ struct OpenScope: ~Copyable {
     ///
     /// - Returns: the scope's path.
     private static func arrange(
-        _ plan: ScopePlan, keptBy holder: borrowing HolderProcess, _ guardian: GuardClient, _ layout: CgroupLayout
+        _ plan: ScopePlan, keptBy holder: borrowing HolderProcess, _ guardian: GuardClient, _ layout: Hierarchies
     ) throws(LaunchError) -> String {
         // The manager's word is not enough.
-        guard let path = try? CgroupLayout.unifiedPath(of: holder.process.pid), !holder.process.hasEnded else {
+        guard let path = try? Hierarchies.unifiedPath(of: holder.process.pid), !holder.process.hasEnded else {
             throw LaunchError(.setup, "the process that keeps \(plan.name) was killed")
         }
         guard path.hasSuffix("/" + plan.name) else {
             throw LaunchError(.setup, "systemd made \(plan.name), but the process that keeps it is in \(path)")
         }
         do {
-            let cgroup = try ScopeCgroup(path, in: layout)
+            let cgroup = try DelegatedCgroup(path, in: layout)
             if plan.takesProgram {
-                let own = try CgroupLayout.unifiedPath(of: ThisProcess.id)
+                let own = try Hierarchies.unifiedPath(of: ThisProcess.id)
                 guard own.hasSuffix("/" + plan.companionName) else {
                     throw LaunchError(.setup, "systemd made \(plan.name), but this program is in \(own)")
                 }

@@ -12,7 +12,7 @@ struct ScopePlan: Sendable {
     let companionName: String
     let limits: ResolvedLimits
     /// Whose manager.
-    let scope: ServiceManager.Scope
+    let domain: ServiceManager.Domain
     private let options: UnitOptions
     private let title: String
     /// Whose jobs these are; `nil`: of a launcher that has one job.
@@ -28,7 +28,7 @@ struct ScopePlan: Sendable {
         let needed = spec.limits.controllers
         self.controllers =
             controllers ?? Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }
-        scope = spec.unit.managerScope
+        domain = spec.unit.managerDomain
         options = spec.unit
         program = nil
         // Not of Swift's characters, any one of which may be as long as the whole command line.
@@ -43,7 +43,7 @@ struct ScopePlan: Sendable {
         companionName = stem + "-host.scope"
         self.limits = limits
         controllers = Controller.allCases
-        scope = options.managerScope
+        domain = options.managerDomain
         self.options = options
         self.program = program
         title = "jobs of \(program)"
@@ -113,7 +113,7 @@ struct ScopePlan: Sendable {
             return try manager.startScope(scope, beside: companion) { Self.retreat($0, members: members) }
         } catch {
             throw error.operation == "connect"
-                ? LaunchError(error, connectingTo: self.scope) : LaunchError(error, starting: name)
+                ? LaunchError(error, connectingTo: domain) : LaunchError(error, starting: name)
         }
     }
 

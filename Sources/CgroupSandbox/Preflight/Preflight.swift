@@ -30,8 +30,8 @@ public struct Preflight: Sendable {
 
     /// Tries everything with cgroups of its own, which are removed again.
     public init(cgroupParent: String? = nil) {
-        let layout: CgroupLayout
-        do { layout = try CgroupLayout.current() } catch {
+        let layout: Hierarchies
+        do { layout = try Hierarchies.current() } catch {
             add("cgroups", error)
             return
         }
@@ -71,7 +71,7 @@ public struct Preflight: Sendable {
     }
 
     /// - Returns: a scope to try limits in, where jobs get one.
-    private mutating func addSystemd(_ layout: CgroupLayout, isWanted: Bool) -> ProbeScope? {
+    private mutating func addSystemd(_ layout: Hierarchies, isWanted: Bool) -> ProbeScope? {
         var spec = JobSpec(["true"])
         spec.manager = .systemd
         let subject = "--cgroup-manager systemd"
@@ -84,7 +84,7 @@ public struct Preflight: Sendable {
                 Finding(
                     subject: subject, isAvailable: true,
                     detail:
-                        "systemd \(scope.version ?? "of unknown version"), \(spec.unit.managerScope.rawValue) manager"
+                        "systemd \(scope.version ?? "of unknown version"), \(spec.unit.managerDomain.rawValue) manager"
                         + (isChosen ? ", which auto takes" : "")))
             if isChosen { return scope }
             return nil
@@ -96,12 +96,12 @@ public struct Preflight: Sendable {
     }
 
     private func probe(
-        _ subject: String, _ limits: ResolvedLimits, _ layout: CgroupLayout, _ parent: String?,
-        detail: (CgroupSite) -> String
+        _ subject: String, _ limits: ResolvedLimits, _ layout: Hierarchies, _ parent: String?,
+        detail: (PlannedCgroup) -> String
     ) -> Finding {
         do {
-            let place = try CgroupPlace(layout, parentPath: parent, limits: limits)
-            let site = try CgroupSite(place, name: JobName.make().cgroup, limits: limits)
+            let place = try ParentCgroups(layout, parentPath: parent, limits: limits)
+            let site = try PlannedCgroup(place, name: JobName.make().cgroup, limits: limits)
             try site.probe()
             return Finding(subject: subject, isAvailable: true, detail: detail(site))
         } catch {
@@ -136,7 +136,7 @@ private final class ProbeScope {
     var path: String { scope.path }
     var version: String? { scope.started.version }
 
-    init(_ spec: JobSpec, _ layout: CgroupLayout) throws(LaunchError) {
+    init(_ spec: JobSpec, _ layout: Hierarchies) throws(LaunchError) {
         let program = try GuardProgram()
         guard case .systemd(let manager, _) = try spec.resolveManager(layout) else {
             throw LaunchError(.setup, "systemd is not the manager")

@@ -173,7 +173,7 @@ enum Delegation {
         if JobName.isJob(directory.path.split(separator: "/").last ?? "") { return true }
         if directory.isMarkedDelegated { return true }
         // The hierarchy's true root has no cgroup.type; a namespace's has.
-        if directory.path == CgroupLayout.root, directory.has("cgroup.type") { return true }
+        if directory.path == Hierarchies.root, directory.has("cgroup.type") { return true }
         return user != 0 && (try? directory.descriptor.identity().owner) == user
     }
 }

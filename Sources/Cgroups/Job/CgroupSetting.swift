@@ -15,8 +15,8 @@ package struct CgroupSetting: Equatable, Sendable {
     var origin: String?
 
     /// The writing of this value, for people.
-    package func step(in path: String) -> CgroupSite.Step {
-        CgroupSite.Step(path: "\(path)/\(file)", value: value, origin: origin)
+    package func step(in path: String) -> PlannedCgroup.Step {
+        PlannedCgroup.Step(path: "\(path)/\(file)", value: value, origin: origin)
     }
 }
 

@@ -138,12 +138,12 @@ package struct JobCgroup: ~Copyable, Sendable {
     ///
     /// - Throws: why one cannot be enforced; those before it are changed then. On hybrid machines a
     ///   job has groups only for the controllers that it was started with.
-    package mutating func update(_ limits: ResolvedLimits, mode: CgroupLayout.Mode) throws(CgroupError) {
+    package mutating func update(_ limits: ResolvedLimits, mode: Hierarchies.Mode) throws(CgroupError) {
         guard mode == .hybrid else {
             try Delegation.prepare(parent, for: limits)
             // What was enabled just now accounts for the job from here on, whatever becomes of the limits.
             modernControllers = Self.controllers(of: directory) ?? modernControllers
-            return try CgroupSite.apply(limits, to: directory)
+            return try PlannedCgroup.apply(limits, to: directory)
         }
         for setting in limits.settings where !legacy.contains(where: { $0.controller.modern == setting.controller }) {
             throw CgroupError(

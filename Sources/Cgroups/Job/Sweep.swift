@@ -27,7 +27,7 @@ package enum Sweep {
     }
 
     /// Sweeps the leftovers beside a job that is about to start.
-    package static func siblings(of site: CgroupSite) -> [Leftover] {
+    package static func siblings(of site: PlannedCgroup) -> [Leftover] {
         var found = sweep(site.parent, isLegacy: false, recursively: false, dryRun: false)
         // A job's unified cgroup goes last; without one there are no v1 groups of it either.
         guard !found.isEmpty, site.layout.mode == .hybrid else { return found }
@@ -40,7 +40,7 @@ package enum Sweep {
     /// Sweeps every hierarchy from its mount point on.
     ///
     /// - Parameter dryRun: only tell what would be killed and removed.
-    package static func everywhere(in layout: CgroupLayout, dryRun: Bool) throws(CgroupError) -> [Leftover] {
+    package static func everywhere(in layout: Hierarchies, dryRun: Bool) throws(CgroupError) -> [Leftover] {
         do {
             var found = sweep(
                 try CgroupDirectory(opening: layout.mount, .v2), isLegacy: false, recursively: true, dryRun: dryRun)

@@ -27,7 +27,7 @@ package enum LegacyController: String, Sendable, CaseIterable {
         self = controller
     }
 
-    var mount: String { "\(CgroupLayout.root)/\(rawValue)" }
+    var mount: String { "\(Hierarchies.root)/\(rawValue)" }
 
     /// The controller of cgroup v2.
     var modern: Controller {
@@ -64,7 +64,7 @@ struct LegacyParent: Sendable {
     }
 
     /// The hierarchies that these limits need.
-    static func open(for limits: ResolvedLimits, in layout: CgroupLayout) throws(CgroupError) -> [LegacyParent] {
+    static func open(for limits: ResolvedLimits, in layout: Hierarchies) throws(CgroupError) -> [LegacyParent] {
         var parents: [LegacyParent] = []
         for controller in LegacyController.allCases {
             guard let first = limits.settings.first(where: { $0.controller == controller.modern }) else { continue }
@@ -74,12 +74,12 @@ struct LegacyParent: Sendable {
     }
 
     private static func open(
-        _ controller: LegacyController, in layout: CgroupLayout, option: String
+        _ controller: LegacyController, in layout: Hierarchies, option: String
     ) throws(CgroupError) -> LegacyParent {
         guard let own = layout.legacyPaths.first(where: { $0.controller == controller })?.own else {
             throw CgroupError(
                 .controllerMissing(
-                    controller.modern, option: option, path: CgroupLayout.root,
+                    controller.modern, option: option, path: Hierarchies.root,
                     available: layout.legacyPaths.map(\.controller.rawValue).sorted().joined(separator: " ")))
         }
         let below = try own.path(below: controller.mount)
@@ -93,7 +93,7 @@ struct LegacyParent: Sendable {
     func check(_ limits: ResolvedLimits) throws(CgroupError) { _ = try settings(for: limits) }
 
     /// The parents that exist, whatever the limits: where leftovers may be.
-    static func all(in layout: CgroupLayout) -> [LegacyParent] {
+    static func all(in layout: Hierarchies) -> [LegacyParent] {
         LegacyController.allCases.compactMap { try? open($0, in: layout, option: "") }
     }
 
@@ -123,11 +123,11 @@ struct LegacyParent: Sendable {
         return settings
     }
 
-    func steps(name: String, limits: ResolvedLimits) throws(CgroupError) -> [CgroupSite.Step] {
+    func steps(name: String, limits: ResolvedLimits) throws(CgroupError) -> [PlannedCgroup.Step] {
         let path = directory.path(of: name)
-        return [CgroupSite.Step(path: path)]
+        return [PlannedCgroup.Step(path: path)]
             + (try settings(for: limits)).map {
-                CgroupSite.Step(path: "\(path)/\($0.file)", value: $0.value, origin: $0.origin)
+                PlannedCgroup.Step(path: "\(path)/\($0.file)", value: $0.value, origin: $0.origin)
             }
     }
 

@@ -120,8 +120,8 @@ struct RunRequest {
                 throw LimitSyntaxError(accepted: "a cgroup as in /proc/PID/cgroup, such as /my.slice")
             }
             spec.cgroupParent = text
-        case .user: spec.unit.scope = .user
-        case .system: spec.unit.scope = .system
+        case .user: spec.unit.domain = .user
+        case .system: spec.unit.domain = .system
         case .slice: spec.unit.slice = try Self.unitName(text, .slice).description
         case .unit: spec.unit.name = try Self.unitName(text, .scope).stem
         case .description:

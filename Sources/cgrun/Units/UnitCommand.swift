@@ -74,7 +74,7 @@ struct UnitOutputOptions: ParsableArguments {
 }
 
 /// Helpers for options of every kind of unit.
-enum UnitOptions {
+enum UnitOptionValues {
     static func parse(
         _ option: String, _ text: String?, _ body: (String) throws(LimitSyntaxError) -> Void
     ) throws(UsageError) {

@@ -16,9 +16,9 @@ struct UnitSliceCommand: ParsableCommand {
     @OptionGroup(title: "Where it goes") var output: UnitOutputOptions
 
     func run() throws {
-        let file = try UnitOptions.named(["Description": "--description"]) {
+        let file = try UnitOptionValues.named(["Description": "--description"]) {
             var slice = Slice(
-                name: try UnitOptions.name(name, .slice), summary: description ?? "Limits shared in \(name)",
+                name: try UnitOptionValues.name(name, .slice), summary: description ?? "Limits shared in \(name)",
                 limits: try limits.limits())
             slice.header = ["unit slice \(name)"]
             return try slice.file()
@@ -43,10 +43,10 @@ struct UnitScopeCommand: ParsableCommand {
     @OptionGroup(title: "Where it goes") var output: UnitOutputOptions
 
     func run() throws {
-        let file = try UnitOptions.named {
+        let file = try UnitOptionValues.named {
             var scope = ScopeDefaults(prefix: prefix, limits: try limits.limits())
             scope.header = ["unit scope \(prefix)"]
-            scope.stopTimeout = try UnitOptions.duration("--stop-timeout", stopTimeout)
+            scope.stopTimeout = try UnitOptionValues.duration("--stop-timeout", stopTimeout)
             return try scope.file()
         }
         try output.put([file], enabling: [])
@@ -76,17 +76,17 @@ struct UnitSocketCommand: ParsableCommand {
             "SocketGroup": "--group",
             "SocketMode": "--mode", "Backlog": "--backlog", "Description": "--description",
         ]
-        let file = try UnitOptions.named(options) {
+        let file = try UnitOptionValues.named(options) {
             guard !listen.isEmpty || !listenDatagram.isEmpty else {
                 throw UsageError(message: "--listen: expected at least one address")
             }
             var socket = Socket(
-                name: try UnitOptions.name(name, .socket), summary: description ?? "Socket of \(name)",
+                name: try UnitOptionValues.name(name, .socket), summary: description ?? "Socket of \(name)",
                 addresses: listen.map { .stream($0) } + listenDatagram.map { .datagram($0) })
             socket.header = ["unit socket \(name)"]
-            socket.service = try UnitOptions.references("--service", [service].compactMap { $0 }).first
+            socket.service = try UnitOptionValues.references("--service", [service].compactMap { $0 }).first
             (socket.user, socket.group, socket.backlog) = (user, group, backlog)
-            socket.mode = try UnitOptions.mode("--mode", mode)
+            socket.mode = try UnitOptionValues.mode("--mode", mode)
             return try socket.file()
         }
         try output.put([file], enabling: [file.path])
@@ -110,16 +110,16 @@ struct UnitTimerCommand: ParsableCommand {
     @OptionGroup(title: "Where it goes") var output: UnitOutputOptions
 
     func run() throws {
-        let file = try UnitOptions.named(["OnCalendar": "--on-calendar", "Description": "--description"]) {
-            var timer = Timer(name: try UnitOptions.name(name, .timer), summary: description ?? "Timer of \(name)")
+        let file = try UnitOptionValues.named(["OnCalendar": "--on-calendar", "Description": "--description"]) {
+            var timer = Timer(name: try UnitOptionValues.name(name, .timer), summary: description ?? "Timer of \(name)")
             timer.header = ["unit timer \(name)"]
             timer.calendar = onCalendar
-            timer.afterBoot = try UnitOptions.duration("--on-boot", onBoot)
-            timer.every = try UnitOptions.duration("--every", every)
-            timer.jitter = try UnitOptions.duration("--jitter", jitter)
-            timer.accuracy = try UnitOptions.duration("--accuracy", accuracy)
+            timer.afterBoot = try UnitOptionValues.duration("--on-boot", onBoot)
+            timer.every = try UnitOptionValues.duration("--every", every)
+            timer.jitter = try UnitOptionValues.duration("--jitter", jitter)
+            timer.accuracy = try UnitOptionValues.duration("--accuracy", accuracy)
             timer.isPersistent = persistent
-            timer.unit = try UnitOptions.references("--service", [service].compactMap { $0 }).first
+            timer.unit = try UnitOptionValues.references("--service", [service].compactMap { $0 }).first
             return try timer.file()
         }
         try output.put([file], enabling: [file.path])

@@ -88,13 +88,13 @@ struct UnitServiceCommand: ParsableCommand {
     ]
 
     func run() throws {
-        let files = try UnitOptions.named(Self.options) { try self.files() }
+        let files = try UnitOptionValues.named(Self.options) { try self.files() }
         let target = files.count > 1 ? files[1].path : files[0].path
         try output.put(files, enabling: [target])
     }
 
     private func files() throws -> [UnitFile] {
-        var unitName = try UnitOptions.name(name, .service)
+        var unitName = try UnitOptionValues.name(name, .service)
         let target = instances == nil ? nil : try unitName.of(.target)
         if life.instances != nil, !unitName.isTemplate { unitName = unitName.template }
         var service = Service(name: unitName, summary: others.description ?? name, command: try resolvedCommand())
@@ -119,13 +119,13 @@ struct UnitServiceCommand: ParsableCommand {
 
     private func setLife(_ service: inout Service) throws {
         service.restart = life.restart
-        if let delay = try UnitOptions.duration("--restart-delay", life.restartDelay, zeroAllowed: true) {
+        if let delay = try UnitOptionValues.duration("--restart-delay", life.restartDelay, zeroAllowed: true) {
             service.restartDelay = delay
         }
-        if let signal = try UnitOptions.signal("--stop-signal", life.stopSignal) { service.stopSignal = signal }
-        if let timeout = try UnitOptions.duration("--stop-timeout", life.stopTimeout) { service.stopTimeout = timeout }
+        if let signal = try UnitOptionValues.signal("--stop-signal", life.stopSignal) { service.stopSignal = signal }
+        if let timeout = try UnitOptionValues.duration("--stop-timeout", life.stopTimeout) { service.stopTimeout = timeout }
         service.killMode = life.killMode ?? .controlGroup
-        service.reloadSignal = try UnitOptions.signal("--reload-signal", life.reloadSignal)
+        service.reloadSignal = try UnitOptionValues.signal("--reload-signal", life.reloadSignal)
     }
 
     private func setSurroundings(_ service: inout Service) throws {
@@ -137,7 +137,7 @@ struct UnitServiceCommand: ParsableCommand {
         }
         (service.user, service.group) = (surroundings.user, surroundings.group)
         service.workingDirectory = surroundings.workingDirectory
-        service.umask = try UnitOptions.mode("--umask", surroundings.umask)
+        service.umask = try UnitOptionValues.mode("--umask", surroundings.umask)
         service.environmentFiles = surroundings.envFile
         service.environment = try RawArguments.values(short: "-E", long: "--setenv").map { assignment in
             guard let variable = EnvironmentVariable(assignment: assignment) else {
@@ -162,13 +162,13 @@ struct UnitServiceCommand: ParsableCommand {
     }
 
     private func setOthers(_ service: inout Service) throws {
-        service.dependencies.after = try UnitOptions.references("--after", others.after)
-        service.dependencies.wants = try UnitOptions.references("--wants", others.wants)
-        service.dependencies.requires = try UnitOptions.references("--requires", others.requires)
-        service.slice = try others.slice.map { try UnitOptions.name($0, .slice) }
+        service.dependencies.after = try UnitOptionValues.references("--after", others.after)
+        service.dependencies.wants = try UnitOptionValues.references("--wants", others.wants)
+        service.dependencies.requires = try UnitOptionValues.references("--requires", others.requires)
+        service.slice = try others.slice.map { try UnitOptionValues.name($0, .slice) }
         let usual = output.userInstall ? "default.target" : "multi-user.target"
         service.wantedBy =
-            others.wantedBy.isEmpty ? [usual] : try UnitOptions.references("--wanted-by", others.wantedBy)
+            others.wantedBy.isEmpty ? [usual] : try UnitOptionValues.references("--wanted-by", others.wantedBy)
     }
 
     // MARK: Command

@@ -166,7 +166,7 @@ func asNobody(_ words: [String]) async throws {
 
 func enterScope() {
     var options = UnitOptions()
-    if ThisProcess.environmentVariable("SCOPE_USER") != nil { options.scope = .user }
+    if ThisProcess.environmentVariable("SCOPE_USER") != nil { options.domain = .user }
     options.name = ThisProcess.environmentVariable("SCOPE_UNIT")
     var limits = Limits()
     if ThisProcess.environmentVariable("SCOPE_LIMITS") != nil {

@@ -23,8 +23,8 @@ private func spawn(_ command: [String]) throws {
 
 /// A cgroup with its limits, a process in it, and the end of both: what is left of a job without guard,
 /// event loop, statistics and report.
-private func runInCgroup(_ place: CgroupPlace) throws {
-    let cgroup = try CgroupSite(place, name: JobName.make().cgroup, limits: limits().resolved()).create()
+private func runInCgroup(_ place: ParentCgroups) throws {
+    let cgroup = try PlannedCgroup(place, name: JobName.make().cgroup, limits: limits().resolved()).create()
     let program = Program(candidates: ["/bin/true"], arguments: ["true"], environment: ThisProcess.environment)
     let files = try cgroup.joinFiles()
     let started = try program.start(cgroup: cgroup.directory.descriptor.rawValue, joinFiles: files.rawValues)
@@ -33,7 +33,7 @@ private func runInCgroup(_ place: CgroupPlace) throws {
 }
 
 private func ways() throws -> [Way] {
-    let place = try CgroupPlace(CgroupLayout.current(), parentPath: nil, limits: limits().resolved())
+    let place = try ParentCgroups(Hierarchies.current(), parentPath: nil, limits: limits().resolved())
     var ways = [
         Way(name: "posix_spawn") { try spawn(["/bin/true"]) },
         Way(name: "cgroup") { try runInCgroup(place) },

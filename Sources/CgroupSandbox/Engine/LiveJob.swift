@@ -4,7 +4,7 @@ internal import SandboxValues
 internal import SystemPackage
 
 /// A job of this program's, with its streams and those who wait for its end.
-final class JobRecord: Sendable {
+final class LiveJob: Sendable {
     let driver: JobDriver
     let streams: JobStreams
     private let jobs: GuardedJobs
@@ -22,15 +22,15 @@ final class JobRecord: Sendable {
     var loop: EventLoop { jobs.loop }
 
     /// Starts a job and lets the event loop look after it.
-    static func start(_ spec: JobSpec, _ plan: consuming StreamPlan) throws(LaunchError) -> JobRecord {
+    static func start(_ spec: JobSpec, _ plan: consuming StreamPlan) throws(LaunchError) -> LiveJob {
         let runtime = try JobRuntime.shared()
         let driver = try runtime.launch(spec, streams: plan.childDescriptors(null: runtime.null.rawValue))
         let terminal = driver.terminal
-        let record = JobRecord(driver, plan.takeStreams(terminal), runtime.jobs)
-        record.streams.begin()
-        // The driver holds the record for as long as the job runs, whether anybody waits for it or not.
-        driver.setWhenOver { report in record.isOver(report) }
-        return record
+        let live = LiveJob(driver, plan.takeStreams(terminal), runtime.jobs)
+        live.streams.begin()
+        // The driver holds this object for as long as the job runs, whether anybody waits for it or not.
+        driver.setWhenOver { report in live.isOver(report) }
+        return live
     }
 
     private init(_ driver: JobDriver, _ streams: JobStreams, _ jobs: GuardedJobs) {

@@ -2,7 +2,7 @@ package import LinuxSystem
 internal import SystemPackage
 
 /// Where the hierarchies are, at the mount points that everybody uses.
-package struct CgroupLayout: Sendable, Equatable {
+package struct Hierarchies: Sendable, Equatable {
     package enum Mode: String, Sendable, Codable {
         /// cgroup2 with all controllers on /sys/fs/cgroup.
         case unified
@@ -41,11 +41,11 @@ package struct CgroupLayout: Sendable, Equatable {
     static let root = "/sys/fs/cgroup"
 
     /// - Throws: `.noCgroup2` without cgroup2 on /sys/fs/cgroup or /sys/fs/cgroup/unified.
-    package static func current() throws(CgroupError) -> CgroupLayout {
+    package static func current() throws(CgroupError) -> Hierarchies {
         let (mode, mount) = try mounted()
         guard let memberships = Memberships(parsing: try membership()) else { throw CgroupError(.noCgroup2) }
         do {
-            return CgroupLayout(mode, try CgroupMount(mount, .v2, own: memberships.unified), memberships) {
+            return Hierarchies(mode, try CgroupMount(mount, .v2, own: memberships.unified), memberships) {
                 try? CgroupMount($0.mount, .v1, own: $1)
             }
         } catch { throw CgroupError(error) }
@@ -129,7 +129,7 @@ package struct CgroupLayout: Sendable, Equatable {
     ///
     /// - Throws: `.outsideMount`.
     package func placeOfJobs() throws(CgroupError) -> String {
-        let path = CgroupPlace.ownParent(try own.path(below: mount))
+        let path = ParentCgroups.ownParent(try own.path(below: mount))
         return path == "/" ? mount : mount + path
     }
 

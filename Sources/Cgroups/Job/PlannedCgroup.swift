@@ -4,8 +4,8 @@ internal import SystemPackage
 
 /// Where a job's cgroups will be: their parents, opened, and their common name.
 /// Nothing is made yet, so that a guard can be told before there is anything to lose.
-package struct CgroupSite: Sendable {
-    package let layout: CgroupLayout
+package struct PlannedCgroup: Sendable {
+    package let layout: Hierarchies
     package let name: String
     let parent: CgroupDirectory
     let legacyParents: [LegacyParent]
@@ -17,7 +17,7 @@ package struct CgroupSite: Sendable {
     ///   - parentSharesLimits: the parent is there for this job alone, with the same limits.
     /// - Throws: when a limit cannot be expressed there.
     package init(
-        _ place: CgroupPlace, name: String, limits: ResolvedLimits, parentSharesLimits: Bool = false
+        _ place: ParentCgroups, name: String, limits: ResolvedLimits, parentSharesLimits: Bool = false
     ) throws(CgroupError) {
         for parent in place.legacyParents { try parent.check(limits) }
         self.layout = place.layout

@@ -3,8 +3,8 @@ package import SandboxValues
 internal import SystemPackage
 
 /// The parents of jobs' cgroups in every hierarchy that their limits need, opened.
-package struct CgroupPlace: Sendable {
-    package let layout: CgroupLayout
+package struct ParentCgroups: Sendable {
+    package let layout: Hierarchies
     let parent: CgroupDirectory
     let legacyParents: [LegacyParent]
 
@@ -12,7 +12,7 @@ package struct CgroupPlace: Sendable {
     ///   - parentPath: a cgroup as in `/proc/PID/cgroup`; `nil` for the caller's own.
     ///   - limits: what the jobs' limits need; the values do not matter.
     /// - Throws: when a parent cannot be opened.
-    package init(_ layout: CgroupLayout, parentPath: String?, limits: ResolvedLimits) throws(CgroupError) {
+    package init(_ layout: Hierarchies, parentPath: String?, limits: ResolvedLimits) throws(CgroupError) {
         let path: String
         if let parentPath { path = try layout.absolute(parentPath) } else { path = try layout.placeOfJobs() }
         // The system call would see another name.

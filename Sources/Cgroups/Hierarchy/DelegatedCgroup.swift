@@ -3,17 +3,17 @@ package import LinuxSystem
 package import SandboxValues
 
 /// The cgroup of a delegated scope: its manager made it, and the caller arranges its inside.
-package struct ScopeCgroup: ~Copyable {
+package struct DelegatedCgroup: ~Copyable {
     private let directory: CgroupDirectory
 
     /// - Parameter path: as in `/proc/PID/cgroup`.
-    package init(_ path: String, in layout: CgroupLayout) throws(CgroupError) {
+    package init(_ path: String, in layout: Hierarchies) throws(CgroupError) {
         let path = try layout.absolute(path)
         do { directory = try CgroupDirectory(opening: path, .v2) } catch { throw CgroupError(error) }
     }
 
     /// Removes a cgroup whose unit is gone: systemd leaves one that some process was still on its way out of.
-    package static func removeLeftover(_ path: String, in layout: CgroupLayout) {
+    package static func removeLeftover(_ path: String, in layout: Hierarchies) {
         guard let slash = path.lastIndex(of: "/"), slash != path.startIndex,
             let slice = try? CgroupDirectory(opening: layout.absolute(String(path[..<slash])), .v2)
         else { return }
@@ -42,7 +42,7 @@ package struct ScopeCgroup: ~Copyable {
     /// Writes limits for all that is in the scope, and reads each back.
     package func apply(_ limits: ResolvedLimits) throws(CgroupError) {
         _ = try Delegation.missingControllers(for: limits, in: directory)
-        try CgroupSite.apply(limits, to: directory)
+        try PlannedCgroup.apply(limits, to: directory)
     }
 
     /// Opens `cgroup.kill`, by which everything in the scope dies.

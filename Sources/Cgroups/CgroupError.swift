@@ -22,17 +22,17 @@ public struct CgroupError: Error, Sendable, Equatable {
         /// Processes that are not cgrun's to move keep the parent from passing controllers on.
         case busyParent(path: String, members: [String])
         /// The parent does not have the controller that a limit needs.
-        case controllerMissing(Controller, option: String, path: String, available: String)
+        case controllerMissing(Controller, limit: LimitName, path: String, available: String)
         /// A v1 controller that the caller may not make a child group in.
-        case legacyNotWritable(Controller, option: String, path: String)
+        case legacyNotWritable(Controller, limit: LimitName, path: String)
         /// A setting that v1 has no file for.
-        case legacyUnsupported(option: String, reason: String)
+        case legacyUnsupported(limit: LimitName, reason: String)
         /// The kernel does not offer that file: it is too old, or built without swap accounting.
-        case knobMissing(file: String, option: String)
+        case knobMissing(file: String, limit: LimitName)
         /// What was written reads back as something else.
-        case notApplied(file: String, wanted: String, got: String, option: String)
+        case notApplied(file: String, wanted: String, got: String, limit: LimitName)
         /// The kernel takes no such value here.
-        case rejected(SystemError, option: String)
+        case rejected(SystemError, limit: LimitName)
         /// No disk of this machine's is, or has, what a limit on block I/O names.
         case noDisk(path: String, reason: String)
         /// There is no such cgroup.
@@ -57,7 +57,12 @@ public struct CgroupError: Error, Sendable, Equatable {
     init(_ error: SystemError) { kind = .system(error) }
 
     /// What is in the way, in one line.
-    public var reason: String {
+    public var reason: String { reason(.library) }
+    /// What to do about it; `nil` when nothing general can be said.
+    public var remedy: String? { remedy(.library) }
+
+    /// - Parameter wording: whether limits are called by their options.
+    package func reason(_ wording: Wording) -> String {
         switch kind {
         case .noCgroup2: "no cgroup v2 hierarchy is mounted on /sys/fs/cgroup or /sys/fs/cgroup/unified"
         case .outsideMount(let path, let mount):
@@ -70,17 +75,17 @@ public struct CgroupError: Error, Sendable, Equatable {
         case .notDelegated(let path): "no permission to make cgroups in \(path): it is not delegated to this user"
         case .busyParent(let path, let members):
             "\(path) cannot pass on its controllers while other processes are in it (\(members.joined(separator: ", ")))"
-        case .controllerMissing(let controller, let option, let path, let available):
-            "\(option) needs the \(controller.rawValue) controller, which \(path) does not have "
+        case .controllerMissing(let controller, let limit, let path, let available):
+            "\(limit.text(wording)) needs the \(controller.rawValue) controller, which \(path) does not have "
                 + "(it has: \(available.isEmpty ? "none" : available))"
-        case .legacyNotWritable(let controller, let option, let path):
-            "\(option) needs a child group of the v1 \(controller.rawValue) hierarchy, and \(path) is not writable"
-        case .legacyUnsupported(let option, let reason): "\(option) cannot be enforced by cgroup v1: \(reason)"
-        case .knobMissing(let file, let option): "\(option) needs \(file), which this kernel does not offer here"
-        case .notApplied(let file, let wanted, let got, let option):
-            "\(option): wrote \"\(wanted)\" to \(file), but it reads \"\(got)\""
-        case .rejected(let error, let option): "\(option): the kernel refuses to \(error)"
-        case .noDisk(let path, let reason): "\(LimitKind.ioMax.flag) \(path): \(reason)"
+        case .legacyNotWritable(let controller, let limit, let path):
+            "\(limit.text(wording)) needs a child group of the v1 \(controller.rawValue) hierarchy, and \(path) is not writable"
+        case .legacyUnsupported(let limit, let reason): "\(limit.text(wording)) cannot be enforced by cgroup v1: \(reason)"
+        case .knobMissing(let file, let limit): "\(limit.text(wording)) needs \(file), which this kernel does not offer here"
+        case .notApplied(let file, let wanted, let got, let limit):
+            "\(limit.text(wording)): wrote \"\(wanted)\" to \(file), but it reads \"\(got)\""
+        case .rejected(let error, let limit): "\(limit.text(wording)): the kernel refuses to \(error)"
+        case .noDisk(let path, let reason): "\(LimitKind.ioMax.name.text(wording)) \(path): \(reason)"
         case .parentNotFound(let path): "there is no cgroup \(path)"
         case .tooManyCgroups(let path):
             "\(path) allows no more cgroups below it (cgroup.max.descendants or cgroup.max.depth)"
@@ -88,25 +93,27 @@ public struct CgroupError: Error, Sendable, Equatable {
         }
     }
 
-    /// What to do about it; `nil` when nothing general can be said.
-    public var remedy: String? {
-        switch kind {
+    /// - Parameter wording: as for `reason`.
+    package func remedy(_ wording: Wording) -> String? {
+        // How a cgroup is named that jobs are to be made in.
+        let parent = wording.choose("cgroupParent", options: "--cgroup-parent")
+        return switch kind {
         case .noCgroup2: "mount cgroup2, or boot with systemd.unified_cgroup_hierarchy=1"
         case .outsideMount:
             "enter a cgroup below it first, mount cgroup2 there anew in this cgroup namespace, or ask systemd "
-                + "for a scope (--cgroup-manager systemd)"
+                + "for a scope (\(wording.choose("HostScope.enter", options: "--cgroup-manager systemd")))"
         case .threaded:
-            "run in another cgroup, or name one with --cgroup-parent"
+            "run in another cgroup, or name one with \(parent)"
         case .kernelTooOld: "use Linux 5.14 or later"
         case .readOnly:
             "give the container a writable cgroup filesystem, such as docker run --privileged --cgroupns=private"
         case .notDelegated:
-            "run as root, in a unit with Delegate=yes, or name a cgroup of yours with --cgroup-parent"
+            "run as root, in a unit with Delegate=yes, or name a cgroup of yours with \(parent)"
         case .busyParent:
-            "run in a unit with Delegate=yes, or name an empty cgroup with --cgroup-parent"
+            "run in a unit with Delegate=yes, or name an empty cgroup with \(parent)"
         case .controllerMissing(let controller, _, let path, _)
         where path.split(separator: "/").contains(where: JobName.isJob):
-            "give the job around this one \(controller.optionWithoutLimit), which hands the controller down"
+            "give the job around this one \(controller.withoutLimit(wording)), which hands the controller down"
         case .controllerMissing(let controller, _, let path, _):
             "write +\(controller.rawValue) to cgroup.subtree_control of the cgroups above \(path), "
                 + "or delegate it there (Delegate=\(controller.rawValue))"
@@ -115,20 +122,20 @@ public struct CgroupError: Error, Sendable, Equatable {
         case .knobMissing(let file, _):
             file.contains("swap") || file.contains("memsw")
                 ? "boot with swapaccount=1, or turn swap off" : "use a later kernel"
-        case .notApplied(_, _, _, let option), .rejected(_, let option):
-            "give \(option) a value within what this machine and the cgroups above allow"
+        case .notApplied(_, _, _, let limit), .rejected(_, let limit):
+            "give \(limit.text(wording)) a value within what this machine and the cgroups above allow"
         case .noDisk: "name a block device, or a path on one"
-        case .parentNotFound: "make it first, or give --cgroup-parent a path as in /proc/PID/cgroup"
+        case .parentNotFound: "make it first, or give \(parent) a path as in /proc/PID/cgroup"
         case .tooManyCgroups: "raise the limit there, or end some jobs"
         case .system: nil
         }
     }
 
     /// The error of setting a limit.
-    static func setting(_ error: SystemError, _ file: String, option: String, in path: String) -> CgroupError {
+    static func setting(_ error: SystemError, _ file: String, limit: LimitName, in path: String) -> CgroupError {
         switch error.errno {
-        case .noSuchFileOrDirectory: CgroupError(.knobMissing(file: file, option: option))
-        case .invalidArgument, .outOfRange: CgroupError(.rejected(error, option: option))
+        case .noSuchFileOrDirectory: CgroupError(.knobMissing(file: file, limit: limit))
+        case .invalidArgument, .outOfRange: CgroupError(.rejected(error, limit: limit))
         default: writing(error, in: path)
         }
     }

@@ -20,7 +20,7 @@ extension Behaviour {
         }
 
         private func run(_ spec: JobSpec) throws -> Report {
-            try LaunchedJob(PreparedJob(spec)).waitForEnd()
+            try LaunchedJob(PreparedJob(LaunchSpec(spec))).waitForEnd()
         }
 
         @Test func runsAJobToItsEnd() throws {
@@ -33,15 +33,6 @@ extension Behaviour {
             #expect(openDescriptorCount == before)
         }
 
-        @Test func aRefusedScopeNamesTheCallThatGetsOne() async {
-            var spec = spec(["true"])
-            spec.manager = .systemd
-            let error = await #expect(throws: LaunchError.self) {
-                try await CgroupSandbox.run(spec, output: .discarded)
-            }
-            #expect(error?.remedy?.contains(text: "HostScope.enter") == true)
-        }
-
         @Test(.enabled(if: !Capability.isBooted, "booted with systemd"))
         func withoutSystemdThereIsNoScope() {
             let error = #expect(throws: LaunchError.self) { try HostScope.enter() }
@@ -50,7 +41,7 @@ extension Behaviour {
         }
 
         @Test func stopsAJob() throws {
-            let job = try LaunchedJob(PreparedJob(spec(["sleep", "60"])))
+            let job = try LaunchedJob(PreparedJob(LaunchSpec(spec(["sleep", "60"]))))
             #expect(job.cgroupPath.contains(text: job.id))
             job.requestStop()
             let report = job.waitForEnd()

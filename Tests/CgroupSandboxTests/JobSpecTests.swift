@@ -77,9 +77,11 @@ import Testing
 }
 
 @Suite struct LaunchErrorTests {
-    private func failure(_ stage: SpawnError.Stage, _ errno: Errno) -> LaunchError {
-        LaunchError(
-            SpawnError(stage: stage, system: SystemError("execve", path: "./tool", errno: errno)), command: "./tool")
+    private func failure(
+        _ stage: SpawnError.Stage, _ errno: Errno, _ wording: Wording = .options
+    ) -> LaunchError {
+        let error = SpawnError(stage: stage, system: SystemError("execve", path: "./tool", errno: errno))
+        return LaunchError(error, command: "./tool", wording)
     }
 
     @Test func exitCodesAreTheShells() {
@@ -109,6 +111,7 @@ import Testing
         #expect(failure(.exec, .permissionDenied).message == "./tool: cannot execute: Permission denied")
         #expect(failure(.workingDirectory, .noSuchFileOrDirectory).message.hasPrefix("--working-directory: "))
         #expect(failure(.credentials, .notPermitted).message.hasPrefix("--uid, --gid: "))
+        #expect(failure(.credentials, .notPermitted, .library).message.hasPrefix("the credentials: "))
         #expect(LaunchError(.setup, "reason", remedy: "remedy").message == "reason; remedy")
         #expect(LaunchError(.setup, "reason").message == "reason")
     }

@@ -11,8 +11,8 @@ struct ManagerTests {
         .unified, CgroupMount("/sys/fs/cgroup"), .init(parsing: "0::/system.slice/x.service")!
     ) { _, _ in nil }
 
-    private func choice(_ layout: Hierarchies, _ change: (inout JobSpec) -> Void) throws(LaunchError) -> String {
-        var spec = JobSpec(["true"])
+    private func choice(_ layout: Hierarchies, _ change: (inout LaunchSpec) -> Void) throws(LaunchError) -> String {
+        var spec = LaunchSpec(JobSpec(["true"]))
         change(&spec)
         switch try spec.resolveManager(layout) {
         case .cgroupfs(let reason): return reason
@@ -22,7 +22,7 @@ struct ManagerTests {
 
     @Test func whatIsAskedForIsTaken() throws {
         #expect(try choice(layout) { $0.manager = .cgroupfs } == "asked for")
-        #expect(try choice(layout) { $0.cgroupParent = "/x" }.contains("--cgroup-parent"))
+        #expect(try choice(layout) { $0.job.cgroupParent = "/x" }.contains("--cgroup-parent"))
     }
 
     @Test func aJobInAJobStaysInside() throws {
@@ -43,27 +43,27 @@ struct ManagerTests {
         #expect(throws: LaunchError.self) {
             try choice(layout) {
                 $0.manager = .systemd
-                $0.cgroupParent = "/x"
+                $0.job.cgroupParent = "/x"
             }
         }
     }
 
     // MARK: The scope
 
-    private func properties(_ change: (inout JobSpec) -> Void) throws -> [String: UnitProperty.Value] {
-        var spec = JobSpec(["sleep", "1"])
+    private func properties(_ change: (inout LaunchSpec) -> Void) throws -> [String: UnitProperty.Value] {
+        var spec = LaunchSpec(JobSpec(["sleep", "1"]))
         change(&spec)
-        let scope = try ScopePlan(spec, spec.limits.resolved(), jobName: "cgrun-1").jobScope(members: [7, 8])
+        let scope = try ScopePlan(spec, spec.job.limits.resolved(), jobName: "cgrun-1").jobScope(members: [7, 8])
         return Dictionary(scope.properties.map { ($0.name, $0.value) }, uniquingKeysWith: { _, _ in .bool(false) })
     }
 
     @Test func limitsAreShownByTheUnit() throws {
         let shown = try properties {
-            $0.limits.memoryMax = .value(.bytes(1 << 20))
-            $0.limits.pidsMax = .value(5)
-            $0.limits.cpuMax = (try? CPUBandwidth(parsing: "1.5")).map { .value($0) }
-            $0.limits.cpuWeight = try? CPUWeight(parsing: "50")
-            $0.limits.cpuset = try? CPUSet(parsing: "0,9")
+            $0.job.limits.memoryMax = .value(.bytes(1 << 20))
+            $0.job.limits.pidsMax = .value(5)
+            $0.job.limits.cpuMax = (try? CPUBandwidth(parsing: "1.5")).map { .value($0) }
+            $0.job.limits.cpuWeight = try? CPUWeight(parsing: "50")
+            $0.job.limits.cpuset = try? CPUSet(parsing: "0,9")
         }
         #expect(shown["MemoryMax"] == .uint64(1 << 20))
         #expect(shown["MemorySwapMax"] == .uint64(0))
@@ -85,7 +85,7 @@ struct ManagerTests {
     }
 
     @Test func namesAndPropertiesOfTheCallerWin() throws {
-        var spec = JobSpec(["true"])
+        var spec = LaunchSpec(JobSpec(["true"]))
         spec.unit.name = "nightly"
         spec.unit.slice = "batch.slice"
         spec.unit.properties = [UnitProperty("OOMPolicy", .string("kill"))]
@@ -104,16 +104,16 @@ struct ManagerTests {
 
     /// As it goes to systemd, which would take a line of it for a setting of its own.
     @Test func descriptionsAreLines() {
-        var spec = JobSpec(["sh", "-c", "a\nOnSuccess=b.service"])
+        var spec = LaunchSpec(JobSpec(["sh", "-c", "a\nOnSuccess=b.service"]))
         func shown() -> String? { description(ScopePlan(spec, .none, jobName: "cgrun-1").jobScope(members: [])) }
         #expect(shown() == #"Description="cgrun sh -c a\nOnSuccess=b.service""#)
         spec.unit.description = "c\nOnSuccess=d.service\\"
         #expect(shown() == #"Description=c\nOnSuccess=d.service\\"#)
         spec.unit.description = nil
-        spec.arguments = ["x", ByteString(Array(String(repeating: "y", count: 197).utf8) + Array("\\z".utf8))!]
+        spec.job.arguments = ["x", ByteString(Array(String(repeating: "y", count: 197).utf8) + Array("\\z".utf8))!]
         #expect(shown()?.hasSuffix(#"yy\\""#) == true, "cut off after a backslash")
         // One of Swift's characters, longer than a line may be for systemd.
-        spec.arguments = [ByteString(("e" + String(repeating: "\u{301}", count: 1 << 20)).utf8)!]
+        spec.job.arguments = [ByteString(("e" + String(repeating: "\u{301}", count: 1 << 20)).utf8)!]
         let size = 199 * 2 + #"Description="cgrun e""#.utf8.count
         #expect(shown()?.utf8.count == size)
     }

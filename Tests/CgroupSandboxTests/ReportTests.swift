@@ -100,7 +100,7 @@ import Testing
     @Test func tellsWhyNothingStarted() {
         var spec = JobSpec(["./tool", "x"])
         spec.workingDirectory = "/srv"
-        let report = Report(notStarted: spec, LaunchError(.notFound, "./tool: command not found"))
+        let report = Report(notStarted: LaunchSpec(spec), LaunchError(.notFound, "./tool: command not found"))
         #expect(report.result == .notStarted)
         #expect(report.cause == .execError)
         #expect(report.error == "./tool: command not found")
@@ -120,7 +120,7 @@ import Testing
         spec.limits.pidsMax = .max
         spec.limits.cpuMax = .value(try .init(parsing: "1.5"))
         spec.timeout = .milliseconds(1500)
-        let limits = Report(notStarted: spec, LaunchError(.setup, "no")).limits
+        let limits = Report(notStarted: LaunchSpec(spec), LaunchError(.setup, "no")).limits
         #expect(limits.resources.memoryMax == .value(.bytes(64 << 20)))
         #expect(limits.resources.swapMax == .value(.bytes(0)))
         #expect(limits.resources.pidsMax == .max)

@@ -10,12 +10,12 @@ import Testing
         .noCgroup2, .kernelTooOld(release: "5.10.0"), .readOnly(path: "/sys/fs/cgroup/x"),
         .notDelegated(path: "/sys/fs/cgroup/x"),
         .busyParent(path: "/sys/fs/cgroup/x", members: ["12 bash", "13 sshd"]),
-        .controllerMissing(.memory, option: "--mem", path: "/sys/fs/cgroup/x", available: "cpu pids"),
-        .legacyNotWritable(.pids, option: "--pids", path: "/sys/fs/cgroup/pids"),
-        .legacyUnsupported(option: "--mem-high", reason: "its soft limit does not slow a job down"),
-        .knobMissing(file: "memory.swap.max", option: "--swap"),
-        .knobMissing(file: "memory.high", option: "--mem-high"),
-        .notApplied(file: "pids.max", wanted: "32", got: "max", option: "--pids"),
+        .controllerMissing(.memory, limit: LimitKind.memoryMax.name, path: "/sys/fs/cgroup/x", available: "cpu pids"),
+        .legacyNotWritable(.pids, limit: LimitKind.pidsMax.name, path: "/sys/fs/cgroup/pids"),
+        .legacyUnsupported(limit: LimitKind.memoryHigh.name, reason: "its soft limit does not slow a job down"),
+        .knobMissing(file: "memory.swap.max", limit: LimitKind.swapMax.name),
+        .knobMissing(file: "memory.high", limit: LimitKind.memoryHigh.name),
+        .notApplied(file: "pids.max", wanted: "32", got: "max", limit: LimitKind.pidsMax.name),
         .parentNotFound(path: "/x"),
         .tooManyCgroups(path: "/sys/fs/cgroup/x"),
         .outsideMount(path: "/..", mount: "/sys/fs/cgroup"),
@@ -27,6 +27,7 @@ import Testing
         let errors = Self.kinds.map(CgroupError.init)
         #expect(Set(errors.map(\.reason)).count == errors.count)
         for error in errors {
+            #expect(!(error.reason + (error.remedy ?? "")).contains("--m"), "programs have no options")
             let remedy = try #require(error.remedy)
             #expect(!remedy.isEmpty)
             #expect(!(error.reason + remedy).contains("\n"))
@@ -34,19 +35,19 @@ import Testing
     }
 
     @Test func namesOptionFigureAndPlace() {
-        func reason(_ kind: CgroupError.Kind) -> String { CgroupError(kind).reason }
+        func reason(_ kind: CgroupError.Kind) -> String { CgroupError(kind).reason(.options) }
         #expect(
-            reason(.controllerMissing(.memory, option: "--mem", path: "/sys/fs/cgroup/x", available: ""))
+            reason(.controllerMissing(.memory, limit: LimitKind.memoryMax.name, path: "/sys/fs/cgroup/x", available: ""))
                 == "--mem needs the memory controller, which /sys/fs/cgroup/x does not have (it has: none)")
         #expect(
-            reason(.notApplied(file: "pids.max", wanted: "32", got: "max", option: "--pids"))
+            reason(.notApplied(file: "pids.max", wanted: "32", got: "max", limit: LimitKind.pidsMax.name))
                 == "--pids: wrote \"32\" to pids.max, but it reads \"max\"")
         #expect(reason(.busyParent(path: "/x", members: ["12 bash", "13 sshd"])).contains("12 bash, 13 sshd"))
-        let swap = CgroupError(.knobMissing(file: "memory.swap.max", option: "--swap"))
-        #expect(swap.remedy?.contains("swapaccount") == true)
+        let swap = CgroupError(.knobMissing(file: "memory.swap.max", limit: LimitKind.swapMax.name))
+        #expect(swap.remedy(.options)?.contains("swapaccount") == true)
         let inAJob = "/sys/fs/cgroup/cgrun-0123456789abcdef"
-        let missing = CgroupError(.controllerMissing(.cpu, option: "--cpu-weight", path: inAJob, available: "pids"))
-        #expect(missing.remedy?.contains("the job around this one --cpu max") == true)
+        let missing = CgroupError(.controllerMissing(.cpu, limit: LimitKind.cpuWeight.name, path: inAJob, available: "pids"))
+        #expect(missing.remedy(.options)?.contains("the job around this one --cpu max") == true)
     }
 
     @Test func tellsErrnosApart() {

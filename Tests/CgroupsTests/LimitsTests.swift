@@ -12,7 +12,7 @@ import Testing
     }
 
     private func lines(_ limits: Limits) throws -> [String] {
-        try limits.resolved().settings.map { "\($0.controller.rawValue) \($0.file)=\($0.value) \($0.option)" }
+        try limits.resolved().settings.map { "\($0.controller.rawValue) \($0.file)=\($0.value) \($0.limit.flag)" }
     }
 
     @Test func noLimitsNeedNoControllers() throws {

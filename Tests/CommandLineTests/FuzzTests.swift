@@ -27,8 +27,8 @@ import Testing
                 let request = try RunRequest(parsing: words[...])
                 understood += 1
                 // What is taken for the command is the end of what was given.
-                #expect(words.suffix(request.spec.arguments.count) == request.spec.arguments[...])
-                #expect(request.spec.arguments.first?.bytes.isEmpty == false)
+                #expect(words.suffix(request.spec.job.arguments.count) == request.spec.job.arguments[...])
+                #expect(request.spec.job.arguments.first?.bytes.isEmpty == false)
             } catch let error as UsageError {
                 // One line, whatever bytes the value had, would need escaping; the first names the fault.
                 #expect(!error.message.isEmpty)
@@ -75,12 +75,12 @@ import Testing
             }
             let command = ["cmd", "--mem", "1", "-v"].prefix(Int.random(in: 1...4))
             let request = try parse(words + (Bool.random() ? ["--"] : []) + command)
-            #expect(request.spec.limits.memoryMax == .value(.bytes(memory)))
-            #expect(request.spec.limits.pidsMax == .value(pids))
-            #expect(request.spec.timeout == .seconds(seconds))
+            #expect(request.spec.job.limits.memoryMax == .value(.bytes(memory)))
+            #expect(request.spec.job.limits.pidsMax == .value(pids))
+            #expect(request.spec.job.timeout == .seconds(seconds))
             #expect(request.isQuiet && !request.isVerbose)
-            #expect(request.spec.environment.last?.description == "KEY=\(memory)=--mem")
-            #expect(request.spec.arguments.map(\.description) == Array(command))
+            #expect(request.spec.job.environment.last?.description == "KEY=\(memory)=--mem")
+            #expect(request.spec.job.arguments.map(\.description) == Array(command))
         }
     }
 }

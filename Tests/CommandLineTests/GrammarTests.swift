@@ -91,7 +91,7 @@ import Testing
         let value = try #require(SpellingTests.values.first { $0.0 == .limit(kind) }).1
         let options = try LimitOptions.parse([kind.flag, value])
         #expect(options.arguments == [kind.flag, value])
-        #expect(try options.limits() == parse([kind.flag, value, "true"]).spec.limits)
+        #expect(try options.limits() == parse([kind.flag, value, "true"]).spec.job.limits)
         #expect(try options.limits() != Limits())
     }
 

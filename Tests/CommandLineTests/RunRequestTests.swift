@@ -26,20 +26,20 @@ func refusal(_ words: [String]) -> String? {
 @Suite struct SpellingTests {
     /// A value for each option, and what tells that it was taken.
     static let values: [(RunOption, String, @Sendable (RunRequest) -> Bool)] = [
-        (.limit(.memoryMax), "64M", { $0.spec.limits.memoryMax == .value(.bytes(64 << 20)) }),
-        (.limit(.memoryHigh), "1K", { $0.spec.limits.memoryHigh == .value(.bytes(1024)) }),
-        (.limit(.swapMax), "0", { $0.spec.limits.swapMax == .value(.bytes(0)) }),
-        (.limit(.pidsMax), "32", { $0.spec.limits.pidsMax == .value(32) }),
-        (.limit(.cpuMax), "1.5", { $0.spec.limits.cpuMax?.value?.cores == 1.5 }),
-        (.limit(.cpuWeight), "50", { $0.spec.limits.cpuWeight?.value == 50 }),
-        (.limit(.ioMax), "8:0:rbps=1M", { $0.spec.limits.ioMax == [try? IOLimit(parsing: "8:0:rbps=1M")] }),
-        (.limit(.cpuset), "0-1", { $0.spec.limits.cpuset?.processors == [0, 1] }),
-        (.setting(.timeout), "90s", { $0.spec.timeout == .seconds(90) }),
-        (.setting(.cpuTime), "1.5h", { $0.spec.cpuTimeout == .seconds(5400) }),
-        (.setting(.stopSignal), "INT", { $0.spec.stopSignal == .interrupt }),
-        (.setting(.killAfter), "0", { $0.spec.grace == .zero }),
+        (.limit(.memoryMax), "64M", { $0.spec.job.limits.memoryMax == .value(.bytes(64 << 20)) }),
+        (.limit(.memoryHigh), "1K", { $0.spec.job.limits.memoryHigh == .value(.bytes(1024)) }),
+        (.limit(.swapMax), "0", { $0.spec.job.limits.swapMax == .value(.bytes(0)) }),
+        (.limit(.pidsMax), "32", { $0.spec.job.limits.pidsMax == .value(32) }),
+        (.limit(.cpuMax), "1.5", { $0.spec.job.limits.cpuMax?.value?.cores == 1.5 }),
+        (.limit(.cpuWeight), "50", { $0.spec.job.limits.cpuWeight?.value == 50 }),
+        (.limit(.ioMax), "8:0:rbps=1M", { $0.spec.job.limits.ioMax == [try? IOLimit(parsing: "8:0:rbps=1M")] }),
+        (.limit(.cpuset), "0-1", { $0.spec.job.limits.cpuset?.processors == [0, 1] }),
+        (.setting(.timeout), "90s", { $0.spec.job.timeout == .seconds(90) }),
+        (.setting(.cpuTime), "1.5h", { $0.spec.job.cpuTimeout == .seconds(5400) }),
+        (.setting(.stopSignal), "INT", { $0.spec.job.stopSignal == .interrupt }),
+        (.setting(.killAfter), "0", { $0.spec.job.grace == .zero }),
         (.setting(.cgroupManager), "cgroupfs", { $0.spec.manager == .cgroupfs }),
-        (.setting(.cgroupParent), "/a/b", { $0.spec.cgroupParent == "/a/b" }),
+        (.setting(.cgroupParent), "/a/b", { $0.spec.job.cgroupParent == "/a/b" }),
         (.setting(.slice), "batch", { $0.spec.unit.slice == "batch.slice" }),
         (.setting(.unit), "nightly.scope", { $0.spec.unit.name == "nightly" }),
         (.setting(.description), "a b", { $0.spec.unit.description == "a b" }),
@@ -49,15 +49,15 @@ func refusal(_ words: [String]) -> String? {
         ),
         (.setting(.report), "r=1.json", { $0.reportFile == "r=1.json" }),
         (.setting(.reportFD), "2", { $0.reportDescriptor == 2 }),
-        (.setting(.setenv), "A=b=c", { $0.spec.environment.last == "A=b=c" }),
-        (.setting(.workingDirectory), "/srv", { $0.spec.workingDirectory == "/srv" }),
-        (.setting(.uid), "0", { $0.spec.credentials?.uid == 0 }),
-        (.setting(.gid), "12345", { $0.spec.credentials?.gid == 12345 }),
+        (.setting(.setenv), "A=b=c", { $0.spec.job.environment.last == "A=b=c" }),
+        (.setting(.workingDirectory), "/srv", { $0.spec.job.workingDirectory == "/srv" }),
+        (.setting(.uid), "0", { $0.spec.job.credentials?.uid == 0 }),
+        (.setting(.gid), "12345", { $0.spec.job.credentials?.gid == 12345 }),
     ]
 
     static let flags: [(RunOption, @Sendable (RunRequest) -> Bool)] = [
         (.setting(.noDieWithParent), { !$0.spec.diesWithParent }), (.setting(.closeFDs), { $0.spec.closesDescriptors }),
-        (.setting(.failOnOOM), { $0.spec.failsOnOOM }), (.setting(.quiet), { $0.isQuiet }),
+        (.setting(.failOnOOM), { $0.spec.job.failsOnOOM }), (.setting(.quiet), { $0.isQuiet }),
         (.setting(.verbose), { $0.isVerbose }),
         (.setting(.dryRun), { $0.isDryRun }), (.setting(.pty), { $0.wantsTerminal }),
         (.setting(.user), { $0.spec.unit.domain == .user }),
@@ -77,7 +77,7 @@ func refusal(_ words: [String]) -> String? {
         for words in spellings {
             #expect(isTaken(try parse(words + ["true"])), "\(words)")
             #expect(isTaken(try parse(words + ["--", "true"])), "\(words)")
-            #expect(try parse(words + ["true", "x"]).spec.arguments == ["true", "x"])
+            #expect(try parse(words + ["true", "x"]).spec.job.arguments == ["true", "x"])
         }
     }
 
@@ -92,33 +92,33 @@ func refusal(_ words: [String]) -> String? {
         let both = try parse(["-qv", "true"])
         #expect(both.isQuiet && both.isVerbose)
         let withValue = try parse(["-qvC", "/srv", "true"])
-        #expect(withValue.isQuiet && withValue.spec.workingDirectory == "/srv")
-        #expect(try parse(["-qC/srv", "true"]).spec.workingDirectory == "/srv")
-        #expect(try parse(["-qEA=b", "true"]).spec.environment.last == "A=b")
+        #expect(withValue.isQuiet && withValue.spec.job.workingDirectory == "/srv")
+        #expect(try parse(["-qC/srv", "true"]).spec.job.workingDirectory == "/srv")
+        #expect(try parse(["-qEA=b", "true"]).spec.job.environment.last == "A=b")
     }
 
     /// The value of a short option is what follows it, an equals sign included.
     @Test func shortOptionsTakeNoEqualsSign() throws {
-        #expect(try parse(["-C=/srv", "true"]).spec.workingDirectory == "=/srv")
+        #expect(try parse(["-C=/srv", "true"]).spec.job.workingDirectory == "=/srv")
         #expect(refusal(["-E=b", "true"]) != nil)
     }
 
     @Test func theLastOneCounts() throws {
-        #expect(try parse(["--pids", "1", "--pids=2", "true"]).spec.limits.pidsMax == .value(2))
+        #expect(try parse(["--pids", "1", "--pids=2", "true"]).spec.job.limits.pidsMax == .value(2))
         #expect(try parse(["--no-die-with-parent", "--die-with-parent", "true"]).spec.diesWithParent)
         #expect(!(try parse(["--die-with-parent", "--no-die-with-parent", "true"]).spec.diesWithParent))
-        let environment = try parse(["-E", "A=1", "-E", "B=2", "-E", "A=3", "true"]).spec.environment
+        let environment = try parse(["-E", "A=1", "-E", "B=2", "-E", "A=3", "true"]).spec.job.environment
         #expect(environment.suffix(2) == ["B=2", "A=3"])
     }
 
     @Test func defaultsAreAsDocumented() throws {
         let spec = try parse(["true"]).spec
-        #expect(spec.limits == Limits())
-        #expect(spec.stopSignal == .terminate)
-        #expect(spec.grace == .seconds(5))
-        #expect(spec.diesWithParent && !spec.closesDescriptors && !spec.failsOnOOM)
-        #expect(spec.timeout == nil && spec.cpuTimeout == nil && spec.credentials == nil)
-        #expect(spec.manager == .auto && spec.cgroupParent == nil)
+        #expect(spec.job.limits == Limits())
+        #expect(spec.job.stopSignal == .terminate)
+        #expect(spec.job.grace == .seconds(5))
+        #expect(spec.diesWithParent && !spec.closesDescriptors && !spec.job.failsOnOOM)
+        #expect(spec.job.timeout == nil && spec.job.cpuTimeout == nil && spec.job.credentials == nil)
+        #expect(spec.manager == .auto && spec.job.cgroupParent == nil)
     }
 }
 
@@ -126,30 +126,30 @@ func refusal(_ words: [String]) -> String? {
     @Test func everythingAfterTheCommandIsItsOwn() throws {
         let words = ["make", "-j4", "--mem", "1G", "--", "-q", "--help", "--version", "$HOME", "", "-"]
         let request = try parse(["--pids", "5"] + words)
-        #expect(request.spec.arguments.map(\.description) == words)
-        #expect(request.spec.limits.memoryMax == nil && !request.isQuiet)
+        #expect(request.spec.job.arguments.map(\.description) == words)
+        #expect(request.spec.job.limits.memoryMax == nil && !request.isQuiet)
     }
 
     @Test func twoDashesEndTheOptions() throws {
-        #expect(try parse(["--", "--mem"]).spec.arguments == ["--mem"])
-        #expect(try parse(["-q", "--", "-v", "x"]).spec.arguments == ["-v", "x"])
-        #expect(try parse(["--", "--"]).spec.arguments == ["--"])
-        #expect(try parse(["--", "run"]).spec.arguments == ["run"])
+        #expect(try parse(["--", "--mem"]).spec.job.arguments == ["--mem"])
+        #expect(try parse(["-q", "--", "-v", "x"]).spec.job.arguments == ["-v", "x"])
+        #expect(try parse(["--", "--"]).spec.job.arguments == ["--"])
+        #expect(try parse(["--", "run"]).spec.job.arguments == ["run"])
     }
 
     @Test func aDashIsACommand() throws {
-        #expect(try parse(["-", "x"]).spec.arguments == ["-", "x"])
+        #expect(try parse(["-", "x"]).spec.job.arguments == ["-", "x"])
     }
 
     @Test func bytesPassThrough() throws {
         let odd = ByteString([0xFF, 0xC3, 0x28, 0x80, 0x0A])!
         let request = try RunRequest(
             parsing: ["-E", ByteString(Array("A=".utf8) + odd.bytes)!, "-C", odd, "--", odd, odd])
-        #expect(request.spec.arguments == [odd, odd])
-        #expect(request.spec.workingDirectory == odd)
-        #expect(request.spec.environment.last?.bytes == Array("A=".utf8) + odd.bytes)
+        #expect(request.spec.job.arguments == [odd, odd])
+        #expect(request.spec.job.workingDirectory == odd)
+        #expect(request.spec.job.environment.last?.bytes == Array("A=".utf8) + odd.bytes)
         let joined = try RunRequest(parsing: [ByteString(Array("--setenv=A=".utf8) + odd.bytes)!, "x"])
-        #expect(joined.spec.environment.last?.bytes == Array("A=".utf8) + odd.bytes)
+        #expect(joined.spec.job.environment.last?.bytes == Array("A=".utf8) + odd.bytes)
     }
 
     @Test(arguments: [[], ["--"], ["-q"], ["--mem", "64M"], [""], ["--", ""], ["-q", "--"]])

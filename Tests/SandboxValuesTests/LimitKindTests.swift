@@ -67,10 +67,10 @@ import Testing
         var limits = Limits()
         limits.memoryMax = .value(.bytes(1 << 20))
         let pinned = resolve(limits)
-        #expect(pinned.values.swapMax == .value(.bytes(0)) && pinned.flag(of: .swapMax) == "--mem")
+        #expect(pinned.values.swapMax == .value(.bytes(0)) && pinned.name(of: .swapMax).flag == "--mem")
         limits.swapMax = .max
         let given = resolve(limits)
-        #expect(given.values == limits && given.flag(of: .swapMax) == "--swap" && given.flag(of: .memoryMax) == "--mem")
+        #expect(given.values == limits && given.name(of: .swapMax).flag == "--swap" && given.name(of: .memoryMax).flag == "--mem")
     }
 
     /// Shares become bytes when a job is launched; a unit keeps them, for the machine that reads it.

@@ -1,4 +1,6 @@
-// What a program that imports CgroupSandbox names in limits, results and errors.
+// What a program that imports CgroupSandbox names in limits, options, results and errors.
 @_exported public import Cgroups
 @_exported public import LinuxSystem
 @_exported public import SandboxValues
+@_exported public import struct SystemPackage.FilePath
+@_exported public import SystemdBus

@@ -115,7 +115,7 @@ final class HeldScope: Sendable {
         let resolved: ResolvedLimits
         do { resolved = try limits.resolved() } catch { throw LaunchError(error) }
         let plan = ScopePlan(options, resolved, jobsOf: program)
-        let manager = try ServiceManager.reach(plan.domain, layout)
+        let manager = try ServiceManager.reach(plan.domain, layout, .library)
         let holder = try HolderProcess.start(GuardProgram())
         // It goes with the program, and if that is killed meanwhile, waits until it is there: a scope
         // whose processes were dead before they came stays.

@@ -24,9 +24,6 @@ public final class Job: Sendable {
     /// With `spec.terminal`, input is typed (`.none`: nothing but its end), output holds the errors as
     /// well, and neither can be a file; `error` then is `.discarded` or `.combinedWithOutput`.
     ///
-    /// `spec.diesWithParent` and `spec.signalMask` are the command line's: a job of a program dies
-    /// with that program, whatever started it.
-    ///
     /// - Throws: why not. Nothing is left behind then.
     public static func start(
         _ spec: JobSpec, input: JobInput = .none, output: OutputDestination = .discarded,

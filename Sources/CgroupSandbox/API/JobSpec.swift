@@ -14,13 +14,9 @@ public struct JobSpec: Sendable {
     /// own, with `terminal` or without any: it cannot type into this program's, and Ctrl-C there does not reach it
     /// unless it is passed on. In the background, a terminal as its standard input becomes `/dev/null`.
     public var credentials: Credentials?
-    /// Whether the job gets no descriptor above 2.
-    public var closesDescriptors = false
     /// A pseudo-terminal of its own for the command: its standard streams, and the terminal that
     /// controls its session. `nil` leaves it to those of the caller.
     public var terminal: PseudoTerminal.Settings?
-    /// The mask that the command starts with: nothing blocked, whatever the calling thread blocks.
-    public var signalMask = SignalSet()
     /// Whether signals that this program ignores stay ignored, as under `nohup`. Servers ignore
     /// SIGTERM, SIGINT and SIGPIPE to read them in other ways: their jobs are to have them. Real-time
     /// signals stay ignored in any case.
@@ -37,15 +33,10 @@ public struct JobSpec: Sendable {
     public var stopSignal = Signal.terminate
     /// Between the stop signal and `cgroup.kill`.
     public var grace = Duration.seconds(5)
-    /// Whether the job dies when the process that started this one is gone.
-    public var diesWithParent = true
-    /// Who makes the cgroup. `Job` and `run` make directories below the program's own.
-    public var manager = ManagerChoice.auto
-    /// A cgroup as in `/proc/PID/cgroup`, to nest the job's in; `nil` is the caller's own. Not with systemd.
+    /// A cgroup as in `/proc/PID/cgroup`, to nest the job's in; `nil` is the caller's own. Not with a scope.
     public var cgroupParent: String?
-    /// How the job's scope is called and placed; only with systemd, which anything here asks for.
-    public var unit = UnitOptions()
-    /// Whether an OOM kill anywhere in the tree fails a job whose command exits with 0.
+    /// Whether an OOM kill anywhere in the tree fails a job whose command exits with 0: `JobResult.isSuccess` is false
+    /// then, and `Report.launcherExitCode` is 137.
     public var failsOnOOM = false
 
     /// - Parameter arguments: at least the command.
@@ -77,6 +68,25 @@ public struct JobSpec: Sendable {
         let prefix = Array(name.utf8) + [UInt8(ascii: "=")]
         return environment.first { $0.bytes.starts(with: prefix) }?.bytes.dropFirst(prefix.count)
     }
+}
+
+/// What only a launcher has to say that runs one job and nothing else, such as `cgrun`.
+public struct LaunchSpec: Sendable {
+    /// What every job needs.
+    public var job: JobSpec
+    /// Whether the job dies when the process that started this one is gone.
+    public var diesWithParent = true
+    /// Who makes the cgroup.
+    public var manager = ManagerChoice.auto
+    /// How the job's scope is called and placed; only with systemd, which anything here asks for.
+    public var unit = UnitOptions()
+    /// Whether the job gets none of this program's descriptors above 2.
+    public var closesDescriptors = false
+    /// The mask that the command starts with: nothing blocked, whatever the calling thread blocks.
+    public var signalMask = SignalSet()
+
+    /// A job whose manager is `auto`, and which dies with the process that started this one.
+    public init(_ job: JobSpec) { self.job = job }
 }
 
 extension Limits {

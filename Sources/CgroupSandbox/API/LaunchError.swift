@@ -37,8 +37,9 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
         self.remedy = remedy
     }
 
-    package init(_ error: CgroupError) {
-        self.init(.setup, error.reason, remedy: error.remedy)
+    /// - Parameter wording: how limits are called.
+    package init(_ error: CgroupError, _ wording: Wording = .library) {
+        self.init(.setup, error.reason(wording), remedy: error.remedy(wording))
     }
 
     init(_ error: SystemError) { self.init(.setup, error.description) }
@@ -50,7 +51,7 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
             remedy: "set CGRUN_GUARD to the path of cgrun-guard")
     }
 
-    init(_ error: SpawnError, command: String) {
+    init(_ error: SpawnError, command: String, _ wording: Wording) {
         switch error.stage {
         case .clone where error.system.errno == .canceled:
             self.init(.setup, "the job's scope was stopped, or its holder killed, before the command could start")
@@ -63,9 +64,11 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
         case .exec:
             self.init(.notExecutable, "\(command): cannot execute: \(error.system.errno)")
         case .workingDirectory:
-            self.init(.setup, "--working-directory: \(error.system)")
+            self.init(.setup, "\(wording.choose("the working directory", options: "--working-directory")): \(error.system)")
         case .credentials:
-            self.init(.setup, "--uid, --gid: \(error.system)", remedy: "only root may change users")
+            self.init(
+                .setup, "\(wording.choose("the credentials", options: "--uid, --gid")): \(error.system)",
+                remedy: "only root may change users")
         case .join(let index):
             self.init(
                 .setup,

@@ -22,8 +22,9 @@ public struct JobResult<Output: Sendable, ErrorOutput: Sendable>: Sendable {
         return report.signal.map { .signaled(Signal(rawValue: $0.number), coreDumped: report.coreDumped) }
     }
 
-    /// The command exited with 0, and by itself.
-    public var isSuccess: Bool { report.cause == .normal }
+    /// The command exited with 0, and by itself; and with `JobSpec.failsOnOOM`, no process of the tree was killed for
+    /// want of memory.
+    public var isSuccess: Bool { report.cause == .normal && report.launcherExitCode == 0 }
 }
 
 /// Runs a command in a cgroup of its own and waits until nothing is left of it.

@@ -5,7 +5,10 @@ internal import SandboxValues
 extension Report {
     /// One line for people about an end that needs explaining: what happened, the figure behind it,
     /// what to do. `nil` for a command that simply returned.
-    public var explanation: String? {
+    public var explanation: String? { explanation(.library) }
+
+    /// The same as the command line says it, which calls limits by their options.
+    package func explanation(_ wording: Wording) -> String? {
         if !unkillable.isEmpty { return unkillableText }
         if result != .notStarted, let error {
             return "\(command) has ended, but \(error). Look at \(containment.cgroup ?? "its cgroup"); "
@@ -14,28 +17,33 @@ extension Report {
         switch cause {
         case .normal where oomInTree:
             return "\(command) exited with 0, but the kernel killed \(oomVictims) of it at \(memoryLimitText): "
-                + "its results may be incomplete. Raise --mem"
-                + (launcherExitCode == 0 ? ", or give --fail-on-oom to make this a failure." : ".")
+                + "its results may be incomplete. Raise \(memoryLimit(wording))"
+                + (launcherExitCode == 0
+                    ? ", or \(wording.choose("set failsOnOOM", options: "give --fail-on-oom")) to make this a failure."
+                    : ".")
         case .normal, .nonzeroExit: return nil
-        case .oomOwnLimit: return ownLimitText
+        case .oomOwnLimit: return ownLimitText(wording)
         case .oomAncestor:
             let above = evidence.first { $0.source == "memory.max above the job" }?.value ?? "a cgroup above"
             return "\(victim) was killed by the kernel at the memory limit of a cgroup above the job (\(above)); "
                 + "the job's own peak was \(peakText). Raise that limit, or run less beside it."
         case .oomSystem:
             return "\(victim) was killed by the kernel because the machine ran out of memory; "
-                + "the job's own peak was \(peakText). Run less beside it, or limit it with --mem."
+                + "the job's own peak was \(peakText). Run less beside it, or "
+                + wording.choose("give it a memory limit.", options: "limit it with --mem.")
         case .oomd:
             return "\(command) was killed by systemd-oomd under memory pressure. Run less beside it."
         case .timeoutWall:
-            return
-                "\(command) was stopped at its time limit (--timeout \(seconds(limits.wallTimeoutSeconds)))\(stopText)."
-                + " Raise --timeout, or find out what it waited for."
+            let limit = wording.choose("timeout", options: "--timeout")
+            return "\(command) was stopped at its time limit (\(limit) \(seconds(limits.wallTimeoutSeconds)))\(stopText). "
+                + "Raise \(wording.choose("the timeout", options: limit)), or find out what it waited for."
         case .timeoutCPU:
-            return "\(command) was stopped at its CPU time limit (--cpu-time \(seconds(limits.cpuTimeoutSeconds)); "
-                + "used \(seconds(cpu.usageSeconds)))\(stopText). Raise --cpu-time, or find out what it computed."
-        case .pidsLimit: return pidsText
-        case .signalForwarded: return forwardedText
+            let limit = wording.choose("cpuTimeout", options: "--cpu-time")
+            return "\(command) was stopped at its CPU time limit (\(limit) \(seconds(limits.cpuTimeoutSeconds)); "
+                + "used \(seconds(cpu.usageSeconds)))\(stopText). "
+                + "Raise \(wording.choose("the limit", options: limit)), or find out what it computed."
+        case .pidsLimit: return pidsText(wording)
+        case .signalForwarded: return forwardedText(wording)
         case .signalOther: return signalText
         case .parentLost:
             return error ?? "\(command) was killed because the process that had started cgrun was gone. "
@@ -76,16 +84,21 @@ extension Report {
         return "its memory limit (\(limit); peak \(peakText))"
     }
 
-    private var ownLimitText: String {
+    private func memoryLimit(_ wording: Wording) -> String { LimitKind.memoryMax.name.text(wording) }
+
+    private func ownLimitText(_ wording: Wording) -> String {
         let then = result == .exited ? "; \(command) then exited with \(exitCode ?? 0)" : ""
-        return "\(victim) was killed by the kernel at \(memoryLimitText)\(then). Raise --mem, or make it use less."
+        return "\(victim) was killed by the kernel at \(memoryLimitText)\(then). "
+            + "Raise \(memoryLimit(wording)), or make it use less."
     }
 
-    private var pidsText: String {
+    private func pidsText(_ wording: Wording) -> String {
         let end = exitCode.map { "exited with \($0)" } ?? "was ended by \(signal?.name ?? "a signal")"
+        let limit = limits.resources.pidsMax?.value.map { String($0) } ?? "max"
+        let name = LimitKind.pidsMax.name
         return "\(command) \(end) after the kernel had refused \(pids.refusedForks ?? 0) new processes or threads "
-            + "(--pids \(limits.resources.pidsMax?.value.map { String($0) } ?? "max"); peak \(pids.peak.map { String($0) } ?? "unknown")). "
-            + "Raise --pids; threads count."
+            + "(\(wording.choose(name.description, options: name.flag)) \(limit); "
+            + "peak \(pids.peak.map { String($0) } ?? "unknown")). Raise \(name.text(wording)); threads count."
     }
 
     /// `, then killed after 5s` and the like.
@@ -96,16 +109,22 @@ extension Report {
             : " with \(signal.name)"
     }
 
-    private var forwardedText: String? {
-        if termination.requestedBy == nil {
-            return "\(command) was ended by \(signal?.name ?? "a signal"), which was sent to cgrun and passed on."
+    private func forwardedText(_ wording: Wording) -> String? {
+        guard let stop = termination.requestedBy else {
+            let name = signal?.name ?? "a signal"
+            return "\(command) was ended by \(name), "
+                + wording.choose("which this program had sent it.", options: "which was sent to cgrun and passed on.")
         }
         guard launcherExitCode != 0 else { return nil }
-        return termination.escalated
-            ? "\(command) was killed on request (SIGTERM to cgrun): it was still there "
-                + "\(seconds(termination.graceSeconds)) after \(termination.signal?.name ?? "the signal"). "
-                + "Raise --kill-after if it needs longer to finish."
-            : "\(command) was stopped on request: cgrun got SIGTERM and passed on \(termination.signal?.name ?? "it")."
+        let request = stop == "caller" ? wording.choose("on request", options: "on request (SIGTERM to cgrun)") : stop
+        guard let signal = termination.signal?.name else { return "\(command) was killed \(request)." }
+        guard termination.escalated else {
+            return "\(command) was stopped on request: "
+                + wording.choose("it was sent \(signal).", options: "cgrun got SIGTERM and passed on \(signal).")
+        }
+        let grace = wording.choose("the grace", options: "--kill-after")
+        return "\(command) was killed \(request): it was still there \(seconds(termination.graceSeconds)) after "
+            + "\(signal). Raise \(grace) if it needs longer to finish."
     }
 
     private var signalText: String {

@@ -26,6 +26,8 @@ package struct JobFacts: Codable, Sendable {
     /// Whether the command entered its cgroup by itself, just before exec.
     var joinedLate = false
     var guardsReplaced = 0
+    /// How the report calls what was asked for.
+    let wording: Wording
 
     /// What holds the job's cgroup, and who ends the job when others cannot.
     struct Home: Codable, Sendable {
@@ -48,7 +50,11 @@ package struct JobFacts: Codable, Sendable {
         }
     }
 
-    init(_ id: String, _ spec: JobSpec, _ limits: ResolvedLimits, _ hierarchy: Hierarchies.Mode?, _ home: Home) {
+    init(
+        _ id: String, _ spec: JobSpec, _ limits: ResolvedLimits, _ hierarchy: Hierarchies.Mode?, _ home: Home,
+        _ wording: Wording
+    ) {
+        self.wording = wording
         self.id = id
         arguments = spec.arguments.map(\.description)
         workingDirectory = spec.workingDirectory?.description ?? ThisProcess.currentDirectory

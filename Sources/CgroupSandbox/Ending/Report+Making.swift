@@ -18,9 +18,9 @@ extension Report {
     }
 
     /// The report of a job that did not start.
-    package init(notStarted spec: JobSpec, _ error: LaunchError) {
-        let limits = (try? spec.limits.resolved()) ?? .none
-        self.init(JobFacts("", spec, limits, nil, .undecided(spec.manager)))
+    package init(notStarted spec: LaunchSpec, _ error: LaunchError) {
+        let limits = (try? spec.job.limits.resolved()) ?? .none
+        self.init(JobFacts("", spec.job, limits, nil, .undecided(spec.manager), .options))
         containment.achieved = "none"
         endedAt = Timestamp.now.text
         result = .notStarted
@@ -137,6 +137,10 @@ extension Report {
 
     private mutating func noteWhatIsMissing(_ facts: JobFacts) {
         let hybrid = facts.hierarchy == .hybrid
+        let enabling = [
+            "memory": facts.wording.choose("a memoryMax of max", options: "--mem max"),
+            "pids": facts.wording.choose("a pidsMax of max", options: "--pids max"),
+        ]
         func note(
             _ isMissing: Bool, _ field: String, needs controller: String?, since version: String? = nil,
             inV1: Bool = true
@@ -147,8 +151,7 @@ extension Report {
                     "cgroup v1 does not tell it"
                 } else if let controller, !containment.controllers.contains(controller) {
                     "the \(controller) controller is not enabled for this job"
-                        + (controller == "memory" ? "; --mem max enables it without a limit" : "")
-                        + (controller == "pids" ? "; --pids max enables it without a limit" : "")
+                        + (enabling[controller].map { "; \($0) enables it without a limit" } ?? "")
                 } else if let version {
                     "this kernel does not offer it (Linux \(version))"
                 } else {

@@ -57,11 +57,6 @@ final class JobRuntime: Sendable {
     /// Starts a job. Blocks for as long as a launch takes: a fraction of a millisecond.
     func launch(_ spec: JobSpec, streams: [CInt]) throws(LaunchError) -> JobDriver {
         try spec.check()
-        guard spec.manager != .systemd, !spec.unit.isGiven else {
-            throw LaunchError(
-                .setup, "a program's jobs are not put into scopes of systemd's",
-                remedy: "call HostScope.enter first: it gets the program one scope, in which its jobs are directories")
-        }
         let parent = spec.cgroupParent ?? scope.withLock { $0?.place.cgroup }
         let key = PlaceKey(parent: parent, controllers: spec.limits.controllers)
         let (place, isKnown) = try place(key, spec)

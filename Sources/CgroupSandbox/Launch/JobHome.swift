@@ -11,7 +11,7 @@ protocol JobHome: AnyObject, Sendable {
     /// What reports say of it, as far as that is known.
     var facts: JobFacts.Home { get }
     /// What `open` and the making of the cgroup will do, in order, for people.
-    func plan() throws(LaunchError) -> [String]
+    func plan() throws(CgroupError) -> [String]
     /// Makes ready for the job.
     ///
     /// - Parameter program: the command, which is not started yet.
@@ -61,9 +61,7 @@ final class DirectoryHome: JobHome {
             layers: [.launcher, .guardian, Report.Layer(name: "sweep", detail: sweep)])
     }
 
-    func plan() throws(LaunchError) -> [String] {
-        do { return try site.steps().map(\.description) } catch { throw LaunchError(error) }
-    }
+    func plan() throws(CgroupError) -> [String] { try site.steps().map(\.description) }
 
     func open(_ program: Program, _ guardian: GuardClient) -> PlannedCgroup {
         // What a dead launcher left may hold the memory or the port that this job needs.

@@ -19,7 +19,7 @@ enum Manager: ~Copyable {
     case cgroupfs(because: String)
 }
 
-extension JobSpec {
+extension LaunchSpec {
     /// What stands in for `auto`, but inside a job.
     private static let managerVariable = "CGRUN_CGROUP_MANAGER"
 
@@ -40,10 +40,10 @@ extension JobSpec {
         case .auto where unit.isGiven:
             return .systemd(try reachSystemd(layout), because: "an option asks for a unit")
         case .auto:
-            if cgroupParent != nil { return .cgroupfs(because: "--cgroup-parent names a cgroup") }
+            if job.cgroupParent != nil { return .cgroupfs(because: "--cgroup-parent names a cgroup") }
             // A scope of its own would escape the limits of the job around it.
-            if let job = layout.ownJob {
-                return .cgroupfs(because: "inside the job \(job), whose limits hold here, too")
+            if let outer = layout.ownJob {
+                return .cgroupfs(because: "inside the job \(outer), whose limits hold here, too")
             }
             switch ThisProcess.environmentVariable(Self.managerVariable) {
             case nil, "", "auto": break
@@ -61,41 +61,49 @@ extension JobSpec {
     }
 
     private func reachSystemd(_ layout: Hierarchies) throws(LaunchError) -> ServiceManager {
-        if cgroupParent != nil {
+        if job.cgroupParent != nil {
             throw LaunchError(
                 .setup, "--cgroup-parent names a cgroup, but systemd places its units itself",
                 remedy: "give --slice, or --cgroup-manager cgroupfs")
         }
-        return try .reach(unit.managerDomain, layout)
+        return try .reach(unit.managerDomain, layout, .options)
     }
 }
 
 extension ServiceManager {
     /// - Throws: why scopes cannot be had from it, with what to do.
-    static func reach(_ domain: Domain, _ layout: Hierarchies) throws(LaunchError) -> ServiceManager {
+    ///
+    /// - Parameter wording: how errors call what can be done instead.
+    static func reach(
+        _ domain: Domain, _ layout: Hierarchies, _ wording: Wording
+    ) throws(LaunchError) -> ServiceManager {
+        let instead = wording.insteadOfSystemd
         guard ServiceManager.isBooted else {
             throw LaunchError(
-                .setup, "this machine was not booted with systemd (no /run/systemd/system)",
-                remedy: "use --cgroup-manager cgroupfs")
+                .setup, "this machine was not booted with systemd (no /run/systemd/system)", remedy: instead)
         }
         guard layout.mode == .unified else {
             throw LaunchError(
                 .setup, "systemd limits units through cgroup v1 here, which cannot be handed over whole",
-                remedy: "use --cgroup-manager cgroupfs, or boot with systemd.unified_cgroup_hierarchy=1")
+                remedy: "\(instead), or boot with systemd.unified_cgroup_hierarchy=1")
         }
-        do { return try ServiceManager(domain) } catch {
-            throw LaunchError(error, connectingTo: domain)
-        }
+        do { return try ServiceManager(domain) } catch { throw LaunchError(error, connectingTo: domain, wording) }
+    }
+}
+
+extension Wording {
+    fileprivate var insteadOfSystemd: String {
+        choose("leave HostScope.enter out", options: "use --cgroup-manager cgroupfs")
     }
 }
 
 extension LaunchError {
     /// Why a manager could not be reached, with what is missing in the places where that is usual.
-    init(_ error: BusError, connectingTo domain: ServiceManager.Domain) {
+    init(_ error: BusError, connectingTo domain: ServiceManager.Domain, _ wording: Wording) {
         let what = "cannot reach systemd's \(domain.rawValue) manager: \(error)"
         switch (error.kind, domain) {
         case (.noLibrary, _):
-            self.init(.setup, what, remedy: "install libsystemd0, or use --cgroup-manager cgroupfs")
+            self.init(.setup, what, remedy: "install libsystemd0, or \(wording.insteadOfSystemd)")
         case (.unreachable, .user):
             let user = ThisProcess.effectiveUserID
             let remedy =
@@ -108,8 +116,8 @@ extension LaunchError {
             self.init(
                 .setup, what,
                 remedy: ThisProcess.effectiveUserID == 0
-                    ? "a container needs /run/systemd/private of its host, or --cgroup-manager cgroupfs"
-                    : "leave out --system to use your own user manager")
+                    ? "give the container /run/systemd/private of its host, or \(wording.insteadOfSystemd)"
+                    : wording.choose("ask for the domain user", options: "leave out --system to use your own user manager"))
         default:
             self.init(.setup, what)
         }

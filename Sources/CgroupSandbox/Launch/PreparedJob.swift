@@ -8,12 +8,14 @@ public struct PreparedJob: Sendable {
     /// The job's own number, as in its cgroup's name and its report.
     public let id: String
     /// What was asked for.
-    public let spec: JobSpec
+    public let spec: LaunchSpec
     /// What is known before the start.
     package let facts: JobFacts
     /// What the job's cgroup will be called.
     private let name: String
     private let home: any JobHome
+    /// How its errors call what was asked for.
+    private let wording: Wording
 
     /// What a job gets from the program that launches it.
     struct Surroundings {
@@ -26,60 +28,63 @@ public struct PreparedJob: Sendable {
     }
 
     private init(
-        _ spec: JobSpec, _ id: (id: String, cgroup: String), _ limits: ResolvedLimits, _ layout: Hierarchies,
-        _ home: any JobHome, cgroup: String?
+        _ spec: LaunchSpec, _ id: (id: String, cgroup: String), _ limits: ResolvedLimits, _ layout: Hierarchies,
+        _ home: any JobHome, cgroup: String?, _ wording: Wording
     ) {
+        self.wording = wording
         self.spec = spec
         self.id = id.id
         name = id.cgroup
         self.home = home
-        var facts = JobFacts(id.id, spec, limits, layout.mode, home.facts)
+        var facts = JobFacts(id.id, spec.job, limits, layout.mode, home.facts, wording)
         facts.cgroup = cgroup
         self.facts = facts
     }
 
-    /// A directory in a place that is open already, for a specification that was checked.
+    /// A directory in a place that is open already, for a job of a program's that was checked.
     ///
     /// - Parameter sweeps: whether leftovers beside the job are looked for.
-    init(_ spec: JobSpec, in place: ParentCgroups, because reason: String, sweeps: Bool) throws(LaunchError) {
+    init(_ job: JobSpec, in place: ParentCgroups, because reason: String, sweeps: Bool) throws(LaunchError) {
         let id = JobName.make()
         do throws(CgroupError) {
-            let limits = try spec.limits.resolved()
+            let limits = try job.limits.resolved()
             let site = try PlannedCgroup(place, name: id.cgroup, limits: limits)
             let home = DirectoryHome(site, because: reason, sweeps: sweeps)
-            self.init(spec, id, limits, place.layout, home, cgroup: site.path)
+            self.init(LaunchSpec(job), id, limits, place.layout, home, cgroup: site.path, .library)
         } catch { throw LaunchError(error) }
     }
 
     /// - Throws: when the machine or the caller's rights cannot hold such a job, as far as that can be told.
-    public init(_ spec: JobSpec) throws(LaunchError) {
-        try spec.check()
+    public init(_ spec: LaunchSpec) throws(LaunchError) {
+        try spec.job.check()
         let id = JobName.make()
         let layout: Hierarchies
         let limits: ResolvedLimits
         do throws(CgroupError) {
             layout = try Hierarchies.current()
-            limits = try spec.limits.resolved()
-        } catch { throw LaunchError(error) }
+            limits = try spec.job.limits.resolved()
+        } catch { throw LaunchError(error, .options) }
         // Before anything else: while systemd gets ready for this process, there is enough to do.
         switch try spec.resolveManager(layout) {
         case .cgroupfs(let reason):
             let site: PlannedCgroup
             do throws(CgroupError) {
-                let place = try ParentCgroups(layout, parentPath: spec.cgroupParent, limits: limits)
+                let place = try ParentCgroups(layout, parentPath: spec.job.cgroupParent, limits: limits)
                 site = try PlannedCgroup(place, name: id.cgroup, limits: limits)
-            } catch { throw LaunchError(error) }
+            } catch { throw LaunchError(error, .options) }
             let home = DirectoryHome(site, because: reason, sweeps: true)
-            self.init(spec, id, limits, layout, home, cgroup: site.path)
+            self.init(spec, id, limits, layout, home, cgroup: site.path, .options)
         case .systemd(let manager, let reason):
             let plan = ScopePlan(spec, limits, jobName: id.cgroup)
             let home = ScopeHome(id.cgroup, plan, manager, layout, because: reason)
-            self.init(spec, id, limits, layout, home, cgroup: nil)
+            self.init(spec, id, limits, layout, home, cgroup: nil, .options)
         }
     }
 
     /// What `launch` will make and write, in order, for people.
-    public func plan() throws(LaunchError) -> [String] { try home.plan() }
+    public func plan() throws(LaunchError) -> [String] {
+        do { return try home.plan() } catch { throw LaunchError(error, wording) }
+    }
 }
 
 extension PreparedJob {
@@ -91,9 +96,9 @@ extension PreparedJob {
         if surroundings.parent?.isLost == true {
             throw LaunchError(.parentLost, "the process that started this one is gone already")
         }
-        let terminal = try Self.terminal(for: spec)
+        let terminal = try Self.terminal(for: spec.job)
         let streams = surroundings.streams ?? [0, 1, 2]
-        let session = spec.needsOwnSession(streams) ? try OwnSession(streams) : nil
+        let session = spec.job.needsOwnSession(streams) ? try OwnSession(streams) : nil
         let program = program(surroundings.streams, terminal, session)
         var number: UInt64?
         do throws(LaunchError) {
@@ -104,7 +109,7 @@ extension PreparedJob {
                 recovery: surroundings.recovery)
             number = try jobs.guardian.register(ward)
             let cgroup: JobCgroup
-            do { cgroup = try site.create() } catch { throw LaunchError(error) }
+            do { cgroup = try site.create() } catch { throw LaunchError(error, wording) }
             return try start(program, in: cgroup, number!, jobs, surroundings.parent, terminal, session)
         } catch {
             home.clearAway(jobs.guardian) { jobs.letGo(of: number) }
@@ -123,8 +128,9 @@ extension PreparedJob {
             startedAt = .now
             do throws(StartError) { spawned = try home.start(program, in: cgroup) } catch {
                 switch error {
-                case .cgroup(let error): throw LaunchError(error)
-                case .command(let error): throw LaunchError(error, command: spec.arguments[0].description)
+                case .cgroup(let error): throw LaunchError(error, wording)
+                case .command(let error):
+                    throw LaunchError(error, command: spec.job.arguments[0].description, wording)
                 }
             }
         } catch {
@@ -136,7 +142,7 @@ extension PreparedJob {
         facts.cgroup = cgroup.path
         facts.joinedLate = spawned.joinedLate
         return JobDriver(
-            spec, facts, cgroup, spawned.takeProcess(), home, number, jobs, parent, terminal: terminal,
+            spec.job, facts, cgroup, spawned.takeProcess(), home, number, jobs, parent, terminal: terminal,
             session: session, startedAt: startedAt)
     }
 
@@ -152,22 +158,22 @@ extension PreparedJob {
     }
 
     private func program(_ streams: [CInt]?, _ terminal: PseudoTerminal?, _ session: OwnSession?) -> Program {
-        var job = spec
+        var job = spec.job
         job.setEnvironment(ByteString("CGRUN_JOB_ID=\(id)".utf8)!)
-        var program = Program(candidates: job.candidates, arguments: spec.arguments, environment: job.environment)
+        var program = Program(candidates: job.candidates, arguments: job.arguments, environment: job.environment)
         // Sockets that were handed to this process are for the command.
-        if spec.environmentValue("LISTEN_PID").map(Array.init) == Array("\(ThisProcess.id)".utf8) {
+        if job.environmentValue("LISTEN_PID").map(Array.init) == Array("\(ThisProcess.id)".utf8) {
             program.variableWithOwnPID = "LISTEN_PID"
         }
-        program.workingDirectory = spec.workingDirectory
-        program.credentials = spec.credentials
+        program.workingDirectory = job.workingDirectory
+        program.credentials = job.credentials
         program.descriptors = streams
         program.terminal = terminal
         program.startsSession = session != nil
         program.replacedStreams = session?.streams ?? [:]
         program.closesAboveStandardError = spec.closesDescriptors
         program.signalMask = spec.signalMask
-        program.keepsIgnoredSignals = spec.keepsIgnoredSignals
+        program.keepsIgnoredSignals = job.keepsIgnoredSignals
         // Inherited, it would exempt the job from its own memory limit's OOM kill.
         program.resetsOOMScore = ThisProcess.oomScoreAdjustment == -1000
         return program

@@ -75,7 +75,7 @@ final class ScopeHome: JobHome {
             do throws(CgroupError) {
                 let place = try ParentCgroups(layout, parentPath: path, limits: scopePlan.limits)
                 return try PlannedCgroup(place, name: name, limits: scopePlan.limits, parentSharesLimits: true)
-            } catch { throw LaunchError(error) }
+            } catch { throw LaunchError(error, scopePlan.wording) }
         }
     }
 
@@ -206,7 +206,7 @@ struct OpenScope: ~Copyable {
             try cgroup.passControllersOn()
             if plan.takesProgram { try cgroup.apply(plan.limitsOfScope) } else { try cgroup.checkWeight(plan.limits) }
         } catch let error as LaunchError { throw error } catch let error as CgroupError {
-            throw LaunchError(error)
+            throw LaunchError(error, plan.wording)
         } catch let error as SystemError { throw LaunchError(error) } catch {
             throw LaunchError(.setup, "\(error)")
         }

@@ -20,19 +20,19 @@ struct ScopePlan: Sendable {
     private let controllers: [Controller]
 
     /// - Parameter controllers: what to hand over; `nil` is what the limits need, and what the report reads from.
-    init(_ spec: JobSpec, _ limits: ResolvedLimits, jobName: String, controllers: [Controller]? = nil) {
+    init(_ spec: LaunchSpec, _ limits: ResolvedLimits, jobName: String, controllers: [Controller]? = nil) {
         let stem = spec.unit.name ?? jobName
         name = stem + ".scope"
         companionName = stem + "-guard.scope"
         self.limits = limits
-        let needed = spec.limits.controllers
+        let needed = spec.job.limits.controllers
         self.controllers =
             controllers ?? Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }
         domain = spec.unit.managerDomain
         options = spec.unit
         program = nil
         // Not of Swift's characters, any one of which may be as long as the whole command line.
-        let command = spec.arguments.map(\.description).joined(separator: " ").unicodeScalars.prefix(200)
+        let command = spec.job.arguments.map(\.description).joined(separator: " ").unicodeScalars.prefix(200)
         title = "cgrun " + Substring(command)
     }
 
@@ -77,6 +77,9 @@ struct ScopePlan: Sendable {
         return ServiceManager.TransientScope(name: name, properties: properties + options.properties)
     }
 
+    /// How errors call what was asked for.
+    var wording: Wording { takesProgram ? .library : .options }
+
     /// Whether the scope beside the jobs' holds the program that starts them, and not only their guard.
     var takesProgram: Bool { program != nil }
 
@@ -113,7 +116,7 @@ struct ScopePlan: Sendable {
             return try manager.startScope(scope, beside: companion) { Self.retreat($0, members: members) }
         } catch {
             throw error.operation == "connect"
-                ? LaunchError(error, connectingTo: domain) : LaunchError(error, starting: name)
+                ? LaunchError(error, connectingTo: domain, wording) : LaunchError(error, starting: name)
         }
     }
 

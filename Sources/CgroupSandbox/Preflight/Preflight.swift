@@ -72,7 +72,7 @@ public struct Preflight: Sendable {
 
     /// - Returns: a scope to try limits in, where jobs get one.
     private mutating func addSystemd(_ layout: Hierarchies, isWanted: Bool) -> ProbeScope? {
-        var spec = JobSpec(["true"])
+        var spec = LaunchSpec(JobSpec(["true"]))
         spec.manager = .systemd
         let subject = "--cgroup-manager systemd"
         do throws(LaunchError) {
@@ -105,13 +105,15 @@ public struct Preflight: Sendable {
             try site.probe()
             return Finding(subject: subject, isAvailable: true, detail: detail(site))
         } catch {
-            return Finding(subject: subject, isAvailable: false, detail: error.reason, remedy: error.remedy)
+            return Finding(
+                subject: subject, isAvailable: false, detail: error.reason(.options), remedy: error.remedy(.options))
         }
     }
 
     private mutating func add(_ subject: String, _ error: CgroupError) {
         findings.append(
-            Finding(subject: subject, isAvailable: false, detail: error.reason, remedy: error.remedy))
+            Finding(
+                subject: subject, isAvailable: false, detail: error.reason(.options), remedy: error.remedy(.options)))
     }
 
     /// A file that is found may still be no guard, or one that cannot run here: only a guard that watches tells.
@@ -136,7 +138,7 @@ private final class ProbeScope {
     var path: String { scope.path }
     var version: String? { scope.started.version }
 
-    init(_ spec: JobSpec, _ layout: Hierarchies) throws(LaunchError) {
+    init(_ spec: LaunchSpec, _ layout: Hierarchies) throws(LaunchError) {
         let program = try GuardProgram()
         guard case .systemd(let manager, _) = try spec.resolveManager(layout) else {
             throw LaunchError(.setup, "systemd is not the manager")

@@ -59,12 +59,12 @@ package struct DelegatedCgroup: ~Copyable {
         guard let setting = limits.settings.first(where: { $0.file == "cpu.weight" }) else { return }
         let got: String
         do { got = try directory.read(setting.file) } catch {
-            throw CgroupError.setting(error, setting.file, option: setting.option, in: directory.path)
+            throw CgroupError.setting(error, setting.file, limit: setting.limit, in: directory.path)
         }
         guard got == setting.value else {
             throw CgroupError(
                 .notApplied(
-                    file: directory.path(of: setting.file), wanted: setting.value, got: got, option: setting.option))
+                    file: directory.path(of: setting.file), wanted: setting.value, got: got, limit: setting.limit))
         }
     }
 }

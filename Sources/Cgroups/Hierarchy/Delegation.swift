@@ -21,7 +21,7 @@ enum Delegation {
             guard available.split(separator: " ").contains(Substring(setting.controller.rawValue)) else {
                 throw CgroupError(
                     .controllerMissing(
-                        setting.controller, option: setting.option, path: parent.path, available: available))
+                        setting.controller, limit: setting.limit, path: parent.path, available: available))
             }
             missing.append(setting.controller)
         }

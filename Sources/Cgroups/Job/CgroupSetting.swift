@@ -6,8 +6,8 @@ package struct CgroupSetting: Equatable, Sendable {
     package var controller: Controller
     package var file: String
     package var value: String
-    /// The option that asked for it.
-    package var option: String
+    /// What asked for it.
+    package var limit: LimitName
     /// Whether kernels that have no swap accounting have no such file, where there is nothing to limit then.
     var isMissingWithoutSwap: Bool
     var readBack: LimitKind.ReadBack
@@ -37,7 +37,7 @@ extension ResolvedLimits {
         LimitKind.inOrderOfWriting.flatMap { kind in
             kind.kernelValues(values).map { value in
                 CgroupSetting(
-                    controller: kind.controller, file: kind.file, value: value, option: flag(of: kind),
+                    controller: kind.controller, file: kind.file, value: value, limit: name(of: kind),
                     isMissingWithoutSwap: kind.isMissingWithoutSwap, readBack: kind.readBack, origin: origins[kind])
             }
         }
@@ -55,13 +55,13 @@ extension CPUSet {
 
 extension Controller {
     /// What asks for the controller and limits nothing.
-    var optionWithoutLimit: String {
+    func withoutLimit(_ wording: Wording) -> String {
         switch self {
-        case .cpuset: "--cpuset with all processors"
-        case .cpu: "--cpu max"
-        case .io: "--io-max with a rate of max"
-        case .memory: "--mem max"
-        case .pids: "--pids max"
+        case .cpuset: wording.choose("a cpuset with all processors", options: "--cpuset with all processors")
+        case .cpu: wording.choose("a cpuMax of max", options: "--cpu max")
+        case .io: wording.choose("an ioMax with a rate of max", options: "--io-max with a rate of max")
+        case .memory: wording.choose("a memoryMax of max", options: "--mem max")
+        case .pids: wording.choose("a pidsMax of max", options: "--pids max")
         }
     }
 }

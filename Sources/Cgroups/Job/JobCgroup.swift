@@ -148,7 +148,7 @@ package struct JobCgroup: ~Copyable, Sendable {
         for setting in limits.settings where !legacy.contains(where: { $0.controller.modern == setting.controller }) {
             throw CgroupError(
                 .legacyUnsupported(
-                    option: setting.option, reason: "the job was started without a limit of this kind, not even max"))
+                    limit: setting.limit, reason: "the job was started without a limit of this kind, not even max"))
         }
         for group in legacy { try group.update(limits) }
     }

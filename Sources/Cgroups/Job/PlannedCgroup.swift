@@ -133,7 +133,7 @@ package struct PlannedCgroup: Sendable {
         for setting in limits.settings {
             if setting.isMissingWithoutSwap, !directory.has(setting.file) {
                 guard setting.value == "0", !Machine.hasSwap else {
-                    throw CgroupError(.knobMissing(file: setting.file, option: setting.option))
+                    throw CgroupError(.knobMissing(file: setting.file, limit: setting.limit))
                 }
                 continue
             }
@@ -142,13 +142,13 @@ package struct PlannedCgroup: Sendable {
                 try directory.write(setting.value, to: setting.file)
                 got = try directory.read(setting.file)
             } catch {
-                throw CgroupError.setting(error, setting.file, option: setting.option, in: directory.path)
+                throw CgroupError.setting(error, setting.file, limit: setting.limit, in: directory.path)
             }
             guard setting.readBack.has(setting.value, in: got, pageSize: UInt64(Machine.pageSize)) else {
                 throw CgroupError(
                     .notApplied(
                         file: directory.path(of: setting.file), wanted: setting.value, got: got,
-                        option: setting.option))
+                        limit: setting.limit))
             }
         }
         try checkProcessors(limits, directory)
@@ -164,7 +164,7 @@ package struct PlannedCgroup: Sendable {
         throw CgroupError(
             .notApplied(
                 file: directory.path(of: "cpuset.cpus.effective"), wanted: wanted.kernelText, got: effective,
-                option: "--cpuset"))
+                limit: LimitKind.cpuset.name))
     }
 }
 

@@ -45,7 +45,7 @@ package enum LegacyController: String, Sendable, CaseIterable {
 struct LegacySetting {
     var file: String
     var value: String
-    var option: String
+    var limit: LimitName
     var readBack: LimitKind.ReadBack
     /// What the value was told from, for people: `50% of RAM`.
     var origin: String?
@@ -55,12 +55,14 @@ struct LegacySetting {
 struct LegacyParent: Sendable {
     let controller: LegacyController
     let directory: CgroupDirectory
-    private let option: String
+    private let limit: LimitName
+    /// For parents that are only looked through, and limit nothing.
+    fileprivate static let noLimit = LimitKind.memoryMax.name
 
-    fileprivate init(_ controller: LegacyController, _ directory: CgroupDirectory, option: String) {
+    fileprivate init(_ controller: LegacyController, _ directory: CgroupDirectory, limit: LimitName) {
         self.controller = controller
         self.directory = directory
-        self.option = option
+        self.limit = limit
     }
 
     /// The hierarchies that these limits need.
@@ -68,23 +70,23 @@ struct LegacyParent: Sendable {
         var parents: [LegacyParent] = []
         for controller in LegacyController.allCases {
             guard let first = limits.settings.first(where: { $0.controller == controller.modern }) else { continue }
-            parents.append(try open(controller, in: layout, option: first.option))
+            parents.append(try open(controller, in: layout, limit: first.limit))
         }
         return parents
     }
 
     private static func open(
-        _ controller: LegacyController, in layout: Hierarchies, option: String
+        _ controller: LegacyController, in layout: Hierarchies, limit: LimitName
     ) throws(CgroupError) -> LegacyParent {
         guard let own = layout.legacyPaths.first(where: { $0.controller == controller })?.own else {
             throw CgroupError(
                 .controllerMissing(
-                    controller.modern, option: option, path: Hierarchies.root,
+                    controller.modern, limit: limit, path: Hierarchies.root,
                     available: layout.legacyPaths.map(\.controller.rawValue).sorted().joined(separator: " ")))
         }
         let below = try own.path(below: controller.mount)
         let path = below == "/" ? controller.mount : controller.mount + below
-        do { return LegacyParent(controller, try CgroupDirectory(opening: path, .v1), option: option) } catch {
+        do { return LegacyParent(controller, try CgroupDirectory(opening: path, .v1), limit: limit) } catch {
             throw CgroupError(error)
         }
     }
@@ -94,29 +96,29 @@ struct LegacyParent: Sendable {
 
     /// The parents that exist, whatever the limits: where leftovers may be.
     static func all(in layout: Hierarchies) -> [LegacyParent] {
-        LegacyController.allCases.compactMap { try? open($0, in: layout, option: "") }
+        LegacyController.allCases.compactMap { try? open($0, in: layout, limit: LegacyParent.noLimit) }
     }
 
     /// The v1 spelling of what concerns this controller, in the order of writing.
     fileprivate func settings(for limits: ResolvedLimits) throws(CgroupError) -> [LegacySetting] {
         var settings: [LegacySetting] = []
         for kind in LimitKind.inOrderOfWriting where kind.controller == controller.modern {
-            let option = limits.flag(of: kind)
+            let limit = limits.name(of: kind)
             let values: [LimitKind.LegacyValue]
             do { values = try kind.legacyValues(limits.values) } catch {
-                throw CgroupError(.legacyUnsupported(option: kind.flag, reason: error.reason))
+                throw CgroupError(.legacyUnsupported(limit: kind.name, reason: error.reason))
             }
             for value in values {
                 if kind.isMissingWithoutSwap, !directory.has(value.file) {
                     guard limits.values.swapMax == .value(.bytes(0)), !Machine.hasSwap else {
-                        throw CgroupError(.knobMissing(file: value.file, option: option))
+                        throw CgroupError(.knobMissing(file: value.file, limit: limit))
                     }
                     continue
                 }
                 let text = value.text ?? (try? directory.read(value.copied)) ?? "0"
                 settings.append(
                     LegacySetting(
-                        file: value.file, value: text, option: option, readBack: kind.readBack,
+                        file: value.file, value: text, limit: limit, readBack: kind.readBack,
                         origin: limits.origins[kind]))
             }
         }
@@ -139,7 +141,7 @@ struct LegacyParent: Sendable {
         } catch {
             switch error.errno {
             case .permissionDenied, .notPermitted:
-                throw CgroupError(.legacyNotWritable(controller.modern, option: option, path: directory.path))
+                throw CgroupError(.legacyNotWritable(controller.modern, limit: limit, path: directory.path))
             default: throw CgroupError.writing(error, in: directory.path)
             }
         }
@@ -175,20 +177,20 @@ struct LegacyGroup: Sendable {
         } catch {
             // The v1 cpuset says EACCES for processors that its parent does not have.
             throw setting.file == "cpuset.cpus" && error.errno == .permissionDenied
-                ? CgroupError(.rejected(error, option: setting.option))
-                : CgroupError.setting(error, setting.file, option: setting.option, in: directory.path)
+                ? CgroupError(.rejected(error, limit: setting.limit))
+                : CgroupError.setting(error, setting.file, limit: setting.limit, in: directory.path)
         }
         guard setting.readBack.has(setting.value, in: got, pageSize: UInt64(Machine.pageSize)) else {
             throw CgroupError(
                 .notApplied(
                     file: directory.path(of: setting.file), wanted: setting.value, got: got,
-                    option: setting.option))
+                    limit: setting.limit))
         }
     }
 
     /// Changes limits that were set before, or `max`.
     func update(_ limits: ResolvedLimits) throws(CgroupError) {
-        let settings = try LegacyParent(controller, parent, option: "").settings(for: limits)
+        let settings = try LegacyParent(controller, parent, limit: LegacyParent.noLimit).settings(for: limits)
         do throws(CgroupError) {
             for setting in settings { try apply(setting) }
         } catch {

@@ -7,7 +7,7 @@ extension LimitKind {
     package static let inOrderOfWriting = [cpuWeight, cpuMax, cpuset, memoryHigh, memoryMax, swapMax, pidsMax, ioMax]
 
     package static let memoryMax = memory(
-        "mem", "memory.max", "MemoryMax", "memory_max_bytes",
+        "mem", "memory limit", "memory.max", "MemoryMax", "memory_max_bytes",
         help:
             "memory.max for the whole tree: bytes, 512M, 1.5G, 50% of RAM, or max. Swap is pinned to 0 unless --swap is given.",
         get: { $0.memoryMax }, set: { $0.memoryMax = $1 },
@@ -17,7 +17,7 @@ extension LimitKind {
         setSample: { limits, _ in limits.memoryMax = .value(.bytes(1 << 30)) })
 
     package static let memoryHigh = memory(
-        "mem-high", "memory.high", "MemoryHigh", "memory_high_bytes",
+        "mem-high", "limit on memory before slowdown", "memory.high", "MemoryHigh", "memory_high_bytes",
         help: "memory.high: above it the kernel slows the job down, but does not kill.",
         get: { $0.memoryHigh }, set: { $0.memoryHigh = $1 },
         legacy: { (limits) throws(LegacyRefusal) in
@@ -29,13 +29,13 @@ extension LimitKind {
         setSample: { limits, _ in limits.memoryHigh = .value(.bytes(1 << 30)) })
 
     package static let swapMax = memory(
-        "swap", "memory.swap.max", "MemorySwapMax", "swap_max_bytes",
+        "swap", "swap limit", "memory.swap.max", "MemorySwapMax", "swap_max_bytes",
         help: "memory.swap.max: swap that the job may use besides --mem.", zeroAllowed: true,
         get: { $0.effectiveSwapMax }, set: { $0.swapMax = $1 },
         legacy: { (limits) throws(LegacyRefusal) in
             guard let memory = limits.memoryMax?.value?.bytes else {
                 guard limits.swapMax?.value == nil else {
-                    throw LegacyRefusal(reason: "it limits memory and swap together; give --mem, too")
+                    throw LegacyRefusal(reason: "it limits memory and swap together; limit memory, too")
                 }
                 return []
             }
@@ -49,7 +49,7 @@ extension LimitKind {
         })
 
     package static let pidsMax = LimitKind(
-        option: "pids", valueName: "n", help: "pids.max: processes and threads at a time.", controller: .pids,
+        option: "pids", noun: "process limit", valueName: "n", help: "pids.max: processes and threads at a time.", controller: .pids,
         file: "pids.max",
         parse: { (text, limits) throws(LimitSyntaxError) in limits.pidsMax = try Ceiling(parsingCount: text) },
         kernelValues: { limits in limits.pidsMax.map { [$0.kernelText] } ?? [] },
@@ -67,7 +67,7 @@ extension LimitKind {
         setSample: { limits, _ in limits.pidsMax = .value(1_000) })
 
     package static let cpuMax = LimitKind(
-        option: "cpu", valueName: "cores", help: "cpu.max in processors, such as 1.5.", controller: .cpu,
+        option: "cpu", noun: "CPU limit", valueName: "cores", help: "cpu.max in processors, such as 1.5.", controller: .cpu,
         file: "cpu.max",
         parse: { (text, limits) throws(LimitSyntaxError) in limits.cpuMax = try Ceiling(parsingCores: text) },
         kernelValues: { limits in limits.cpuMax.map { [$0.kernelText] } ?? [] },
@@ -94,7 +94,7 @@ extension LimitKind {
         })
 
     package static let cpuWeight = LimitKind(
-        option: "cpu-weight", valueName: "n",
+        option: "cpu-weight", noun: "CPU weight", valueName: "n",
         help: "cpu.weight: the job's share among its siblings, 1 to 10000; 100 is the default of all.",
         controller: .cpu, file: "cpu.weight",
         parse: { (text, limits) throws(LimitSyntaxError) in limits.cpuWeight = try CPUWeight(parsing: text) },
@@ -113,7 +113,7 @@ extension LimitKind {
         setSample: { limits, _ in limits.cpuWeight = try? CPUWeight(100) })
 
     package static let cpuset = LimitKind(
-        option: "cpuset", valueName: "list", help: "cpuset.cpus: the processors that the job may use, such as 0-3,8.",
+        option: "cpuset", noun: "CPU set", valueName: "list", help: "cpuset.cpus: the processors that the job may use, such as 0-3,8.",
         controller: .cpuset, file: "cpuset.cpus",
         parse: { (text, limits) throws(LimitSyntaxError) in limits.cpuset = try CPUSet(parsing: text) },
         kernelValues: { limits in limits.cpuset.map { [$0.kernelText] } ?? [] },
@@ -139,7 +139,7 @@ extension LimitKind {
         setSample: { limits, machine in limits.cpuset = machine.processors })
 
     package static let ioMax = LimitKind(
-        option: "io-max", valueName: "device:key=rate",
+        option: "io-max", noun: "I/O limit", valueName: "device:key=rate",
         help:
             "io.max of a block device, by number or by a path on it: rbps, wbps (bytes a second), riops, wiops (operations a second), such as /srv:rbps=10M,wiops=100. May be given more than once.",
         controller: .io, file: "io.max", isRepeatable: true, readBack: .lineOfDevice,
@@ -206,14 +206,14 @@ extension LimitKind {
 
     /// A row for an amount of memory.
     private static func memory(
-        _ option: String, _ file: String, _ directiveName: String, _ reportKey: String, help: String,
+        _ option: String, _ noun: String, _ file: String, _ directiveName: String, _ reportKey: String, help: String,
         zeroAllowed: Bool = false, get: @escaping @Sendable (Limits) -> Ceiling<MemoryAmount>?,
         set: @escaping @Sendable (inout Limits, Ceiling<MemoryAmount>) -> Void,
         legacy: @escaping @Sendable (Limits) throws(LegacyRefusal) -> [LegacyValue],
         setSample: @escaping @Sendable (inout Limits, Sample) -> Void
     ) -> LimitKind {
         LimitKind(
-            option: option, valueName: "size", help: help, controller: .memory, file: file,
+            option: option, noun: noun, valueName: "size", help: help, controller: .memory, file: file,
             isMissingWithoutSwap: file == "memory.swap.max",
             parse: { (text, limits) throws(LimitSyntaxError) in
                 set(&limits, try Ceiling(parsing: text, zeroAllowed: zeroAllowed))

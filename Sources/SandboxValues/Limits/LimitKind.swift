@@ -5,6 +5,8 @@
 package struct LimitKind: Hashable, Sendable {
     /// The option without its dashes: `mem`.
     package let option: String
+    /// What messages to programs call it: `memory limit`.
+    package let noun: String
     /// How the option's value is called in help.
     package let valueName: String
     package let help: String
@@ -45,6 +47,7 @@ package struct LimitKind: Hashable, Sendable {
 
     /// The option as it is typed: `--mem`.
     package var flag: String { "--" + option }
+    package var name: LimitName { LimitName(description: noun, flag: flag) }
 
     package enum ReadBack: Sendable {
         /// As it was written, or as memory in whole pages.

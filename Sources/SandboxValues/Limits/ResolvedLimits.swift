@@ -38,8 +38,8 @@ package struct ResolvedLimits: Equatable, Sendable {
         return limits
     }
 
-    /// The option that asks for a limit of this kind, which may be another kind's: a memory limit pins swap.
-    package func flag(of kind: LimitKind) -> String {
-        kind == .swapMax && isSwapImplied ? LimitKind.memoryMax.flag : kind.flag
+    /// What asks for a limit of this kind, which may be another kind's: a memory limit pins swap.
+    package func name(of kind: LimitKind) -> LimitName {
+        kind == .swapMax && isSwapImplied ? LimitKind.memoryMax.name : kind.name
     }
 }

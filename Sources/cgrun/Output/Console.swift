@@ -14,7 +14,7 @@ struct Console {
     func note(_ message: String) { write(message, colour: "2") }
 
     func explain(_ report: Report) {
-        if !isQuiet, let explanation = report.explanation {
+        if !isQuiet, let explanation = report.explanation(.options) {
             let isWarning = report.launcherExitCode == 0
             write((isWarning ? "warning: " : "") + explanation, colour: isWarning ? "33" : "31")
         }

@@ -22,14 +22,14 @@ struct RunCommand {
         do {
             // Another user's command must not type into this terminal. It gets one of its own where that can take
             // this one's place: a pipeline would share the keys, and one in the background must not stop for them.
-            let isKeptApart = request.spec.needsOwnSession()
+            let isKeptApart = request.spec.job.needsOwnSession()
             let wantsTerminal = request.wantsTerminal || isKeptApart && ThisProcess.isAtTerminal
             let signals = try SignalForwarder(relaysTerminal: wantsTerminal || isKeptApart)
             let relay = wantsTerminal ? try TerminalRelay() : nil
             var spec = request.spec
             spec.signalMask = signals.originalMask
-            spec.terminal = relay?.settings
-            spec.keepsIgnoredSignals = true
+            spec.job.terminal = relay?.settings
+            spec.job.keepsIgnoredSignals = true
             let output = try ReportOutput(request)
             do {
                 return try run(spec, output, signals, relay)
@@ -48,7 +48,7 @@ struct RunCommand {
     }
 
     private func run(
-        _ spec: JobSpec, _ output: ReportOutput?, _ signals: SignalForwarder, _ relay: TerminalRelay?
+        _ spec: LaunchSpec, _ output: ReportOutput?, _ signals: SignalForwarder, _ relay: TerminalRelay?
     ) throws -> CInt {
         let prepared = try PreparedJob(spec)
         if request.isDryRun {
@@ -83,39 +83,39 @@ struct RunCommand {
             } catch { failure.withLock { $0 = error } }
         }
         if let failure = failure.withLock({ $0 }) {
-            relay?.finish(signals, parent: watch, patience: spec.grace)
+            relay?.finish(signals, parent: watch, patience: spec.job.grace)
             throw failure
         }
         // The reader of one that was stopped does not get all the time in the world.
-        relay?.finish(signals, parent: watch, patience: report.termination.requestedBy == nil ? nil : spec.grace)
+        relay?.finish(signals, parent: watch, patience: report.termination.requestedBy == nil ? nil : spec.job.grace)
         console.explain(report)
         return report.launcherExitCode ?? 125
     }
 
     // MARK: --dry-run
 
-    private func printPlan(_ steps: [String], _ spec: JobSpec) {
+    private func printPlan(_ steps: [String], _ spec: LaunchSpec) {
         var lines = steps
         lines.append(
             "start cgrun-guard\(spec.diesWithParent ? ", watching cgrun and pid \(parent)" : ", watching cgrun")")
-        if let directory = spec.workingDirectory { lines.append("chdir \(directory)") }
-        if let credentials = spec.credentials {
+        if let directory = spec.job.workingDirectory { lines.append("chdir \(directory)") }
+        if let credentials = spec.job.credentials {
             lines.append(
                 "uid \(credentials.uid), gid \(credentials.gid), groups "
                     + credentials.supplementaryGroups.map { String($0) }.joined(separator: " "))
         }
-        if let terminal = spec.terminal {
+        if let terminal = spec.job.terminal {
             lines.append("setsid, on a terminal of \(terminal.size.columns) columns and \(terminal.size.rows) rows")
-        } else if spec.needsOwnSession() {
+        } else if spec.job.needsOwnSession() {
             lines.append("setsid, without a terminal")
         }
-        lines.append("exec " + spec.arguments.map { Self.quoted($0.description) }.joined(separator: " "))
-        if let timeout = spec.timeout {
-            lines.append("after \(timeout.seconds)s: \(spec.stopSignal), \(spec.grace.seconds)s later cgroup.kill")
+        lines.append("exec " + spec.job.arguments.map { Self.quoted($0.description) }.joined(separator: " "))
+        if let timeout = spec.job.timeout {
+            lines.append("after \(timeout.seconds)s: \(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill")
         }
-        if let limit = spec.cpuTimeout {
+        if let limit = spec.job.cpuTimeout {
             lines.append(
-                "after \(limit.seconds)s of CPU time: \(spec.stopSignal), \(spec.grace.seconds)s later cgroup.kill")
+                "after \(limit.seconds)s of CPU time: \(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill")
         }
         print(lines.joined(separator: "\n"))
     }

@@ -13,7 +13,7 @@ struct UsageError: Error, Equatable, CustomStringConvertible {
 
 /// What one `cgrun run` is to do.
 struct RunRequest {
-    var spec: JobSpec
+    var spec: LaunchSpec
     var reportFile: String?
     var reportDescriptor: Int32?
     var isQuiet = false
@@ -26,15 +26,15 @@ struct RunRequest {
     /// - Parameter arguments: what follows `cgrun` or `cgrun run`.
     /// - Throws: `UnknownOption` for a name that is not in the grammar, `UsageError` for everything else.
     init(parsing arguments: ArraySlice<ByteString>) throws {
-        spec = JobSpec([])
+        spec = LaunchSpec(JobSpec([]))
         var rest = arguments
         while let argument = rest.first, argument.bytes.first == UInt8(ascii: "-"), argument.bytes.count > 1 {
             rest.removeFirst()
             if argument == "--" { break }
             try take(argument, &rest)
         }
-        spec.arguments = Array(rest)
-        guard let command = spec.arguments.first, !command.bytes.isEmpty else {
+        spec.job.arguments = Array(rest)
+        guard let command = spec.job.arguments.first, !command.bytes.isEmpty else {
             throw UsageError(message: "no command given; expected cgrun [options] [--] command [argument…]")
         }
         try resolveCredentials()
@@ -90,7 +90,7 @@ struct RunRequest {
         do {
             let text = value?.description ?? ""
             switch option {
-            case .limit(let kind): try kind.parse(text, &spec.limits)
+            case .limit(let kind): try kind.parse(text, &spec.job.limits)
             case .setting(let setting): try apply(setting, value ?? "", text: text)
             }
         } catch let error as LimitSyntaxError {
@@ -100,14 +100,14 @@ struct RunRequest {
 
     private mutating func apply(_ setting: RunSetting, _ value: ByteString, text: String) throws {
         switch setting {
-        case .timeout: spec.timeout = try Duration(parsingLimit: text)
-        case .cpuTime: spec.cpuTimeout = try Duration(parsingLimit: text)
+        case .timeout: spec.job.timeout = try Duration(parsingLimit: text)
+        case .cpuTime: spec.job.cpuTimeout = try Duration(parsingLimit: text)
         case .stopSignal:
             guard let signal = Signal(name: text) else {
                 throw LimitSyntaxError(accepted: "a signal such as TERM, SIGINT, 15 or RTMIN+2")
             }
-            spec.stopSignal = signal
-        case .killAfter: spec.grace = try Duration(parsingLimit: text, zeroAllowed: true)
+            spec.job.stopSignal = signal
+        case .killAfter: spec.job.grace = try Duration(parsingLimit: text, zeroAllowed: true)
         case .dieWithParent: spec.diesWithParent = true
         case .noDieWithParent: spec.diesWithParent = false
         case .cgroupManager:
@@ -119,7 +119,7 @@ struct RunRequest {
             guard !text.isEmpty, !text.split(separator: "/").contains("..") else {
                 throw LimitSyntaxError(accepted: "a cgroup as in /proc/PID/cgroup, such as /my.slice")
             }
-            spec.cgroupParent = text
+            spec.job.cgroupParent = text
         case .user: spec.unit.domain = .user
         case .system: spec.unit.domain = .system
         case .slice: spec.unit.slice = try Self.unitName(text, .slice).description
@@ -144,12 +144,12 @@ struct RunRequest {
         case .setenv: try setEnvironment(value)
         case .workingDirectory:
             guard !text.isEmpty else { throw LimitSyntaxError(accepted: "a directory") }
-            spec.workingDirectory = value
+            spec.job.workingDirectory = value
         case .uid: user = text
         case .gid: group = text
         case .closeFDs: spec.closesDescriptors = true
         case .pty: wantsTerminal = true
-        case .failOnOOM: spec.failsOnOOM = true
+        case .failOnOOM: spec.job.failsOnOOM = true
         case .quiet: isQuiet = true
         case .verbose: isVerbose = true
         case .dryRun: isDryRun = true
@@ -165,12 +165,12 @@ struct RunRequest {
             throw LimitSyntaxError(accepted: "NAME=VALUE, or NAME to keep the caller's value")
         }
         // A name alone is inherited like all the others.
-        if assignment.bytes.contains(UInt8(ascii: "=")) { spec.setEnvironment(assignment) }
+        if assignment.bytes.contains(UInt8(ascii: "=")) { spec.job.setEnvironment(assignment) }
     }
 
     private mutating func resolveCredentials() throws(UsageError) {
         guard user != nil || group != nil else { return }
-        do { spec.credentials = try UserDatabase.credentials(user: user, group: group) } catch {
+        do { spec.job.credentials = try UserDatabase.credentials(user: user, group: group) } catch {
             switch error {
             case .unknownUser(let name): throw UsageError(message: "--uid \(name): expected a user's name or number")
             case .unknownGroup(let name): throw UsageError(message: "--gid \(name): expected a group's name or number")

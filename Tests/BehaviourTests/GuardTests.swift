@@ -344,7 +344,7 @@ extension Behaviour {
         // MARK: A guard that is stopped
 
         /// It is a while until it is given up and replaced; until then nobody waits for it.
-        @Test func aStoppedGuardDelaysNoTimeLimit() async throws {
+        @Test(mayMakeCgroups) func aStoppedGuardDelaysNoTimeLimit() async throws {
             var spec = JobSpec(["sleep", "1000"])
             spec.setEnvironment(ByteString("\(Marker.variable)=\(harness.marker.text)".utf8)!)
             let others = try (0..<400).map { _ in try Job.start(spec) }

@@ -121,10 +121,12 @@ extension Behaviour {
 
         /// cgrun itself needs no answer from a guard that it dismisses.
         @Test func stoppedGuardDoesNotHoldUpANormalEnd() throws {
-            let job = try harness.startCgrun(["--", "sleep", "0.3"])
+            let file = harness.path("end")
+            let job = try harness.startCgrun(["--", "sh", "-c", "until [ -e \(file) ]; do sleep 0.01; done"])
             // Before that, cgrun does need an answer.
             try eventually("the command") { harness.marker.survivors.contains { $0.command == "sleep" } }
             try ProcessDescriptor(pid: harness.survivor("cgrun-guard").pid).send(.stop)
+            _ = try harness.writeFile("end", "")
             #expect(try job.end().exitCode == 0)
             try harness.expectNothingLeft()
         }

@@ -18,7 +18,7 @@ extension Report {
     }
 
     /// The report of a job that did not start.
-    package init(notStarted spec: LaunchSpec, _ error: LaunchError) {
+    public init(notStarted spec: LaunchSpec, _ error: LaunchError) {
         let limits = (try? spec.job.limits.resolved()) ?? .none
         self.init(JobFacts("", spec.job, limits, nil, .undecided(spec.manager), .options))
         containment.achieved = "none"

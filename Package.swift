@@ -2,7 +2,8 @@
 
 import PackageDescription
 
-// Warnings are errors in CI only: a later compiler's new warning must not break those who depend on this.
+// Warnings are errors in CI only: a package that depends on this one must still build when a later compiler warns of
+// more.
 let strict: [SwiftSetting] =
     [
         .enableUpcomingFeature("ExistentialAny"),
@@ -10,7 +11,7 @@ let strict: [SwiftSetting] =
         .enableUpcomingFeature("MemberImportVisibility"),
     ] + (Context.environment["CGRUN_STRICT"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
-// Each layer may use only those above it in this list.
+// A target in Sources depends only on targets that are above it in this list.
 let package = Package(
     name: "cgrun",
     products: [
@@ -34,7 +35,8 @@ let package = Package(
             name: "LinuxSystem",
             dependencies: ["SandboxValues", "CLinux", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
-        // Where jobs' cgroups are and how they are made, and the one door to the cgroup filesystems.
+        // Where jobs' cgroups are and how they are made. The library and cgrun reach the cgroup filesystems only
+        // through here.
         .target(
             name: "Cgroups",
             dependencies: [
@@ -68,13 +70,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
-        // Its own program, so that it outlives the launcher; Embedded, so that it stays tiny.
+        // The guard is a program of its own, so that it outlives the launcher, and Embedded Swift, so that it stays
+        // tiny.
         .executableTarget(
             name: "cgrun-guard",
             dependencies: ["CLinux"],
             swiftSettings: [.enableExperimentalFeature("Embedded")]),
 
-        // Pure: no process is started, no cgroup made.
+        // Unit tests, down to SystemdUnitsTests: they start no process and make no cgroup.
         .testTarget(name: "SandboxValuesTests", dependencies: ["SandboxValues"], swiftSettings: strict),
         .testTarget(
             name: "CgroupsTests",
@@ -115,7 +118,7 @@ let package = Package(
             path: "Tests/TestSupport"),
         // What tests run inside jobs; C, since Swift cannot fork.
         .executableTarget(name: "cgrun-probe", path: "Tests/Fixtures/probe"),
-        // A program that runs jobs by the library, to be killed, counted and timed.
+        // A program that runs jobs with the library: tests kill it, count what it holds, and time it.
         .executableTarget(
             name: "cgrun-host",
             dependencies: [

@@ -7,12 +7,12 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
-// The child shares the launcher's memory until exec (CLONE_VM | CLONE_VFORK),
-// as in posix_spawn: no page table is copied, however large the host program.
-// It runs on the suspended parent's stack, below the frame that made the call.
+// The child shares the launcher's memory until exec (CLONE_VM | CLONE_VFORK), as in posix_spawn(3): no page table is
+// copied, however large the host program. The child runs on the stack of the suspended parent, below the frame that
+// made the call.
 
-// Inlined in every build: a frame of its own, which the child would have left and overwritten
-// by the time the parent returns through it, must not be.
+// Inlined in every build: if this function had a frame of its own, the child would return from it and overwrite it
+// before the parent returns through it.
 __attribute__((always_inline)) static inline long raw_syscall(long number, long a, long b, long c)
 {
 #if defined(__x86_64__)
@@ -42,12 +42,12 @@ _Noreturn static void fail(struct clinux_spawned *result, enum clinux_spawn_stag
 {
     result->stage = stage;
     result->error = error;
-    // Not _exit, which a sanitizer replaces by its own, for the parent's memory.
+    // Not _exit(2): a sanitizer replaces it with code of its own, which would run in the parent's memory.
     for (;;)
         raw_syscall(SYS_exit_group, 127, 0, 0);
 }
 
-// Up to `last`; each costs a system call or two while the parent waits.
+// Resets the signals up to `last` only: each costs a system call or two while the parent waits.
 static void reset_signals(bool keeps_ignored, int last)
 {
     for (int number = 1; number <= last; number++) {
@@ -61,8 +61,9 @@ static void reset_signals(bool keeps_ignored, int last)
     }
 }
 
-// Ends the sharing of the launcher's descriptors before the first of them is changed. Only those
-// up to the last one needed are copied: with a thousand jobs' open, copying all costs as much as exec.
+// Gives the child a descriptor table of its own, before the child changes any descriptor. The kernel copies only
+// descriptors up to the last one that is needed: with a thousand jobs' descriptors open, copying all costs as much as
+// exec.
 static void leave_descriptors(const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
     unsigned end = 3;
@@ -97,7 +98,7 @@ static void reset_oom_score(struct clinux_spawned *result)
 
 static void change_credentials(const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
-    // The glibc wrappers would change every thread of the parent's memory image.
+    // Not by the glibc wrappers, which would try to change every thread that the parent's memory lists.
     if (syscall(SYS_setgroups, plan->group_count, plan->groups) < 0
         || syscall(SYS_setresgid, plan->gid, plan->gid, plan->gid) < 0
         || syscall(SYS_setresuid, plan->uid, plan->uid, plan->uid) < 0)
@@ -116,7 +117,8 @@ _Noreturn static void execute(const struct clinux_spawn *plan, struct clinux_spa
             error = errno;
             break;
         }
-        // As execvp: a file that may not be executed is remembered, and the search goes on.
+        // As execvp(3) does: after a file that may not be executed the search goes on, and if it finds nothing, the
+        // error of that file is reported.
         if (errno != ENOENT && errno != ENOTDIR)
             error = errno;
         if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
@@ -153,7 +155,7 @@ _Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawn
         write_pid(plan->own_pid);
     if (plan->descriptors)
         place_descriptors(plan, result);
-    // At exec rather than now: a held child's gate has to stay open until then.
+    // Closed at exec rather than now: the gate of a held child has to stay open until exec.
     if (plan->close_from > 0 && syscall(SYS_close_range, plan->close_from, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         fail(result, CLINUX_STAGE_DESCRIPTORS, errno);
     if (plan->takes_terminal && ioctl(0, TIOCSCTTY, 0) < 0)
@@ -168,8 +170,8 @@ _Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawn
     execute(plan, result);
 }
 
-// Not inlined: the parent resumes in this frame after the child has used the
-// stack below it, and nothing of the caller's may be kept there.
+// Not inlined: the parent resumes in this frame after the child has used the stack below it, so that the caller may
+// keep nothing in that part of the stack.
 __attribute__((noinline)) static long start_with_clone3(
     struct clone_args *arguments, const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
@@ -184,15 +186,15 @@ __attribute__((noinline)) static long start_with_clone(
 {
     long pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)number);
     if (pid == 0) {
-        // Of what shares the parent's memory, none may run a handler of the parent's.
+        // clone(2) keeps the parent's signal handlers, and a child that shares the parent's memory must not run them.
         reset_signals(true, NSIG - 1);
         child(plan, result, flags & CLONE_FILES);
     }
     return pid;
 }
 
-// Starts a child of this process, whose pidfd it returns in `number`; with `for_parent` a child of this
-// process's parent, whose pid is in `number` before it runs.
+// Starts a child of this process, and puts its pidfd into `number`. With `for_parent`, starts a child of this process's
+// parent, and puts its pid into `number` before it runs.
 static long start(const struct clinux_spawn *plan, struct clinux_spawned *result, int *number, bool for_parent)
 {
     // A child that changes its uid must not share memory with a more privileged parent.
@@ -202,7 +204,7 @@ static long start(const struct clinux_spawn *plan, struct clinux_spawned *result
         .flags = flags | CLONE_CLEAR_SIGHAND | (plan->cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
         .pidfd = for_parent ? 0 : (uint64_t)(uintptr_t)number,
         .parent_tid = for_parent ? (uint64_t)(uintptr_t)number : 0,
-        // A sibling's is that of this process.
+        // A child of this process's parent gets the exit signal that this process has.
         .exit_signal = for_parent ? 0 : SIGCHLD,
         .cgroup = plan->cgroup >= 0 ? (uint64_t)plan->cgroup : 0,
     };
@@ -212,7 +214,7 @@ static long start(const struct clinux_spawn *plan, struct clinux_spawned *result
     if (plan->cgroup < 0)
         return pid == -ENOSYS ? start_with_clone(flags, number, plan, result) : pid;
 
-    // clone3 is filtered (ENOSYS, EPERM) or may not place the child: let it join by itself.
+    // clone3 is filtered (ENOSYS, EPERM) or may not place the child: let the child join the cgroup by itself.
     int files[GUARD_MAX_GROUPS + 1];
     struct clinux_spawn joining = *plan;
     if (plan->join_count > GUARD_MAX_GROUPS)
@@ -230,10 +232,10 @@ static long start(const struct clinux_spawn *plan, struct clinux_spawned *result
     return pid;
 }
 
-/// What a child has in common with its launcher, even if the rest of their memory is not.
+/// Memory that a child shares with its launcher, even if it has a copy of all other memory.
 struct clinux_shared {
     struct clinux_spawned result;
-    /// What a manager is being asked to move the child out of; 0: nothing.
+    /// The hash of the cgroups that a manager is being asked to move the child out of; 0: nobody has asked.
     _Atomic uint64_t cgroup_before;
 };
 
@@ -262,7 +264,7 @@ static void conclude(const struct clinux_spawned *shared, struct clinux_spawned 
 
 int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
-    // Shared where the child's memory is not: when it changes credentials.
+    // A child that changes credentials has a copy of this process's memory, and needs a shared page for its result.
     struct clinux_shared own = { 0 }, *shared = plan->change_credentials ? share() : &own;
     if (!shared)
         return -errno;
@@ -280,9 +282,9 @@ int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned 
 
 // MARK: Held
 
-// Waits until processes can be moved between cgroups at once. The kernel's lock for that is slow to
-// take, by an RCU grace period (some 10 ms), unless it was taken a moment ago: whoever asks for moves
-// soon has this wait go on beside everything else. Where it may not be had, nothing happens.
+// Makes the kernel ready to move processes between cgroups. To take its lock for that costs an RCU grace period (some
+// 10 ms), unless somebody took the lock a moment ago. So the child takes it before a manager is asked to move
+// processes, while the launcher does other things. Where the child may not take it, nothing happens.
 static void await_move_lock(void)
 {
     char text[4096] = "", path[4200] = "/sys/fs/cgroup", digits[11];
@@ -291,14 +293,13 @@ static void await_move_lock(void)
         return;
     clinux_read(file, text, sizeof text - 1);
     close(file);
-    // The last line: the hierarchies of v1, if the kernel has any, come first.
+    // cgroup v2 has the last line: the hierarchies of v1, if the kernel has any, come first.
     char *own = strstr(text, "0::/"), *end = own ? strchr(own, '\n') : NULL;
     if (!end)
         return;
     *end = 0;
-    // Only threads of processes that are in the cgroup can be written here: if this process has been
-    // moved already, the kernel refuses, and nothing can ever be moved back. A number, since the
-    // lock is not taken for "0".
+    // The kernel takes threads here only of processes in this cgroup. So if somebody has moved this process already,
+    // the write fails, and cannot move the process back. A number, since the kernel does not take the lock for "0".
     strcat(strcat(path, own + 3), "/cgroup.threads");
     write_pid(digits);
     if ((file = clinux_open(path, O_WRONLY, 0)) < 0)
@@ -310,7 +311,7 @@ static void await_move_lock(void)
 _Noreturn static void held_child(const struct clinux_spawn *plan, const struct clinux_spawn *successor,
                                  struct clinux_shared *shared, const int gate[2])
 {
-    // With the launcher's end open here, a lost launcher would not end the wait.
+    // If the launcher's end stayed open here, the wait would not end when the launcher is lost.
     close(gate[0]);
     clinux_set_name(successor->argv[0]);
     await_move_lock();
@@ -325,7 +326,7 @@ _Noreturn static void held_child(const struct clinux_spawn *plan, const struct c
         shared->result.stage = CLINUX_STAGE_CLONE;
         shared->result.error = (int)-pid;
     }
-    // What the launcher waits for.
+    // The launcher waits for this end to be closed.
     close(gate[1]);
     struct clinux_spawned ignored;
     child(successor, &ignored, false);
@@ -344,8 +345,8 @@ int clinux_hold_program(const struct clinux_spawn *plan, const struct clinux_spa
         close(gate[1]);
         return -error;
     }
-    // A copy of the memory, not a share of it: the launcher goes on meanwhile, and in a cgroup with
-    // a tight limit the kernel may choose a child to be killed, with all that share its memory.
+    // The child gets a copy of the memory, and does not share it: the launcher goes on meanwhile, and if the kernel
+    // kills the child in a cgroup with a tight limit, it kills all processes that share its memory.
     int pidfd = -1;
     unsigned long flags = CLONE_PIDFD;
     struct clone_args arguments = {
@@ -383,11 +384,11 @@ void clinux_await_scope_held(const struct clinux_held *held, uint64_t cgroup_bef
 int clinux_start_held(const struct clinux_held *held, int cgroup, struct clinux_spawned *result)
 {
     char byte = 1;
-    // Closed when the program runs or has failed, and by the end of the process that waits.
+    // The child closes its end when the program runs or has failed, and also by its own end.
     if (clinux_send(held->gate, &byte, 1, &cgroup, 1) == 1)
         while (read(held->gate, &byte, 1) < 0 && errno == EINTR)
             ;
-    // Its parent is this process, which has not reaped it: the pid is no other's.
+    // The program is a child of this process that is not reaped yet, so that no other process can have its pid.
     pid_t pid = held->shared->result.pid;
     int pidfd = pid > 0 ? clinux_pidfd_open(pid) : -1;
     if (pid > 0 && pidfd < 0) {
@@ -396,7 +397,7 @@ int clinux_start_held(const struct clinux_held *held, int cgroup, struct clinux_
         pid = pidfd;
     }
     conclude(&held->shared->result, result, pid, pidfd);
-    // Neither started nor failed: the process that waited was killed.
+    // The program neither started nor failed: somebody killed the child that waited.
     if (pid == 0 && result->error == 0) {
         result->stage = CLINUX_STAGE_CLONE;
         result->error = ECANCELED;

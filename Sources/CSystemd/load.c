@@ -4,7 +4,7 @@
 
 const char *csystemd_load(struct csystemd *functions)
 {
-    // Not closed again: the library keeps state in every thread that used it.
+    // Never closed: the library keeps state in every thread that used it.
     void *library = dlopen("libsystemd.so.0", RTLD_NOW | RTLD_NODELETE);
     if (!library)
         return dlerror();

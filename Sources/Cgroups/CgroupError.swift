@@ -8,47 +8,48 @@ public struct CgroupError: Error, Sendable, Equatable {
     public enum Kind: Sendable, Equatable {
         /// There is no cgroup v2 hierarchy.
         case noCgroup2
-        /// The caller's cgroup, or one that it named, is not in the part of the hierarchy that is mounted, as after
-        /// entering a container without its cgroup.
+        /// The caller's cgroup, or one that the caller named, is not in the part of the hierarchy that is mounted, as
+        /// after entering a container without entering its cgroup.
         case outsideMount(path: String, mount: String)
-        /// Threads of one process are spread over the cgroups there (`cgroup.type`): no job can be in it.
+        /// The cgroup belongs to a threaded subtree, over which threads of one process may be spread (`cgroup.type`):
+        /// the kernel lets no job be in it.
         case threaded(path: String, type: String)
-        /// There is no `cgroup.kill`: Linux 5.14 has it.
+        /// There is no `cgroup.kill`, which needs Linux 5.14.
         case kernelTooOld(release: String)
         /// The cgroup filesystem is mounted read-only.
         case readOnly(path: String)
-        /// This user may not make cgroups there.
+        /// This user may not make cgroups in this directory.
         case notDelegated(path: String)
-        /// Processes that are not cgrun's to move keep the parent from passing controllers on.
+        /// Processes that cgrun may not move keep the parent from passing controllers on.
         case busyParent(path: String, members: [String])
         /// The parent does not have the controller that a limit needs.
         case controllerMissing(Controller, limit: LimitName, path: String, available: String)
-        /// A v1 controller that the caller may not make a child group in.
+        /// The caller may not make a child group in the hierarchy of this v1 controller.
         case legacyNotWritable(Controller, limit: LimitName, path: String)
-        /// A setting that v1 has no file for.
+        /// cgroup v1 cannot enforce this limit.
         case legacyUnsupported(limit: LimitName, reason: String)
-        /// The kernel does not offer that file: it is too old, or built without swap accounting.
+        /// The control file is not there: the kernel is too old, or built without swap accounting.
         case knobMissing(file: String, limit: LimitName)
-        /// What was written reads back as something else.
+        /// A control file reads back as something else than what was written.
         case notApplied(file: String, wanted: String, got: String, limit: LimitName)
-        /// The kernel takes no such value here.
+        /// The kernel refuses the value.
         case rejected(SystemError, limit: LimitName)
-        /// No disk of this machine's is, or has, what a limit on block I/O names.
+        /// What a limit on block I/O names is neither a disk of this machine nor on one.
         case noDisk(path: String, reason: String)
-        /// There is no such cgroup.
+        /// There is no cgroup with this path.
         case parentNotFound(path: String)
-        /// `cgroup.max.descendants` or `cgroup.max.depth` of a cgroup above.
+        /// A cgroup above allows no more cgroups (`cgroup.max.descendants`, `cgroup.max.depth`).
         case tooManyCgroups(path: String)
         /// Any other system call that failed.
         case system(SystemError)
     }
 
-    /// What to tell cases apart by; texts may change.
+    /// The case, for programs: texts may change.
     public var kind: Kind
 
     init(_ kind: Kind) { self.kind = kind }
 
-    /// The error of opening a job's `cgroup.kill`.
+    /// The error for a job's `cgroup.kill` that cannot be opened.
     public static func openingKillFile(_ error: SystemError) -> CgroupError {
         CgroupError(
             error.errno == .noSuchFileOrDirectory ? .kernelTooOld(release: Machine.kernelRelease) : .system(error))
@@ -131,7 +132,7 @@ public struct CgroupError: Error, Sendable, Equatable {
         }
     }
 
-    /// The error of setting a limit.
+    /// The error for a limit that cannot be written or read back.
     static func setting(_ error: SystemError, _ file: String, limit: LimitName, in path: String) -> CgroupError {
         switch error.errno {
         case .noSuchFileOrDirectory: CgroupError(.knobMissing(file: file, limit: limit))
@@ -140,13 +141,26 @@ public struct CgroupError: Error, Sendable, Equatable {
         }
     }
 
-    /// The error of making or writing something in `path`.
+    /// The error for something that cannot be made or written in `path`.
     static func writing(_ error: SystemError, in path: String) -> CgroupError {
         switch error.errno {
         case .readOnlyFileSystem: CgroupError(.readOnly(path: path))
         case .permissionDenied, .notPermitted: CgroupError(.notDelegated(path: path))
         case .resourceTemporarilyUnavailable where error.operation == "mkdir": CgroupError(.tooManyCgroups(path: path))
         default: CgroupError(error)
+        }
+    }
+}
+
+extension Controller {
+    /// What asks for this controller and limits nothing.
+    fileprivate func withoutLimit(_ wording: Wording) -> String {
+        switch self {
+        case .cpuset: wording.choose("a cpuset with all processors", options: "--cpuset with all processors")
+        case .cpu: wording.choose("a cpuMax of max", options: "--cpu max")
+        case .io: wording.choose("an ioMax with a rate of max", options: "--io-max with a rate of max")
+        case .memory: wording.choose("a memoryMax of max", options: "--mem max")
+        case .pids: wording.choose("a pidsMax of max", options: "--pids max")
         }
     }
 }

@@ -1,9 +1,9 @@
 /// An amount of memory in bytes.
 public struct ByteCount: Equatable, Comparable, Sendable, CustomStringConvertible {
-    /// So many.
+    /// The number of bytes.
     public var bytes: UInt64
 
-    /// So many bytes.
+    /// This many bytes.
     public init(_ bytes: UInt64) { self.bytes = bytes }
 
     public static func < (a: ByteCount, b: ByteCount) -> Bool { a.bytes < b.bytes }

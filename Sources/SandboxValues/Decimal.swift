@@ -26,7 +26,7 @@ struct Decimal: Equatable, Sendable {
     var isZero: Bool { whole == 0 && fraction == 0 }
     var isWhole: Bool { fraction == 0 }
 
-    /// Rounded down; `nil` when it does not fit.
+    /// The number times `factor`, divided by `divisor` and rounded down; `nil` when that does not fit into 64 bits.
     func multiplied(by factor: UInt64, over divisor: UInt64 = 1) -> UInt64? {
         let (numerator, overflow) = whole.multipliedReportingOverflow(by: scale)
         guard !overflow else { return nil }

@@ -27,7 +27,7 @@ extension Duration {
     }
 
     package var seconds: Double {
-        // The seconds of a larger one have no place in 64 bits.
+        // The number of seconds in a longer duration does not fit into 64 bits.
         let parts = min(max(self, .seconds(Int64.min)), .seconds(Int64.max)).components
         return Double(parts.seconds) + Double(parts.attoseconds) / 1e18
     }

@@ -1,7 +1,7 @@
 extension Unicode.Scalar {
-    /// Whether it has no place in a line of text: control characters, which end the line or talk to terminals,
-    /// Unicode's own line ends, and the code points that stand for no character: systemd and D-Bus take text
-    /// with one of the latter for invalid UTF-8.
+    /// Whether the scalar has no place in a line of text. That is so for control characters, which end the line or talk
+    /// to terminals, for Unicode's own line ends, and for code points that stand for no character, which systemd and
+    /// D-Bus take for invalid UTF-8.
     package var isUnprintable: Bool {
         switch value {
         case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029, 0xFEFF, 0xFDD0...0xFDEF: true
@@ -9,7 +9,7 @@ extension Unicode.Scalar {
         }
     }
 
-    /// Itself, or what stands for it in a line: `\n`, `\t`, `\r`, `\x1b`, `\u2028`.
+    /// The scalar, or the escape that stands for it in a line: `\n`, `\t`, `\r`, `\x1b`, `\u2028`.
     fileprivate var shown: String {
         guard isUnprintable else { return String(self) }
         switch self {
@@ -24,7 +24,7 @@ extension Unicode.Scalar {
 }
 
 extension StringProtocol {
-    /// In one line, whatever it holds: what cannot be printed is shown as an escape. All else stays as it is,
+    /// The text in one line, whatever it holds: what cannot be printed is shown as an escape. All else stays as it is,
     /// backslashes as well, since this is for people.
     package var inOneLine: String {
         unicodeScalars.contains(where: \.isUnprintable) ? unicodeScalars.map(\.shown).joined() : String(self)

@@ -49,7 +49,7 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
         (31, "SYS"),
     ]
 
-    /// First of the real-time signals that programs may use; glibc keeps 32 and 33.
+    /// The first real-time signal that programs may use: glibc keeps 32 and 33 for itself.
     private static let realTimeMinimum: CInt = 34
     private static let realTimeMaximum: CInt = 64
 
@@ -77,7 +77,7 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
         }
     }
 
-    /// Those that ask a program to end.
+    /// The signals that ask a program to end.
     public static let requestsToEnd: [Signal] = [.interrupt, .terminate, .hangUp, .quit]
 
     /// `SIGTERM`, `SIGRTMIN+2`.

@@ -3,9 +3,9 @@ internal import Glibc
 internal import LinuxSystem
 internal import SandboxValues
 
-/// A connection to a service manager, for one question after the other, each within a bounded time.
+/// A connection to a service manager. It asks one question after the other, and waits a bounded time for each answer.
 ///
-/// For one thread. Closed when its owner ends.
+/// Only one thread may use it. It is closed when its owner ends.
 package struct Bus: ~Copyable {
     package let address: Address
     private let connection: Connection
@@ -16,7 +16,7 @@ package struct Bus: ~Copyable {
     package struct Address: Sendable, Equatable {
         /// A manager's own socket, or that of a D-Bus daemon.
         package var socket: String
-        /// A daemon stands between, and wants to be told what to pass on.
+        /// Whether the socket is a D-Bus daemon's, which passes on only the signals that it is asked for.
         package var isDaemon: Bool
 
         package init(socket: String, isDaemon: Bool) {
@@ -25,11 +25,11 @@ package struct Bus: ~Copyable {
         }
     }
 
-    /// How long the manager may take for one thing that is asked of it, in the worst case.
+    /// How long the manager may take, in the worst case, to do one thing that it is asked for.
     package static let patience = Duration.seconds(30)
 
-    /// Connects, and leaves it at that: while the manager gets ready to be asked, which takes it more
-    /// than a millisecond, the caller may have something else to do. The first call waits.
+    /// Connects, but does not wait until the manager is ready to be asked, which takes more than a millisecond: the
+    /// caller may have something else to do meanwhile. The first call waits.
     ///
     /// - Throws: `.unreachable`, `.noLibrary`.
     package init(to address: Address) throws(BusError) {
@@ -59,9 +59,9 @@ package struct Bus: ~Copyable {
         return Message(library, owning: message, member: member)
     }
 
-    /// - Returns: what the answer refers to.
+    /// - Returns: the cookie that the answer will refer to.
     func send(_ message: borrowing Message, until deadline: BootTime) throws(BusError) -> UInt64 {
-        // The library waits as well, but for as long as it takes.
+        // Otherwise the library would wait for the connection, but without a bound.
         try becomeReady(until: deadline)
         var cookie: UInt64 = 0
         let result = library.functions.sd_bus_send(handle, message.handle, &cookie)
@@ -85,7 +85,7 @@ package struct Bus: ~Copyable {
         return answer
     }
 
-    /// The next message that `isWanted`; those before it are let go.
+    /// The next message that `isWanted`; messages before it are dropped.
     func receive(
         _ operation: String, until deadline: BootTime, _ isWanted: (borrowing Message) -> Bool
     ) throws(BusError) -> Message {
@@ -104,7 +104,7 @@ package struct Bus: ~Copyable {
         }
     }
 
-    /// Until the connection has something to do.
+    /// Waits until the connection has something to do.
     private func wait(_ operation: String, until deadline: BootTime) throws(BusError) {
         while true {
             let arrived = SignalSet.pending
@@ -121,19 +121,19 @@ package struct Bus: ~Copyable {
             let events = library.functions.sd_bus_get_events(handle)
             poller.add(
                 library.functions.sd_bus_get_fd(handle), for: events & POLLOUT != 0 ? [.reading, .writing] : .reading)
-            // Looks up now and then, for a signal that asks this process to end.
+            // Wakes now and then, to see whether a signal asks this process to end.
             if poller.wait(min(left, .milliseconds(100)))[0] { return }
         }
     }
 }
 
-/// What a bus owns in libsystemd.
+/// The object of libsystemd that a bus owns.
 private final class Connection {
     let library: Library
     let handle: OpaquePointer
 
     init(_ address: Bus.Address) throws(BusError) {
-        // Before the library is loaded: from here on the manager is at work, too.
+        // Connected before the library is loaded, so that the manager gets ready meanwhile.
         let socket: Descriptor
         do { socket = try Descriptor(connectingTo: address.socket) } catch {
             throw BusError(.unreachable, "connect", path: address.socket, "\(error.errno)")
@@ -144,7 +144,7 @@ private final class Connection {
         var result = functions.sd_bus_new(&handle)
         if result >= 0 { result = functions.sd_bus_set_fd(handle, socket.rawValue, socket.rawValue) }
         if result >= 0 {
-            // The bus closes it from now on.
+            // From now on the bus owns the socket and closes it.
             _ = socket.giveUp()
             if address.isDaemon { result = functions.sd_bus_set_bus_client(handle, 1) }
             if result >= 0 { result = functions.sd_bus_start(handle) }
@@ -158,18 +158,4 @@ private final class Connection {
     }
 
     deinit { _ = library.functions.sd_bus_close_unref(handle) }
-}
-
-/// libsystemd, loaded when first needed.
-final class Library {
-    let functions: csystemd
-
-    init() throws(BusError) {
-        let table = UnsafeMutablePointer<csystemd>.allocate(capacity: 1)
-        defer { table.deallocate() }
-        if let reason = csystemd_load(table) {
-            throw BusError(.noLibrary, "dlopen", path: "libsystemd.so.0", String(cString: reason))
-        }
-        functions = table.pointee
-    }
 }

@@ -5,7 +5,7 @@ package struct BusError: Error, Sendable, Equatable {
     package enum Kind: Sendable, Equatable {
         /// libsystemd is not on this machine.
         case noLibrary
-        /// Nobody answers at the address, or nobody may ask.
+        /// Nobody answers at the address, or this process may not ask there.
         case unreachable
         /// No answer in time; what was asked may still happen.
         case timedOut
@@ -24,7 +24,7 @@ package struct BusError: Error, Sendable, Equatable {
     package var operation: String
     /// The socket, or the unit.
     package var path: String?
-    /// The manager's own words.
+    /// What the manager, the library or the kernel said.
     package var message: String
 
     package init(_ kind: Kind, _ operation: String, path: String? = nil, _ message: String) {

@@ -1,5 +1,4 @@
 internal import CSystemd
-internal import LinuxSystem
 
 /// A D-Bus message with one owner.
 struct Message: ~Copyable {
@@ -134,95 +133,5 @@ struct Message: ~Copyable {
 
     func enterVariant(of content: String) throws(BusError) {
         try check(library.functions.sd_bus_message_enter_container(handle, CChar(UInt8(ascii: "v")), content))
-    }
-}
-
-/// A property of a unit, as the manager's bus interface types it.
-public struct UnitProperty: Sendable, Equatable {
-    /// A value with its type on the bus.
-    public enum Value: Sendable, Equatable {
-        /// `s`: a line. What a line cannot hold is shown as an escape.
-        case string(String)
-        /// `b`.
-        case bool(Bool)
-        /// `i`.
-        case int32(Int32)
-        /// `u`.
-        case uint32(UInt32)
-        /// `t`.
-        case uint64(UInt64)
-        /// `as`: lines, likewise.
-        case strings([String])
-        /// `ay`.
-        case bytes([UInt8])
-        /// `a(st)`: numbers for devices, which are named by a path.
-        case devices([Device])
-        /// `au`, of process numbers.
-        case pids([Int32])
-        /// `ah`: open files that are sent along.
-        case descriptors([CInt])
-
-        /// A number for a device.
-        public struct Device: Sendable, Equatable {
-            /// Of the device, or of anything on it.
-            public var path: String
-            /// The number.
-            public var number: UInt64
-
-            /// A number for what the path names.
-            public init(path: String, number: UInt64) {
-                self.path = path
-                self.number = number
-            }
-        }
-
-        var signature: String {
-            switch self {
-            case .string: "s"
-            case .bool: "b"
-            case .int32: "i"
-            case .uint32: "u"
-            case .uint64: "t"
-            case .strings: "as"
-            case .bytes: "ay"
-            case .devices: "a(st)"
-            case .pids: "au"
-            case .descriptors: "ah"
-            }
-        }
-    }
-
-    /// As in `systemd.directives(7)`, or only on the bus: `PIDFDs`.
-    public var name: String
-    /// Its value.
-    public var value: Value
-
-    /// A property and its value. Whether there is one the manager says when the scope is started.
-    public init(_ name: String, _ value: Value) {
-        self.name = name
-        self.value = value
-    }
-}
-
-extension UnitProperty: CustomStringConvertible {
-    public var description: String { "\(name)=\(value)" }
-}
-
-extension UnitProperty.Value: CustomStringConvertible {
-    public var description: String {
-        switch self {
-        case .string(let text):
-            if text.contains(" ") { "\"\(UnitProperty.line(text))\"" } else { UnitProperty.line(text) }
-        case .bool(let flag): flag ? "yes" : "no"
-        case .int32(let number): "\(number)"
-        case .uint32(let number): "\(number)"
-        case .uint64(let number): number == .max ? "infinity" : "\(number)"
-        case .strings(let texts): texts.map(UnitProperty.line).joined(separator: ",")
-        case .bytes(let bytes): "0x" + bytes.reversed().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-        case .devices(let devices):
-            devices.map { "\($0.path) \($0.number == .max ? "infinity" : "\($0.number)")" }.joined(separator: ",")
-        // Who they are is known only once they run.
-        case .pids, .descriptors: "…"
-        }
     }
 }

@@ -1,14 +1,10 @@
 internal import SandboxValues
 
-/// `KEY=VALUE` as `systemctl set-property` takes it, for the keys of a scope that cgrun has no option for.
-public struct PropertySyntaxError: Error, Sendable, Equatable {
-    /// What would have been taken.
-    public var accepted: String
-    package init(accepted: String) { self.accepted = accepted }
-}
-
 extension UnitProperty {
-    /// - Throws: for a key that is not in the table below, or a value that is not spelt as systemd spells it.
+    /// Reads `KEY=VALUE` as `systemctl set-property` takes it, for keys of a scope that cgrun has no option for.
+    ///
+    /// - Throws: for a key that cgrun does not know or sets itself, and for a value that is not spelt as systemd spells
+    ///   it.
     public init(assignment: String) throws(PropertySyntaxError) {
         guard let equals = assignment.firstIndex(of: "="), equals != assignment.startIndex else {
             throw PropertySyntaxError(accepted: "KEY=VALUE, such as OOMPolicy=kill")
@@ -28,11 +24,12 @@ extension UnitProperty {
         self = try kind.property(key, text)
     }
 
-    /// What else than limits cgrun sets itself, from an option that checks what came of it.
+    /// Keys, besides those of limits, that cgrun sets itself, and the options for them, which also check the outcome.
     private static let ownOptions = [
         "Slice": "--slice", "Description": "--description", "RuntimeMaxSec": "--timeout",
     ]
 
+    /// Keys by which cgrun holds and ends the job.
     private static let reserved: Set = [
         "PIDs", "PIDFDs", "BindsTo", "Delegate", "DelegateControllers", "CollectMode", "KillMode", "SendSIGKILL",
         "Controller", "DelegateSubgroup", "KillSignal", "FinalKillSignal", "TimeoutStopSec",

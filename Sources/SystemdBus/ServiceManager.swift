@@ -2,11 +2,11 @@ package import LinuxSystem
 
 /// systemd, by its manager interface (org.freedesktop.systemd1.Manager).
 public struct ServiceManager: ~Copyable {
-    /// Whose manager.
+    /// Whose service manager to ask.
     public enum Domain: String, Sendable {
-        /// The machine's, which is PID 1.
+        /// The machine's manager, which is PID 1.
         case system
-        /// The caller's own, `systemd --user`.
+        /// The caller's own manager, `systemd --user`.
         case user
     }
 
@@ -24,10 +24,10 @@ public struct ServiceManager: ~Copyable {
     /// Whether the machine was booted with systemd (sd_booted(3)).
     package static var isBooted: Bool { isDirectory("/run/systemd/system") }
 
-    /// Connects to the manager's own socket where the caller may, else through the D-Bus daemon, and
-    /// does not wait for it to be ready.
+    /// Connects to the manager's own socket where the caller may, else through the D-Bus daemon. Does not wait until
+    /// the manager is ready.
     ///
-    /// - Throws: what the first address that was tried said.
+    /// - Throws: the error of the first address that was tried.
     package init(_ domain: Domain) throws(BusError) {
         self.domain = domain
         bus = try Self.connect(try Self.addresses(domain))
@@ -37,7 +37,7 @@ public struct ServiceManager: ~Copyable {
         var failure = BusError(.unreachable, "connect", "no address to try")
         for (index, address) in addresses.enumerated() {
             do { return try Bus(to: address) } catch  where error.kind == .unreachable {
-                // The first says more than its fallback.
+                // The error of the first address says more than that of a fallback.
                 if index == 0 { failure = error }
             }
         }
@@ -64,14 +64,14 @@ public struct ServiceManager: ~Copyable {
         }
     }
 
-    /// The socket that answered.
+    /// The address that this is connected to.
     package var address: Bus.Address { bus.address }
 
     // MARK: Scopes
 
     /// A scope to be made.
     package struct TransientScope: Sendable, Equatable {
-        /// With its ending.
+        /// The unit's name, with `.scope` at the end.
         package var name: String
         package var properties: [UnitProperty]
 
@@ -81,20 +81,20 @@ public struct ServiceManager: ~Copyable {
         }
     }
 
-    /// What came of `startScope`.
+    /// The result of `startScope`.
     package struct Started: Sendable {
-        /// As systemd spells it, such as `257.9-1~deb13u1`; `nil` if it would not say.
+        /// systemd's version as it spells it, such as `257.9-1~deb13u1`; `nil` if it would not say.
         package var version: String?
         /// Properties that this version does not know, and that were left out or replaced.
         package var unknown: [String]
     }
 
-    /// Makes a scope, and an auxiliary one that it depends on, in one transaction, and waits until
-    /// the manager is done.
+    /// Makes a scope and, in the same transaction, the auxiliary scope that it depends on, and waits until the manager
+    /// is done.
     ///
-    /// - Parameter retreat: for a property that this manager does not know: what to send in its
-    ///   place, or `nil` where it must be known.
-    /// - Throws: `.refused` as the manager did; `.jobFailed`. Nothing is left of the scopes then.
+    /// - Parameter retreat: says what to send in place of a property that this manager does not know; `nil` if the
+    ///   manager must know the property.
+    /// - Throws: `.refused` with the manager's error; `.jobFailed`. Nothing is left of the scopes then.
     package func startScope(
         _ scope: TransientScope, beside auxiliary: TransientScope,
         retreat: (UnitProperty) -> [UnitProperty]?
@@ -103,7 +103,7 @@ public struct ServiceManager: ~Copyable {
         if address.isDaemon { try subscribe(until: deadline) }
         var units = [scope, auxiliary]
         let call = try startCall(units)
-        // Asked along, so that the answer costs no wait of its own.
+        // Asked before the call is sent, so that both answers come after one wait.
         let question = try askVersion(until: deadline)
         var cookie = try bus.send(call, until: deadline)
         let version = try? readVersion(question, until: deadline)
@@ -145,7 +145,7 @@ public struct ServiceManager: ~Copyable {
         return call
     }
 
-    /// systemd names the property that it does not know, in an error that it uses for nothing else here.
+    /// The property that systemd does not know. It names the property in an error that it uses for nothing else here.
     private static func unknownProperty(_ error: BusError, among units: [TransientScope]) -> UnitProperty? {
         let names = ["PropertyReadOnly", "UnknownProperty"].map { "org.freedesktop.DBus.Error." + $0 }
         guard case .refused(let name) = error.kind, names.contains(name) else { return nil }
@@ -168,7 +168,7 @@ public struct ServiceManager: ~Copyable {
         }
     }
 
-    /// A daemon passes nothing on, and systemd sends nothing, unless asked to.
+    /// Asks for signals: unless asked, a D-Bus daemon passes none on, and systemd sends none through it.
     private func subscribe(until deadline: BootTime) throws(BusError) {
         let match = try bus.newCall(Self.daemon, "AddMatch")
         try match.append(

@@ -1,20 +1,21 @@
 import CLinux
 
-/// What keeps one job within reach.
+/// A job that the guard looks after: how the guard reaches it, and how it ends it.
 final class GuardedJob {
     let number: UInt64
-    /// When the job was killed because its parent was gone.
+    /// When the job was killed because its parent was lost (`monotonicTime`); `nil` if it was not.
     private(set) var parentLostAt: Int64?
 
-    /// What the launcher has said of the job, with those of its descriptors that are still open.
+    /// What the launcher has told about the job, with those of the sent descriptors that are still open.
     private var facts: guard_contents
     private var keepsOutputsOpen = false
     private var events: CInt = -1
     private var finisher: pid_t = 0
-    /// When the empty cgroup could not be removed for the first time.
+    /// When the empty cgroup could not be removed for the first time (`monotonicTime`).
     private var stuckSince: Int64?
 
-    /// How long an empty cgroup is tried to be removed; after that it is the next sweep's.
+    /// How long the guard tries to remove an empty cgroup, in nanoseconds. After that it leaves the cgroup to the next
+    /// sweep.
     private static let removalPatience: Int64 = 30_000_000_000
 
     init(_ message: guard_contents) {
@@ -38,7 +39,7 @@ final class GuardedJob {
         facts.kill_file = message.kill_file
         facts.directories = message.directories
         facts.has_directories = true
-        // From now on the cgroups themselves tell where they are: fewer descriptors a job.
+        // The parents can be opened again from the cgroups' own directories. Closed, they save descriptors.
         guard_close_parents(&facts)
         // A job that is armed after its parent was lost must not live on either.
         if parentLostAt != nil { kill() }
@@ -46,8 +47,8 @@ final class GuardedJob {
 
     // MARK: The end of the job
 
-    /// Leaves it to the end of this process to close what the report goes to. Whoever reads a report until the end of
-    /// file may rely on it that nothing of the job is left then, not even its guard.
+    /// Keeps open what the report goes to until this process ends. Whoever reads a report until the end of file may
+    /// rely on it that nothing of the job is left then, not even its guard.
     func keepOutputsOpen() { keepsOutputsOpen = true }
 
     func loseParent() {
@@ -59,10 +60,10 @@ final class GuardedJob {
         if facts.kill_file >= 0 { _ = clinux_write(facts.kill_file, "1", 1) }
     }
 
-    /// One attempt at removing a killed job, or at having its report written by the program that
-    /// asked for one.
+    /// One attempt to end a killed job: by a finisher, which also writes the report, if the launcher asked for one;
+    /// else by removing the cgroups.
     ///
-    /// - Returns: whether there is no more to do.
+    /// - Returns: whether nothing is left to do.
     func end() -> Bool {
         if wantsFinisher { startFinisher() }
         if finisher > 0 {
@@ -71,7 +72,8 @@ final class GuardedJob {
             finisher = 0
             if status == 0 { return true }
         }
-        // For as long as it takes: as long as this process waits, the cgroup is nobody's leftover.
+        // The processes may take as long as they like to die: while this process waits, it holds the lock of the
+        // cgroup, and no sweep takes the cgroup for a leftover.
         guard isEmpty(within: 0) else { return false }
         guard_open_parents(&facts)
         if guard_remove_cgroups(&facts) == 0 { return true }
@@ -84,7 +86,7 @@ final class GuardedJob {
         return now - stuckSince > Self.removalPatience
     }
 
-    /// Waits for a change that makes another attempt worth while.
+    /// Waits, at most this long, for a change that makes another attempt worth while.
     func wait(_ nanoseconds: Int64) {
         if finisher > 0 || isEmpty(within: nanoseconds) { usleep(useconds_t(nanoseconds / 1_000)) }
     }
@@ -101,7 +103,8 @@ final class GuardedJob {
 
     // MARK: The finisher
 
-    /// Before the job was armed there is nothing to report on, and no cgroup to hand over.
+    /// Whether a finisher is yet to be started. Before the job is armed, there is nothing to report on, and no cgroup
+    /// to hand over.
     var wantsFinisher: Bool { facts.executable >= 0 && facts.has_directories }
     var hasFinisher: Bool { finisher > 0 }
 
@@ -110,7 +113,7 @@ final class GuardedJob {
         withFinisher { executable, argv, control in _ = clinux_execute(executable, argv, control) }
     }
 
-    /// The same as a child. Where it cannot be started, the job ends without a report.
+    /// Starts the finisher as a child of this process. If that fails, the job ends without a report.
     private func startFinisher() {
         withFinisher { finisher = clinux_execute_child($0, $1, $2) }
         close(facts.executable)
@@ -123,7 +126,7 @@ final class GuardedJob {
         var message = facts
         message.kind = GUARD_FINISH
         message.loss = parentLostAt == nil ? GUARD_LAUNCHER_LOST : GUARD_PARENT_LOST
-        // What the finisher has no use for.
+        // The finisher has no use for these.
         (message.parent, message.executable, message.kill_file) = (-1, -1, -1)
         let control = guard_queue(&message)
         guard control >= 0 else { return }

@@ -1,7 +1,7 @@
 import CLinux
 
-/// Keeps a scope from being collected for as long as somebody has the other end of the socket, and
-/// then kills what it was told to. All signals that can be are blocked.
+/// Keeps systemd from removing the scope that this process is in, for as long as somebody has the other end of the
+/// socket. Then kills the cgroup that it was told to kill, if any. All signals that can be blocked are blocked.
 func hold() -> CInt {
     clinux_set_name("cgrun-holder")
     Mail.sayReady()

@@ -1,6 +1,6 @@
 import CLinux
 
-/// What became of the launcher's end of the socket.
+/// What this process finds in its socket: a message from the launcher, or why there is none.
 enum Mail {
     case message(guard_contents)
     case none
@@ -16,8 +16,8 @@ enum Mail {
         return result == -EAGAIN ? .none : result == -EBADMSG ? .broken : .ended
     }
 
-    /// Says that this process is at its post, which is all that it ever says. A launcher that is gone meanwhile
-    /// needs not know.
+    /// Sends GUARD_READY, the only message that this process ever sends. A launcher that is gone meanwhile does not
+    /// need it.
     static func sayReady() {
         var message = guard_message(GUARD_READY)
         _ = guard_send(CInt(GUARD_CONTROL), &message)

@@ -2,39 +2,42 @@ import CLinux
 
 /// What the guard waits for, and the jobs that it looks after.
 struct Watch {
-    /// In the order of their numbers.
+    /// The jobs that may be running, in the order of their numbers.
     private var jobs: [GuardedJob] = []
-    /// Killed, and to be waited for and removed by the guard itself.
+    /// Killed jobs, which the guard itself waits for and removes.
     private var ending: [GuardedJob] = []
     private let epoll: CInt
     private var hasMessages = true
-    /// Until when messages are left to gather; `nil`: the next one wakes this process.
+    /// Until when messages may gather in the socket; `nil`: the next message wakes this process.
     private var quietUntil: Int64?
     private var launcher: CInt = -1
-    /// Told by a hash: a manager has been asked to move this process out of it.
+    /// The hash of the cgroups that a manager has been asked to move this process out of; `nil`: none was asked.
     private var cgroupBefore: UInt64?
-    /// The process that keeps the jobs' scope, what it waits for, and the scope's directory.
+    /// The last GUARD_HOLDER: the process that keeps the jobs' scope, the socket that it waits at, and the scope's
+    /// directory.
     private var holder = guard_message(GUARD_HOLDER)
     private var isLauncherLost = false
     private var isBroken = false
 
-    /// Tokens of what is no job's parent; jobs are numbered from 1.
+    /// Tokens of events that do not come from a job's parent. An event of a parent has the job's number, which is 1 or
+    /// more.
     private static let controlToken = UInt64.max
     private static let launcherToken = UInt64.max - 1
 
-    /// A launcher of many short jobs must not wake this process for each: what is queued counts as
-    /// said, since it is read before anything is done.
+    /// How long messages may gather, in nanoseconds. A launcher of many short jobs must not wake this process for each
+    /// message. A message that waits in the socket is not too late: this process reads all messages before it acts on a
+    /// loss.
     private static let quietTime: Int64 = 10_000_000
     private static let controlEvents = EPOLLIN.rawValue | EPOLLONESHOT.rawValue
 
     /// How long a living launcher may take to end a job whose parent is lost, in nanoseconds.
     private static let launcherPatience: Int64 = 10_000_000_000
-    /// How long a holder may take to end once nobody has its socket.
+    /// How long a holder may take to end once nobody has the other end of its socket, in nanoseconds.
     private static let holderPatience: Int64 = 2_000_000_000
 
-    /// Says so once it watches.
+    /// Sends GUARD_READY once it watches.
     ///
-    /// - Returns: `nil` when nobody says what to watch, or it cannot be watched.
+    /// - Returns: `nil` when no launcher is named, or when it cannot be watched.
     init?(_ first: guard_contents) {
         epoll = clinux_epoll()
         take(first)
@@ -57,7 +60,7 @@ struct Watch {
                 endHolder()
                 return 0
             }
-            // The launcher has another guard take over.
+            // The launcher notices that this process has ended, and starts another guard.
             if isBroken { return 125 }
             waitForEvents()
             giveUpOnLauncher()
@@ -67,8 +70,8 @@ struct Watch {
     private mutating func waitForEvents() {
         var ready = [clinux_ready](repeating: clinux_ready(), count: 16)
         let count = clinux_epoll_wait(epoll, &ready, CUnsignedInt(ready.count), timeout)
-        // What the launcher sent just before it died counts, and so does what it sent
-        // for a job that is lost.
+        // Messages are read before events are handled: what the launcher sent just before it died counts, and so does
+        // what it sent about a job whose parent is lost.
         let isQuietOver = quietUntil.map { $0 <= monotonicTime() } ?? false
         if count > 0 || isQuietOver { receiveMessages() }
         if isQuietOver {
@@ -108,7 +111,7 @@ struct Watch {
             case .message(let message): take(message)
             case .none: return
             case .ended:
-                // No more than that no message follows; the pidfd tells of a loss.
+                // This means only that no message will follow. Whether the launcher is lost is known from its pidfd.
                 hasMessages = false
                 _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), 0, 0)
             case .broken:
@@ -139,13 +142,13 @@ struct Watch {
             ending.removeAll { $0.number == message.number }
             guard let index = index(of: message.number) else { return }
             let job = jobs.remove(at: index)
-            // The launcher holds the same open file: closing this descriptor would not end the watch.
+            // The launcher may have the same open file, so that closing this descriptor would not end the watch.
             if job.parent >= 0 { _ = clinux_epoll_watch(epoll, job.parent, 0, 0) }
         default: break
         }
     }
 
-    /// A guard that does not see a loss is none.
+    /// A guard that cannot notice a loss is of no use, and must end.
     private mutating func watch(_ process: CInt, _ token: UInt64) {
         if clinux_epoll_watch(epoll, process, EPOLLIN.rawValue, token) < 0 { isBroken = true }
     }
@@ -162,7 +165,7 @@ struct Watch {
 
     // MARK: The end of jobs
 
-    /// Ends those jobs whose parent is lost and which the launcher (stopped, say) did not clean up.
+    /// Ends jobs whose parent is lost and which the launcher did not clean up in time, perhaps because it is stopped.
     private mutating func giveUpOnLauncher() {
         if jobs.contains(where: { $0.parentLostAt != nil }) {
             let deadline = monotonicTime() - Self.launcherPatience
@@ -172,7 +175,7 @@ struct Watch {
         advanceEnding()
     }
 
-    /// Each finisher is a whole launcher's program: only so many at a time.
+    /// How many finishers may run at a time: each is a process as large as a launcher.
     private static let mostFinishers = 8
 
     private mutating func advanceEnding() {
@@ -188,9 +191,9 @@ struct Watch {
     }
 
     private mutating func endAllJobs() {
-        // All at once, before anything is waited for.
+        // Kill all jobs first, before waiting for any of them.
         for job in jobs { job.kill() }
-        // Only this process lets a holder go.
+        // A finisher could not let a holder go: with a holder, this process must stay.
         if ending.isEmpty, jobs.count == 1, holder.holder < 0 { jobs[0].becomeFinisher() }
         ending += jobs
         jobs = []
@@ -201,7 +204,7 @@ struct Watch {
             next.wait(pause)
             if pause < 100_000_000 { pause *= 2 }
             if pause > 10_000_000 {
-                // Somebody may have moved into a cgroup since.
+                // A process may have been moved into a cgroup since.
                 for job in ending { job.kill() }
             }
         }
@@ -214,11 +217,4 @@ struct Watch {
         _ = clinux_poll(&ended, 1, Self.holderPatience)
         if holder.scope >= 0 { clinux_remove_scope(holder.scope) }
     }
-}
-
-/// Nanoseconds on CLOCK_MONOTONIC.
-func monotonicTime() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }

@@ -1,8 +1,7 @@
-// System calls that Swift cannot make itself: variadic ones, those without a
-// glibc wrapper, and the stretch from clone3 to exec, where only
-// async-signal-safe code on prepared pointers may run.
+// System calls that Swift cannot make itself: variadic ones, those without a glibc wrapper, and the stretch from clone3
+// to exec, where only async-signal-safe code on prepared pointers may run.
 //
-// Every function returns a value >= 0, or -errno.
+// A function that can fail returns -errno, else a value >= 0.
 
 #ifndef CLINUX_H
 #define CLINUX_H
@@ -40,31 +39,32 @@
 
 /// openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS: `path` cannot leave `directory`.
 int clinux_open_beneath(int directory, const char *_Nonnull path, int flags);
-/// The same for a file or a directory of a job's. Where its owner lacks the rights, which a job of the same
-/// user can take away, they are given back: EACCES says that they are not this process's to give.
-int clinux_open_of_job(int directory, const char *_Nonnull path, int flags);
 int clinux_open(const char *_Nonnull path, int flags, unsigned mode);
 int clinux_open_at(int directory, const char *_Nonnull path, int flags, unsigned mode);
-/// A handle (O_PATH) of whatever has the name, be it a link.
+/// Opens a handle (O_PATH) of what is called `name`; of a symbolic link, not of its target.
 int clinux_open_handle(int directory, const char *_Nonnull name, int flags);
 ssize_t clinux_read(int descriptor, void *_Nonnull buffer, size_t size);
 ssize_t clinux_write(int descriptor, const void *_Nonnull buffer, size_t size);
 /// The f_type of statfs(2).
 int64_t clinux_filesystem_type(int descriptor);
-/// What /proc/self/mountinfo calls the mount that an open file is on. Linux 5.8.
+/// The number that /proc/self/mountinfo has for the mount that an open file is on. Linux 5.8.
 int64_t clinux_mount_id(int descriptor);
 int clinux_set_close_on_exec(int descriptor);
 int clinux_duplicate(int descriptor);
 int clinux_memfd(const char *_Nonnull name);
 int clinux_pipe(int ends[_Nonnull 2]);
 int clinux_set_nonblocking(int descriptor);
-/// A Unix stream socket, not blocking.
+
+// MARK: Sockets
+
+/// Connects a non-blocking Unix stream socket. -EAGAIN: the listener's queue is full.
 int clinux_connect(const char *_Nonnull path);
+/// Makes two connected SOCK_SEQPACKET sockets.
 int clinux_socketpair(int ends[_Nonnull 2]);
-/// Sends one datagram with up to GUARD_MAX_DESCRIPTORS descriptors; never raises SIGPIPE.
+/// Sends one datagram with up to GUARD_MAX_DESCRIPTORS descriptors. Never waits, and never raises SIGPIPE.
 int clinux_send(int socket, const void *_Nonnull data, size_t size,
                 const int *_Nullable descriptors, unsigned count);
-/// Receives one datagram without blocking. 0 means the peer is gone.
+/// Receives one datagram, and never waits. `descriptors` has room for GUARD_MAX_DESCRIPTORS. 0: the peer is gone.
 ssize_t clinux_receive(int socket, void *_Nonnull data, size_t size,
                        int *_Nonnull descriptors, unsigned *_Nonnull count);
 /// Waits for one descriptor; fails when the peer is gone.
@@ -72,68 +72,76 @@ int clinux_receive_descriptor(int socket, int *_Nonnull descriptor);
 
 // MARK: Terminals
 
-/// Makes a pseudo-terminal: its master, on which nothing blocks, and its peer. Linux 4.13.
+/// Makes a pseudo-terminal: a non-blocking master, and its peer. Linux 4.13.
 int clinux_pseudo_terminal(int *_Nonnull master, int *_Nonnull peer);
-/// Sends SIGINT, SIGQUIT or SIGTSTP as the keys for them do, whatever these are.
+/// Sends SIGINT, SIGQUIT or SIGTSTP as if the key for this signal had been typed, whichever key that is.
 int clinux_terminal_signal(int master, int signal);
 
-/// ppoll(2) without a mask; `timeout` in nanoseconds, -1 for none.
-int clinux_poll(struct pollfd *_Nullable polls, unsigned count, int64_t timeout);
+// MARK: Waiting
 
-/// What epoll_wait(2) tells; packed there, which Swift cannot import.
+/// ppoll(2) without a signal mask. `timeout` is in nanoseconds; -1: wait without end.
+int clinux_poll(struct pollfd *_Nullable polls, unsigned count, int64_t timeout);
+/// An event of epoll_wait(2). The kernel's own structure is packed, which Swift cannot import.
 struct clinux_ready {
     uint64_t token;
     uint32_t events;
 };
 int clinux_epoll(void);
-/// `events` 0 ends the watch: a duplicate elsewhere would keep it alive beyond close(2).
+/// Watches a descriptor, or changes the events that it is watched for. `events` 0 ends the watch; close(2) would not
+/// end it while another process has a duplicate of the descriptor.
 int clinux_epoll_watch(int epoll, int descriptor, uint32_t events, uint64_t token);
-/// Returns how many of `ready` were filled; 0 as well when a signal came. `timeout` in nanoseconds, -1 for none.
+/// Returns how many entries of `ready` it filled: 0 at the end of `timeout`, and when a signal came. `timeout` is in
+/// nanoseconds; -1: wait without end.
 int clinux_epoll_wait(int epoll, struct clinux_ready *_Nonnull ready, unsigned count, int64_t timeout);
+
+// MARK: Processes
+
+/// `environ`. Swift refuses to read the variable itself, which it takes for mutable shared state.
+char *_Nullable const *_Nonnull clinux_environment(void);
+/// Sets the name that ps(1) shows for this thread.
+void clinux_set_name(const char *_Nonnull name);
 /// Raises the soft RLIMIT_NOFILE to the hard one.
 void clinux_raise_descriptor_limit(void);
 /// The hard RLIMIT_NOFILE.
 uint64_t clinux_hard_descriptor_limit(void);
-
-// MARK: Processes
-
-/// `environ`, which Swift takes for mutable shared state.
-char *_Nullable const *_Nonnull clinux_environment(void);
 int clinux_pidfd_open(pid_t pid);
-/// Tells this process's cgroups from others: a hash of /proc/self/cgroup.
-uint64_t clinux_own_cgroup(void);
-/// Waits until a manager has moved this process out of the cgroups with this hash. A scope whose
-/// processes were dead before they came never gets empty, and stays. The manager acts within
-/// milliseconds; where it does not, for two seconds, empty units stay, and nothing in them.
-void clinux_await_scope(uint64_t before);
-/// What ps(1) shows of this thread.
-void clinux_set_name(const char *_Nonnull name);
 int clinux_pidfd_send_signal(int pidfd, int signal);
-
 struct clinux_wait_status {
     int code;    ///< CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_STOPPED, CLD_CONTINUED; 0 when nothing happened
     int status;  ///< exit code or signal number
 };
-/// Finds the status of a child that somebody else has reaped as well, where the kernel keeps it.
+/// waitid(2). Also finds the status of a child that somebody else has reaped, where the kernel keeps it (Linux 6.15);
+/// elsewhere -ECHILD.
 int clinux_wait(int pidfd, int options, struct clinux_wait_status *_Nonnull result);
-/// execveat(2) with AT_EMPTY_PATH: needs neither /proc nor the path that `executable` once had. The program gets
-/// `control` as GUARD_CONTROL, the standard streams, and no other descriptor of the caller's that is close-on-exec.
+/// execveat(2) with AT_EMPTY_PATH, which needs neither /proc nor the path that `executable` once had. The program gets
+/// `control` as descriptor GUARD_CONTROL, and no descriptor of the caller that is close-on-exec. Returns only on
+/// failure.
 int clinux_execute(int executable, char *_Nullable const *_Nonnull argv, int control);
-/// The same in a child of a single-threaded caller; returns its pid.
+/// `clinux_execute` in a new child, whose pid it returns. The caller must have one thread only.
 pid_t clinux_execute_child(int executable, char *_Nullable const *_Nonnull argv, int control);
-/// Opens the directory above `directory`, for removing what is in it.
+
+// MARK: Cgroups
+
+/// `clinux_open_beneath` for a file or a directory of a job. A job of the same user can take the owner's rights to them
+/// away (chmod 0); this function gives them back. -EACCES: this process may not do that.
+int clinux_open_of_job(int directory, const char *_Nonnull path, int flags);
+/// Opens the directory that `directory` is in, so that `directory` can be removed from it.
 int clinux_open_parent(int directory);
-
-/// Waits until the cgroup of this open `cgroup.events` is empty, or gone.
-/// Returns 1 then, and 0 if a process is left after `timeout` nanoseconds.
+/// A hash of /proc/self/cgroup. It changes when somebody moves this process to another cgroup.
+uint64_t clinux_own_cgroup(void);
+/// Waits until a manager has moved this process out of the cgroups with the hash `before`. A process that is being
+/// moved must not end earlier: systemd never removes a scope whose processes were dead before they were moved there.
+/// systemd needs milliseconds. After two seconds this function gives up; then an empty scope may stay.
+void clinux_await_scope(uint64_t before);
+/// Waits until the cgroup whose `cgroup.events` is open as `events` has no processes, or is gone. Returns 1 then, and 0
+/// if a process is left after `timeout` nanoseconds.
 int clinux_wait_until_empty(int events, int64_t timeout);
-
-/// Removes the cgroup `name` in `parent` and all below it, leaf first.
-/// A cgroup that is not there is no error; -EBUSY: processes are left. Rights that a job has taken from the
-/// owner of its directories are given back.
+/// Removes the cgroup `name` in `parent` and all below it, leaf first. A cgroup that is not there is no error. -EBUSY:
+/// a process is left in one of them. If a job has taken away the owner's rights to these directories, this function
+/// gives them back.
 int clinux_remove_cgroup(int parent, const char *_Nonnull name);
-/// Removes what a manager leaves of a scope without processes, and all below it. It gets a tenth of a
-/// second to remove it by itself.
+/// Gives a manager a tenth of a second to remove the cgroup of a scope without processes, then removes what is left of
+/// this cgroup and all below it.
 void clinux_remove_scope(int directory);
 
 // MARK: clone3 to exec
@@ -155,20 +163,21 @@ struct clinux_spawn {
     const char *_Nullable const *_Nonnull candidates;
     char *_Nullable const *_Nonnull argv;
     char *_Nullable const *_Nonnull envp;
-    /// argv with two free places before its second element, for files without `#!`.
+    /// Two free places, and argv from its second element on. A file without `#!` is run with /bin/sh and its path
+    /// there.
     char *_Nullable *_Nonnull shell_argv;
     /// Where in `envp` the child writes its pid as a decimal number, with room for 11 digits.
     char *_Nullable own_pid;
     const char *_Nullable working_directory;
-    /// Directory of the cgroup to be born in, or -1.
+    /// Directory of the cgroup that the child is born in; -1: the parent's.
     int cgroup;
     /// Open `cgroup.procs` or `tasks` files that the child writes "0" into.
     const int *_Nullable join_files;
     unsigned join_count;
-    /// Descriptors to place at 0, 1, 2…; NULL: none.
+    /// Descriptors to place at 0, 1, 2…; NULL: all stay as they are.
     const int *_Nullable descriptors;
     unsigned descriptor_count;
-    /// Descriptors from this one on are closed; 0: none.
+    /// Descriptors with this number and higher ones are closed; 0: none.
     unsigned close_from;
     bool new_session;
     /// Whether descriptor 0 becomes the terminal of the new session.
@@ -179,9 +188,9 @@ struct clinux_spawn {
     gid_t gid;
     const gid_t *_Nullable groups;
     unsigned group_count;
-    /// The mask that the command starts with.
+    /// The signal mask that the program starts with.
     sigset_t mask;
-    /// What the parent ignores stays ignored, as under nohup.
+    /// Signals that the parent ignores stay ignored, as under nohup(1).
     bool keep_ignored;
 };
 
@@ -203,22 +212,24 @@ int clinux_spawn_program(const struct clinux_spawn *_Nonnull plan,
 struct clinux_held {
     pid_t pid;
     int pidfd;
+    /// The launcher's end of the socket by which it tells the child to start.
     int gate;
     struct clinux_shared *_Nullable shared;
 };
 
-/// Makes a child that waits until it is told a cgroup, starts `plan` in it (whose `cgroup` does not count)
-/// as a child of this process, and then is `successor`, whose name it has from the beginning. It ends
-/// when its launcher does before. Meanwhile it sees to it that a manager can move it without delay.
+/// Makes a child that waits for `clinux_start_held`. Then the child starts `plan` as a child of this process, in the
+/// cgroup that it is told (not in that of `plan`), and itself becomes `successor`, whose name it has from the
+/// beginning. If this process ends first, the child ends, too. While it waits, it prepares the kernel to move it
+/// between cgroups without delay.
 int clinux_hold_program(const struct clinux_spawn *_Nonnull plan, const struct clinux_spawn *_Nonnull successor,
                         struct clinux_held *_Nonnull held);
-/// Tells the child that a manager is being asked to move it out of the cgroups with this hash: should its
-/// launcher be lost, it ends no sooner than that (see `clinux_await_scope`).
+/// Tells the child that a manager is being asked to move it out of the cgroups with this hash. If this process is lost,
+/// the child then ends only after that move (see `clinux_await_scope`).
 void clinux_await_scope_held(const struct clinux_held *_Nonnull held, uint64_t cgroup_before);
-/// Has the child start its plan in the cgroup with this directory, and returns once the program runs or has
-/// failed, as `clinux_spawn_program` does. ECANCELED: the child was killed before.
+/// Has the child start its plan in the cgroup with this directory, and returns once the program runs or has failed, as
+/// `clinux_spawn_program` does. -ECANCELED: somebody killed the child before.
 int clinux_start_held(const struct clinux_held *_Nonnull held, int cgroup, struct clinux_spawned *_Nonnull result);
-/// Frees what belongs to the wait. A child that still waits ends.
+/// Frees what this process has open for the child. If the child still waits, it ends.
 void clinux_close_held(const struct clinux_held *_Nonnull held);
 
 #endif

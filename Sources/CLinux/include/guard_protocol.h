@@ -1,44 +1,50 @@
-// What a launcher tells the guard of its jobs, and a guard the finisher of one, over a SOCK_SEQPACKET pair that the
-// one who is told has as descriptor 3. `guard_send` and `guard_receive` write and read a message on all three sides:
-// one that does not have what its kind needs is an error, and nobody acts on it.
+// What a launcher tells its guard about jobs, and what a guard tells a finisher about one job. Messages travel over
+// a SOCK_SEQPACKET pair, of which the guard, the holder and the finisher have their end as descriptor 3. Launcher,
+// guard and finisher write messages with `guard_send` and read them with `guard_receive`. A message that lacks what
+// its kind needs is an error, and nobody acts on it.
 //
-// To the guard, which SIGKILL disarms:
+// From the launcher to the guard (SIGKILL of the guard ends no job):
 //
-// GUARD_WATCH comes first, once, queued before the guard starts. It brings `launcher`.
+// GUARD_WATCH is the first message. It is sent once, and is in the socket before the guard starts. It brings
+// `launcher`, the process whose loss ends all jobs.
 //
-// GUARD_JOB announces a job before its cgroups exist; numbers only ever rise. It brings the directories that the
-// cgroups will be in (`parents`), and where they are wanted: `parent`; `executable` and `record`, for a report after a
-// loss; `report` and `target`, where that goes.
+// GUARD_JOB announces a job before its cgroups exist. Each job has a higher number than the one before. The message
+// brings `parents`, the directories that the cgroups will be in. It may bring `parent`, the process whose loss ends
+// the job; `executable` and `record`, to have a report written after a loss; `report` and `target`, which say where
+// this report goes.
 //
 // GUARD_ARM is sent once the cgroups exist, and before the job can run. It brings `kill_file` and the cgroups'
 // `directories`, whose flock(2) marks the job as live.
 //
-// GUARD_DONE takes a job off: nothing of it is left.
+// GUARD_DONE says that nothing of a job is left: the guard forgets the job.
 //
-// GUARD_SCOPE says that a manager is being asked to move the guard out of the cgroup with the hash `number` into a
-// scope. A scope whose processes were dead before they came never gets empty, and stays: the guard waits for it.
+// GUARD_SCOPE says that a manager is being asked to move the guard out of the cgroups with the hash `number` into a
+// scope. systemd never removes a scope whose processes were dead before they were moved there. So the guard does not
+// end before it is moved.
 //
-// GUARD_HOLDER says what keeps the scope that the jobs are in: `holder`, `holder_socket` and, once there is one, its
-// directory (`scope`), which is removed in the end if systemd does not. systemd removes the directory of a scope that
-// is empty, and gives up if anybody else removes one inside meanwhile, or if a process is still on its way out: the
-// guard lets the holder go when all jobs are removed, and ends after it. The last GUARD_HOLDER counts.
+// GUARD_HOLDER says which process keeps the scope that the jobs are in. It brings this process (`holder`), the socket
+// that it waits at (`holder_socket`) and, once there is one, the scope's directory (`scope`). systemd removes the
+// directory of an empty scope, but gives up if somebody else removes a directory inside it at the same time, or if a
+// process in it is still ending. So the guard removes all jobs first, then closes `holder_socket` and waits for the
+// holder's end, and removes the directory if systemd did not. A later GUARD_HOLDER replaces an earlier one.
 //
-// GUARD_HOLD, in place of all these, makes the program a holder: it does nothing, and ends when nobody has the other
-// end of its socket any more. GUARD_SCOPE may follow, and another GUARD_HOLD with a `kill_file`: what to kill then.
+// GUARD_HOLD as the first message, instead of GUARD_WATCH, makes the program a holder: it does nothing, and ends when
+// nobody has the other end of its socket any more. GUARD_SCOPE may follow, and another GUARD_HOLD that brings a
+// `kill_file`: then the holder kills this cgroup before it ends.
 //
-// From the guard or a holder:
+// From the guard or a holder to the launcher:
 //
-// GUARD_READY is all that they ever say, once: that they are at their post, and have read what was queued before they
-// started. No command is started before. A guard that cannot watch ends itself instead, and a program that is none
-// never says it.
+// GUARD_READY is their only message, and is sent once: the guard watches, or the holder holds, and has read what was
+// in its socket when it started. The launcher starts no command before it has this message. A guard that cannot watch
+// ends without sending it, and a program that is no guard never sends it.
 //
-// To the finisher:
+// From the guard to the finisher:
 //
-// GUARD_FINISH says whose loss ended a job, and brings `record`, `parents` and `directories`, and `report` and
-// `target` where the report goes there.
+// GUARD_FINISH says whose loss ended a job. It brings `record`, `parents` and `directories`, and `report` and `target`
+// where the report goes there.
 //
-// The guard's descriptors are the launcher's to count: one that does not fit is lost in the socket, the message is
-// refused, and the guard ends itself rather than hold less than it was given.
+// The launcher has to count the descriptors that the guard holds. If the guard has no room for a descriptor, the kernel
+// drops it from the message. The guard refuses such a message and ends, rather than hold less than it was given.
 
 #ifndef GUARD_PROTOCOL_H
 #define GUARD_PROTOCOL_H
@@ -72,23 +78,24 @@ enum guard_loss {
     GUARD_PARENT_LOST = 2,
 };
 
-/// A message, taken apart. Descriptors that it does not bring are -1.
+/// A message with its descriptors; one that it does not bring is -1.
 struct guard_contents {
     enum guard_kind kind;
     enum guard_loss loss;
-    /// The job's number, or what a kind says that it is.
+    /// The job's number; in GUARD_SCOPE a hash of cgroups.
     uint64_t number;
-    /// pidfds
+    /// Processes, as pidfds.
     int launcher, parent, holder;
-    /// What to execute after a loss, what it reads, and what it writes to: `--report-fd`, and what `--report` meant.
+    /// After a loss, the guard executes `executable`, which reads `record` and writes to `report` (the descriptor of
+    /// `--report-fd`) and to `target` (what the path of `--report` led to).
     int executable, record, report, target;
     int kill_file, holder_socket, scope;
-    /// How many cgroups there are, and one letter for each: `u`nified, or a v1 controller.
+    /// How many cgroups the job has, and one letter for each: `u` for cgroup v2, others for v1 controllers.
     unsigned groups;
     char tags[GUARD_MAX_GROUPS + 1];
     /// The cgroups' common name.
     char name[GUARD_NAME_SIZE];
-    /// Of each cgroup: the directory that it is in, and its own. All of them are there, or none.
+    /// For each cgroup, the directory that it is in, and its own directory. A list is sent whole or not at all.
     bool has_parents, has_directories;
     int parents[GUARD_MAX_GROUPS], directories[GUARD_MAX_GROUPS];
 };
@@ -97,19 +104,20 @@ struct guard_contents {
 struct guard_contents guard_message(enum guard_kind kind);
 /// Never waits, and never raises SIGPIPE. -EINVAL: the contents are not what the kind needs.
 int guard_send(int socket, const struct guard_contents *_Nonnull contents);
-/// Never waits. 1: a message; 0: nobody has the other end any more; -EAGAIN: there is none yet; -EBADMSG: one that
-/// does not decode, or whose descriptors did not arrive, all of which are closed; else another error.
+/// Never waits. 1: a message; 0: nobody has the other end any more; -EAGAIN: there is no message yet; -EBADMSG: the
+/// message does not decode, or not all of its descriptors arrived (those that did are closed); else another error.
 int guard_receive(int socket, struct guard_contents *_Nonnull contents);
-/// A socket for another program, in which this message is queued already. -errno: it could not be.
+/// Makes a socket for another program, with this message in it, and returns its descriptor; else -errno.
 int guard_queue(const struct guard_contents *_Nonnull contents);
 
 // What a guard does with all cgroups of a job.
 
-/// Opens the directories that the cgroups are in, where that is not done.
+/// Opens `parents`, the directories that the cgroups are in, if they are not open.
 void guard_open_parents(struct guard_contents *_Nonnull job);
 void guard_close_parents(struct guard_contents *_Nonnull job);
 void guard_close_directories(struct guard_contents *_Nonnull job);
-/// Removes the cgroups, the unified one last: its lock marks the others as owned. -errno: of the first that stays.
+/// Removes the cgroups, that of cgroup v2 last: while it is there, a sweep knows that v1 groups may be left. -errno: of
+/// the first cgroup that cannot be removed.
 int guard_remove_cgroups(const struct guard_contents *_Nonnull job);
 
 #endif

@@ -1,5 +1,5 @@
-// The part of libsystemd that is used, by pointers found at run time: a run
-// that needs no systemd neither loads the library nor wants it on the machine.
+// The functions of libsystemd that cgrun uses, as pointers that are found at run time: a run that needs no systemd does
+// not load the library, and does not need it on the machine.
 
 #ifndef CSYSTEMD_H
 #define CSYSTEMD_H

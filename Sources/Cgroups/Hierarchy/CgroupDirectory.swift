@@ -3,17 +3,18 @@ internal import Glibc
 package import LinuxSystem
 internal import SystemPackage
 
-/// A cgroup, by an open descriptor of its directory: the only way to the
-/// cgroup filesystems. Names are resolved beneath it and through no symbolic
-/// link, so that a renamed or replaced path can redirect nothing.
+/// A cgroup, as an open descriptor of its directory. The library reaches the cgroup filesystems only through this type,
+/// which resolves names beneath the directory and follows no symbolic link: nobody can redirect it by renaming or
+/// replacing a path.
 ///
-/// Shared by a job, its siblings and its guard; closed, and its lock dropped, with the last reference.
+/// A job, its siblings and the connection to the guard may share a directory. The last reference closes the descriptor,
+/// and drops the lock that was taken with it.
 package final class CgroupDirectory: Sendable {
     package let descriptor: Descriptor
-    /// For messages; never used to open anything but the directory itself.
+    /// The path of the directory, for messages. Nothing but the directory itself is ever opened by it.
     package let path: String
-    /// Whether this is a job's cgroup, or in one. A job of the same user may take rights away from them
-    /// (`chmod 0`); this process gives them back.
+    /// Whether this is a job's cgroup, or inside one. A job of the same user may take away the rights to its
+    /// directories (`chmod 0`); this process gives them back.
     private let isOfJob: Bool
 
     private init(_ descriptor: consuming Descriptor, path: String, isOfJob: Bool = false) {
@@ -36,12 +37,14 @@ package final class CgroupDirectory: Sendable {
         self.init(descriptor, path: path)
     }
 
-    /// Takes over a descriptor that another process opened.
+    /// Takes over a descriptor that another process has opened.
     convenience init(adopting rawValue: CInt, path: String, isOfJob: Bool = false) {
         self.init(Descriptor(owning: rawValue), path: path, isOfJob: isOfJob)
     }
 
-    /// - Throws: when nobody can tell, as for want of descriptors.
+    /// Whether the path is a directory of cgroup v2; `false` where there is no directory.
+    ///
+    /// - Throws: when that cannot be found out, as without a free descriptor.
     static func isCgroup2(_ path: String) throws(SystemError) -> Bool {
         do { return try Descriptor(opening: path, O_RDONLY | O_DIRECTORY).filesystemType == Kind.v2.rawValue } catch
             where [.noSuchFileOrDirectory, .notDirectory].contains(error.errno)
@@ -63,7 +66,7 @@ package final class CgroupDirectory: Sendable {
         return Descriptor(owning: result)
     }
 
-    /// The content without its final newline.
+    /// Reads a whole control file, without its final newline.
     package func read(_ file: String) throws(SystemError) -> String {
         var text = try open(file, O_RDONLY).readAll(path: path(of: file))
         if text.last == "\n" { text.removeLast() }
@@ -88,7 +91,7 @@ package final class CgroupDirectory: Sendable {
         CgroupDirectory(try open(name, O_RDONLY | O_DIRECTORY), path: path(of: name), isOfJob: isOfJob)
     }
 
-    /// Opens a child that is a job's.
+    /// Opens a child that is the cgroup of a job.
     func openJob(_ name: String) throws(SystemError) -> CgroupDirectory {
         let result = clinux_open_of_job(descriptor.rawValue, name, O_RDONLY | O_DIRECTORY)
         guard result >= 0 else {
@@ -103,7 +106,7 @@ package final class CgroupDirectory: Sendable {
         }
     }
 
-    /// Removes a child and all cgroups below it, leaf first. One that is gone is no error.
+    /// Removes a child and all cgroups below it, leaf first. A child that is gone is no error.
     ///
     /// - Throws: `EBUSY` while a process is left in any of them.
     package func removeChild(_ name: String) throws(SystemError) {
@@ -115,7 +118,7 @@ package final class CgroupDirectory: Sendable {
 
     /// The names of the cgroups directly below.
     package func children() throws(SystemError) -> [String] {
-        // A descriptor of its own: reading moves the offset, which duplicates share.
+        // Opened anew: reading moves the offset, which a duplicate would share with `descriptor`.
         let listing = try open(".", O_RDONLY | O_DIRECTORY).giveUp()
         guard let stream = fdopendir(listing) else {
             let error = Errno(rawValue: errno)
@@ -134,20 +137,20 @@ package final class CgroupDirectory: Sendable {
         return names
     }
 
-    /// Makes a child that nobody else can take for a leftover: its lock is held by whoever
-    /// holds a duplicate of the returned directory.
+    /// Makes a child and locks it, so that no sweep takes it for a leftover. The lock lasts as long as anybody has the
+    /// returned directory, or a duplicate of it, open.
     func makeLockedChild(_ name: String) throws(SystemError) -> CgroupDirectory {
-        // A sweep may find the new directory before it is locked, and remove it: make it again, and
-        // give the sweep time to finish, which on a busy machine may be a while.
+        // A sweep may find the new directory before it is locked, and remove it. Then make it again, and give the sweep
+        // time to finish, which on a busy machine may be a while.
         for attempt in 0..<100 {
             do { try makeChild(name) } catch  where error.errno == .fileExists {}
             do {
                 let child = try openJob(name)
-                // One that was removed has no files any more.
+                // A directory that a sweep has removed meanwhile has no files.
                 if try child.descriptor.tryLock(), child.has("cgroup.procs") { return child }
             } catch {
                 if error.errno != .noSuchFileOrDirectory {
-                    // For want of a descriptor, say: what cannot be looked after must not stay.
+                    // For example, there is no free descriptor. A cgroup that nobody can look after must not stay.
                     try? removeChild(name)
                     throw error
                 }
@@ -165,7 +168,7 @@ package final class CgroupDirectory: Sendable {
         try read("cgroup.procs").split(separator: "\n").compactMap { ProcessID($0) }
     }
 
-    /// The processes in this cgroup and all below it.
+    /// The processes in this cgroup and in all below it, as far as they can be read.
     package func allProcesses() -> [ProcessID] {
         var result = (try? processes()) ?? []
         for name in (try? children()) ?? [] {
@@ -174,7 +177,7 @@ package final class CgroupDirectory: Sendable {
         return result
     }
 
-    /// Whether a manager has handed this cgroup over: systemd's mark on units with `Delegate=`.
+    /// Whether a manager has handed this cgroup over: systemd marks the cgroups of units with `Delegate=`.
     var isMarkedDelegated: Bool {
         var value: UInt8 = 0
         let marks: [String] = ["user.delegate", "trusted.delegate"]

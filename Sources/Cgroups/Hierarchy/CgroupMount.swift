@@ -5,16 +5,16 @@ internal import SystemPackage
 
 /// How the paths of `/proc/PID/cgroup` lead to directories below a mount point.
 ///
-/// Those paths begin at the root of the reader's cgroup namespace. A mount may begin elsewhere: above that
-/// root where a namespace was made without a mount of its own (`unshare --cgroup`), below it where a part
-/// of the hierarchy was bind-mounted, as container engines do. To take one beginning for the other would
-/// put jobs into the cgroup of somebody else, outside of every limit of the caller's.
+/// The paths begin at the root of the reader's cgroup namespace. A mount may begin elsewhere: above this root where a
+/// namespace was made without a mount of its own (`unshare --cgroup`), below it where a part of the hierarchy was
+/// bind-mounted, as container engines do. Whoever confused the two beginnings would put jobs into the cgroup of
+/// somebody else, outside of all limits of the caller.
 struct CgroupMount: Sendable, Equatable {
     let point: String
-    /// How many levels above the namespace's root the mount begins, and by which names from there down.
+    /// Where the mount begins, seen from the namespace's root: so many levels up, then down by these names.
     private let levelsAbove: Int
     private let namesBelow: [String]
-    /// What lies on the way from the mount's beginning to the namespace's root, as far as it is known.
+    /// The names that lead from the mount's beginning down to the namespace's root, as far as they are known.
     private var namesOnTheWay: [String] = []
 
     /// - Parameter root: where the mount begins, as the fourth field of `/proc/self/mountinfo` has it.
@@ -29,7 +29,8 @@ struct CgroupMount: Sendable, Equatable {
     /// - Throws: when the kernel does not tell.
     init(_ point: String, _ kind: CgroupDirectory.Kind, own: String) throws(SystemError) {
         let directory = try CgroupDirectory(opening: point, kind)
-        // Most machines are told by two cheap questions. The table of mounts may have thousands of lines.
+        // On most machines two cheap questions are enough: whether the mount begins at the top of the hierarchy, and
+        // whether this process is in the first namespace. The table of mounts may have thousands of lines.
         if try directory.descriptor.identity().inode == Self.inodeOfHierarchy,
             readLink("/proc/self/ns/cgroup") == Self.firstNamespace
         {
@@ -39,21 +40,22 @@ struct CgroupMount: Sendable, Equatable {
         self.init(point, root: try Self.root(of: directory))
         let (levels, names) = Self.resolve(own)
         guard namesBelow.isEmpty, levels < levelsAbove else { return }
-        // The kernel does not name what is above a namespace's root, but its files list this process.
+        // The kernel does not name the cgroups above a namespace's root. But one of their `cgroup.procs` lists this
+        // process.
         let found = Self.find(
             ThisProcess.id, below: directory, [String?](repeating: nil, count: levelsAbove - levels) + names)
         namesOnTheWay = Array((found ?? []).prefix(levelsAbove - levels))
     }
 
-    /// Of the first directory of every hierarchy.
+    /// The inode number of the top directory, which is the same in every hierarchy.
     private static let inodeOfHierarchy: UInt = 1
     /// The namespace that the machine was booted with (PROC_CGROUP_INIT_INO).
     private static let firstNamespace = "cgroup:[4026531835]"
 
-    /// Where a cgroup is, from the mount point on.
+    /// The path of a cgroup from the mount point on.
     ///
     /// - Parameter path: as in `/proc/PID/cgroup`.
-    /// - Returns: `nil` for what is not below the mount point, or nobody can tell where.
+    /// - Returns: `nil` if the cgroup is not below the mount point, or if its place there cannot be found out.
     func locate(_ path: String) -> String? {
         let (levels, names) = Self.resolve(path)
         let hidden = levelsAbove - levels
@@ -117,9 +119,9 @@ struct CgroupMount: Sendable, Equatable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// The way to the cgroup that a process is in.
+    /// The names that lead down to the cgroup that a process is in.
     ///
-    /// - Parameter way: the name at each level, `nil` where any will do.
+    /// - Parameter way: the name at each level; `nil` where any name will do.
     private static func find(
         _ pid: ProcessID, below directory: CgroupDirectory, _ way: some Collection<String?>
     ) -> [String]? {

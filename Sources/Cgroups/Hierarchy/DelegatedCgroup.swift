@@ -2,7 +2,7 @@ internal import Glibc
 package import LinuxSystem
 package import SandboxValues
 
-/// The cgroup of a delegated scope: its manager made it, and the caller arranges its inside.
+/// The cgroup of a delegated scope: a manager made it, and this process arranges what is inside.
 package struct DelegatedCgroup: ~Copyable {
     private let directory: CgroupDirectory
 
@@ -12,7 +12,7 @@ package struct DelegatedCgroup: ~Copyable {
         do { directory = try CgroupDirectory(opening: path, .v2) } catch { throw CgroupError(error) }
     }
 
-    /// Removes a cgroup whose unit is gone: systemd leaves one that some process was still on its way out of.
+    /// Removes the cgroup of a unit that is gone: systemd leaves a cgroup behind if a process in it was still ending.
     package static func removeLeftover(_ path: String, in layout: Hierarchies) {
         guard let slash = path.lastIndex(of: "/"), slash != path.startIndex,
             let slice = try? CgroupDirectory(opening: layout.absolute(String(path[..<slash])), .v2)
@@ -20,7 +20,7 @@ package struct DelegatedCgroup: ~Copyable {
         try? slice.removeChild(String(path[path.index(after: slash)...]))
     }
 
-    /// Moves processes into a leaf: a cgroup that passes controllers on has no members.
+    /// Moves processes into a leaf: a cgroup that passes controllers on may have no processes of its own.
     package func setAside(_ pids: [ProcessID]) throws(CgroupError) {
         do {
             try directory.makeChild(JobName.leaf)
@@ -29,7 +29,7 @@ package struct DelegatedCgroup: ~Copyable {
         } catch { throw CgroupError.writing(error, in: directory.path) }
     }
 
-    /// Passes on all controllers that are to be had, so that jobs in the job can be limited, too.
+    /// Passes on all controllers that the scope has, so that jobs inside the job can be limited, too.
     package func passControllersOn() throws(CgroupError) {
         do {
             let available = try directory.read("cgroup.controllers").split(separator: " ")
@@ -48,13 +48,14 @@ package struct DelegatedCgroup: ~Copyable {
     /// Opens `cgroup.kill`, by which everything in the scope dies.
     package func openKillFile() throws(SystemError) -> Descriptor { try directory.open("cgroup.kill", O_WRONLY) }
 
-    /// The open directory, once more.
+    /// A duplicate of the directory's descriptor.
     package func duplicate() throws(SystemError) -> Descriptor { try directory.descriptor.duplicate() }
 
     /// The scope's directory.
     package var path: String { directory.path }
 
-    /// Reads back what has its meaning here and nowhere below: the weight among the scope's siblings.
+    /// Reads back the CPU weight, which the manager has set on the scope: it decides about the scope's share among its
+    /// siblings, and would mean nothing on a cgroup below.
     package func checkWeight(_ limits: ResolvedLimits) throws(CgroupError) {
         guard let setting = limits.settings.first(where: { $0.file == "cpu.weight" }) else { return }
         let got: String

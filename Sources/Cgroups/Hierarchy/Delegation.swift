@@ -6,6 +6,9 @@ internal import SystemPackage
 /// Passing controllers on to children, under cgroup v2's rule that a cgroup
 /// which does so holds no processes itself.
 enum Delegation {
+    /// The controllers that these limits need, and that the parent does not pass on yet.
+    ///
+    /// - Throws: `.controllerMissing` for a controller that the parent does not have.
     static func missingControllers(
         for limits: ResolvedLimits, in parent: CgroupDirectory
     ) throws(CgroupError) -> [Controller] {
@@ -33,7 +36,7 @@ enum Delegation {
     /// Makes a cgroup ready for jobs with these limits: it passes their controllers on, and has no processes
     /// itself where the kernel wants that.
     ///
-    /// - Throws: why it cannot be. What was enabled is disabled again then.
+    /// - Throws: why that is impossible. The controllers that were enabled for it are disabled again then.
     static func prepare(_ parent: CgroupDirectory, for limits: ResolvedLimits) throws(CgroupError) {
         let missing = try missingControllers(for: limits, in: parent)
         guard try needsChange(parent, missing) else { return }
@@ -52,19 +55,19 @@ enum Delegation {
 
     private static let attempts = 10
 
-    /// - Returns: whether jobs can be made there now; if not, a process has come meanwhile.
+    /// - Returns: whether jobs can be made there now; if not, a process has entered the parent meanwhile.
     private static func arrange(
         _ parent: CgroupDirectory, toPassOn controllers: inout [String]
     ) throws(CgroupError) -> Bool {
         try checkVacating(parent)
         if try isDomainOfThreads(parent) {
-            // Nothing can be moved to a leaf of it before it is a domain of processes again.
+            // The kernel moves no process into a leaf of a domain of threads: make it a domain of processes first.
             let enabled = try read("cgroup.subtree_control", of: parent).split(separator: " ").map(String.init)
             guard try control(parent, change("-", enabled)) else { return false }
             controllers += enabled.filter { !controllers.contains($0) }
         }
-        // Before anything is enabled: with a process in it, the kernel refuses to pass memory and io on, but takes
-        // the others, and makes the cgroup a domain of threads, in which no job can be.
+        // Before anything is enabled: while a process is in the parent, the kernel refuses to pass memory and io on. It
+        // does pass other controllers on, and so makes the parent a domain of threads, in which no job can be.
         try vacate(parent)
         guard try control(parent, change("+", controllers)) else { return false }
         return try !isDomainOfThreads(parent)
@@ -88,17 +91,17 @@ enum Delegation {
     }
 
     private static func undo(_ controllers: [Controller], in parent: CgroupDirectory) {
-        // Jobs that are there may have their limits by them.
+        // Other jobs in the parent may have limits that need these controllers.
         let others = (try? parent.children()) ?? []
         guard !controllers.isEmpty, !others.contains(where: JobName.isJob) else { return }
         _ = try? control(parent, change("-", controllers.map(\.rawValue)))
     }
 
-    /// Whether the processes in this cgroup share it with controllers that it passes on.
+    /// Whether this cgroup is a domain of threads, which it becomes by passing controllers on while it has processes.
     ///
-    /// - Throws: `.threaded` where no job can be made, whoever is moved.
+    /// - Throws: `.threaded` where no job can be made, whichever processes are moved.
     private static func isDomainOfThreads(_ parent: CgroupDirectory) throws(CgroupError) -> Bool {
-        // The hierarchy's root has none, and may have processes in any case.
+        // The hierarchy's root has no `cgroup.type`, and may pass controllers on while it has processes.
         guard parent.has("cgroup.type") else { return false }
         let type = try read("cgroup.type", of: parent)
         guard type != "domain" else { return false }
@@ -119,11 +122,13 @@ enum Delegation {
     private static func needsChange(
         _ parent: CgroupDirectory, _ missing: [Controller]
     ) throws(CgroupError) -> Bool {
-        // Not only where something is to be enabled: another program may have left such a cgroup.
+        // Also where no controller has to be enabled: another program may have left a domain of threads.
         try isDomainOfThreads(parent) || !missing.isEmpty
     }
 
-    /// Whether `prepare` could do its work here.
+    /// Checks whether `prepare` could do its work here.
+    ///
+    /// - Throws: why it could not.
     static func checkPreparing(_ parent: CgroupDirectory) throws(CgroupError) {
         do { _ = try parent.open("cgroup.subtree_control", O_WRONLY) } catch {
             throw CgroupError.writing(error, in: parent.path)
@@ -133,7 +138,7 @@ enum Delegation {
 
     /// - Throws: when processes are in the way that may not be moved.
     private static func checkVacating(_ parent: CgroupDirectory) throws(CgroupError) {
-        // The hierarchy's root is exempt from the rule.
+        // The hierarchy's root, which has no `cgroup.type`, may pass controllers on while it has processes.
         guard parent.has("cgroup.type"), !((try? parent.processes()) ?? []).isEmpty else { return }
         guard canVacate(parent) else { throw busy(parent) }
     }
@@ -152,7 +157,7 @@ enum Delegation {
         return CgroupError(.busyParent(path: parent.path, members: members))
     }
 
-    /// Moves the processes of a cgroup that is the caller's into a leaf of it.
+    /// Moves the processes of a cgroup into a leaf below it.
     private static func vacate(_ parent: CgroupDirectory) throws(CgroupError) {
         guard parent.has("cgroup.type") else { return }
         do {
@@ -161,18 +166,18 @@ enum Delegation {
             do { try parent.makeChild(JobName.leaf) } catch  where error.errno == .fileExists {}
             let leaf = try parent.openChild(JobName.leaf)
             for pid in members {
-                // One that ended meanwhile is out of the way, too.
+                // A process that has ended meanwhile is out of the way, too.
                 do { try leaf.write(String(pid), to: "cgroup.procs") } catch  where error.errno == .noSuchProcess {}
             }
         } catch { throw CgroupError.writing(error, in: parent.path) }
     }
 
-    /// Whether the arrangement of this cgroup's inside is the caller's business: a job of
-    /// cgrun's, a unit with `Delegate=`, a cgroup namespace's root, or a directory of one's own.
+    /// Whether the caller may arrange what is inside this cgroup: it is a job of cgrun's, a unit with `Delegate=`, the
+    /// root of a cgroup namespace, or a directory that the caller, not being root, owns.
     private static func isHandedOver(_ directory: CgroupDirectory, to user: UInt32) -> Bool {
         if JobName.isJob(directory.path.split(separator: "/").last ?? "") { return true }
         if directory.isMarkedDelegated { return true }
-        // The hierarchy's true root has no cgroup.type; a namespace's has.
+        // The hierarchy's root has no `cgroup.type`; that of a namespace below has one.
         if directory.path == Hierarchies.root, directory.has("cgroup.type") { return true }
         return user != 0 && (try? directory.descriptor.identity().owner) == user
     }

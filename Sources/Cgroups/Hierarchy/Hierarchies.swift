@@ -1,7 +1,7 @@
 package import LinuxSystem
 internal import SystemPackage
 
-/// Where the hierarchies are, at the mount points that everybody uses.
+/// Where the cgroup hierarchies are mounted, if at the usual places, and which of their cgroups this process is in.
 package struct Hierarchies: Sendable, Equatable {
     package enum Mode: String, Sendable, Codable {
         /// cgroup2 with all controllers on /sys/fs/cgroup.
@@ -15,15 +15,15 @@ package struct Hierarchies: Sendable, Equatable {
     package var mount: String { unified.point }
     /// The caller's own cgroup in cgroup2.
     let own: OwnCgroup
-    /// The same for each v1 controller that is mounted and known here.
+    /// The caller's own cgroup for each v1 controller that is mounted and known to cgrun.
     package private(set) var legacyPaths: [LegacyPath]
     private let unified: CgroupMount
 
     /// A cgroup that this process is in.
     package struct OwnCgroup: Sendable, Equatable {
-        /// As the kernel words it, from the root of the cgroup namespace on.
+        /// Its path from the root of the cgroup namespace on, as in `/proc/self/cgroup`.
         var membership: String
-        /// From the mount point on: `/user.slice/…`; `nil` where it is not below the mount point.
+        /// Its path from the mount point on: `/user.slice/…`; `nil` where it is not below the mount point.
         package var path: String?
 
         /// - Throws: `.outsideMount`.
@@ -59,7 +59,8 @@ package struct Hierarchies: Sendable, Equatable {
         throw CgroupError(.noCgroup2)
     }
 
-    /// - Parameter legacyMount: of a v1 controller in which the caller has this path; `nil` where nobody can tell.
+    /// - Parameter legacyMount: finds the mount of a v1 controller, given the caller's path in `/proc/self/cgroup`;
+    ///   `nil` where it cannot be found.
     init(
         _ mode: Mode, _ unified: CgroupMount, _ memberships: Memberships,
         legacyMount: (LegacyController, String) -> CgroupMount?
@@ -77,7 +78,7 @@ package struct Hierarchies: Sendable, Equatable {
             }
     }
 
-    /// In which cgroups this process is, as the kernel words it.
+    /// The content of `/proc/self/cgroup`: which cgroups this process is in.
     package static func membership() throws(CgroupError) -> String {
         do { return try readTextFile("/proc/self/cgroup") } catch { throw CgroupError(error) }
     }
@@ -111,7 +112,7 @@ package struct Hierarchies: Sendable, Equatable {
     /// The caller's own cgroup in cgroup2, from the mount point on; `nil` where it is not below the mount point.
     package var ownPath: String? { own.path }
 
-    /// The cgroup v2 that a process is in, as the kernel words it.
+    /// The path of the cgroup v2 that a process is in, as in `/proc/PID/cgroup`.
     package static func unifiedPath(of pid: ProcessID) throws(SystemError) -> String {
         let file = "/proc/\(pid)/cgroup"
         let line = try readTextFile(file).split(separator: "\n").first { $0.hasPrefix("0::") }
@@ -119,7 +120,7 @@ package struct Hierarchies: Sendable, Equatable {
         return String(line.dropFirst(3))
     }
 
-    /// The job of cgrun's that the caller is in, as far as the namespace or the mount shows its name.
+    /// The name of the job of cgrun's that the caller is in; `nil` where neither the namespace nor the mount shows it.
     package var ownJob: String? {
         [own.membership, ownPath ?? ""].lazy.compactMap { $0.split(separator: "/").last { JobName.isJob($0) } }
             .first.map(String.init)
@@ -133,17 +134,18 @@ package struct Hierarchies: Sendable, Equatable {
         return path == "/" ? mount : mount + path
     }
 
-    /// How the caller's own cgroup was handed over to it, for people; `nil` where it was not.
+    /// How the caller came to arrange its own cgroup, in words; `nil` where the caller may not.
     package var delegation: String? {
         guard let place = try? placeOfJobs(), let own = try? CgroupDirectory(opening: place, .v2) else { return nil }
         if own.isMarkedDelegated { return "the unit around it is delegated (Delegate=)" }
-        // Whoever asked a manager from here, of the machine outside, would escape from what limits the container.
+        // In a container, a job in a scope of the outer machine's manager would escape from the container's limits.
         if place == mount, own.has("cgroup.type") { return "its cgroup namespace begins with its own cgroup" }
         return nil
     }
 
-    /// The directory that `path` stands for, which is as in `/proc/PID/cgroup`, or begins with the mount point.
+    /// The directory of a cgroup.
     ///
+    /// - Parameter path: as in `/proc/PID/cgroup`, or beginning with the mount point.
     /// - Throws: `.outsideMount`.
     package func absolute(_ path: String) throws(CgroupError) -> String {
         if path == mount || path.hasPrefix(mount + "/") { return path }

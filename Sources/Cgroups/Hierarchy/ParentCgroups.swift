@@ -2,7 +2,8 @@ internal import LinuxSystem
 package import SandboxValues
 internal import SystemPackage
 
-/// The parents of jobs' cgroups in every hierarchy that their limits need, opened.
+/// The cgroups in which jobs' cgroups are made, opened: one of cgroup v2 and, on hybrid machines, one for each v1
+/// controller that the limits need.
 package struct ParentCgroups: Sendable {
     package let layout: Hierarchies
     let parent: CgroupDirectory
@@ -10,12 +11,12 @@ package struct ParentCgroups: Sendable {
 
     /// - Parameters:
     ///   - parentPath: a cgroup as in `/proc/PID/cgroup`; `nil` for the caller's own.
-    ///   - limits: what the jobs' limits need; the values do not matter.
+    ///   - limits: limits of the kinds that the jobs will have; the values do not matter.
     /// - Throws: when a parent cannot be opened.
     package init(_ layout: Hierarchies, parentPath: String?, limits: ResolvedLimits) throws(CgroupError) {
         let path: String
         if let parentPath { path = try layout.absolute(parentPath) } else { path = try layout.placeOfJobs() }
-        // The system call would see another name.
+        // For the system call, the path would end at the NUL.
         guard !path.utf8.contains(0) else { throw CgroupError(.parentNotFound(path: path)) }
         let legacyParents = layout.mode == .hybrid ? try LegacyParent.open(for: limits, in: layout) : []
         let parent: CgroupDirectory
@@ -28,7 +29,7 @@ package struct ParentCgroups: Sendable {
         self.legacyParents = legacyParents
     }
 
-    /// Whether all parents are still there: a removed one has no files.
+    /// Whether all parents are still there: a cgroup that was removed has no files.
     package var exists: Bool {
         ([parent] + legacyParents.map(\.directory)).allSatisfy { $0.has("cgroup.procs") }
     }
@@ -36,7 +37,8 @@ package struct ParentCgroups: Sendable {
     /// The path of the cgroup v2 among the parents.
     package var path: String { parent.path }
 
-    /// Out of the leaf that an earlier cgrun moved this process to.
+    /// The cgroup in which the caller's jobs are made: the caller's own, or the one above if an earlier cgrun moved the
+    /// caller into a leaf.
     static func ownParent(_ own: String) -> String {
         let suffix = "/" + JobName.leaf
         guard own.hasSuffix(suffix) else { return own }

@@ -1,4 +1,3 @@
-internal import LinuxSystem
 package import SandboxValues
 
 /// One value for one control file, in the terms of cgroup v2.
@@ -6,33 +5,23 @@ package struct CgroupSetting: Equatable, Sendable {
     package var controller: Controller
     package var file: String
     package var value: String
-    /// What asked for it.
+    /// The limit that asked for this value.
     package var limit: LimitName
-    /// Whether kernels that have no swap accounting have no such file, where there is nothing to limit then.
+    /// Whether kernels without swap accounting lack this file. On a machine without swap that is no error, if the limit
+    /// is 0.
     var isMissingWithoutSwap: Bool
     var readBack: LimitKind.ReadBack
-    /// What the value was told from, for people: `50% of RAM`.
+    /// What the user gave, for messages, where it is not what is written: `50% of RAM`.
     var origin: String?
 
-    /// The writing of this value, for people.
+    /// The step of writing this value, to be shown to people.
     package func step(in path: String) -> PlannedCgroup.Step {
         PlannedCgroup.Step(path: "\(path)/\(file)", value: value, origin: origin)
     }
 }
 
-extension Limits {
-    /// The same for this machine.
-    ///
-    /// - Throws: for a path that is on no disk of this machine's.
-    package func resolved() throws(CgroupError) -> ResolvedLimits {
-        try ResolvedLimits(self, memory: ByteCount(Machine.memoryBytes)) { (device) throws(CgroupError) in
-            try device.disk()
-        }
-    }
-}
-
 extension ResolvedLimits {
-    /// What to write, in order.
+    /// What to write into control files, in the order of writing.
     package var settings: [CgroupSetting] {
         LimitKind.inOrderOfWriting.flatMap { kind in
             kind.kernelValues(values).map { value in
@@ -40,28 +29,6 @@ extension ResolvedLimits {
                     controller: kind.controller, file: kind.file, value: value, limit: name(of: kind),
                     isMissingWithoutSwap: kind.isMissingWithoutSwap, readBack: kind.readBack, origin: origins[kind])
             }
-        }
-    }
-}
-
-extension CPUSet {
-    /// The processors that the calling process may use.
-    package static var ofThisProcess: CPUSet? {
-        let status = (try? readTextFile("/proc/self/status")) ?? ""
-        return status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
-            .flatMap { $0.split(separator: "\t").last }.flatMap { try? CPUSet(parsing: String($0)) }
-    }
-}
-
-extension Controller {
-    /// What asks for the controller and limits nothing.
-    func withoutLimit(_ wording: Wording) -> String {
-        switch self {
-        case .cpuset: wording.choose("a cpuset with all processors", options: "--cpuset with all processors")
-        case .cpu: wording.choose("a cpuMax of max", options: "--cpu max")
-        case .io: wording.choose("an ioMax with a rate of max", options: "--io-max with a rate of max")
-        case .memory: wording.choose("a memoryMax of max", options: "--mem max")
-        case .pids: wording.choose("a pidsMax of max", options: "--pids max")
         }
     }
 }

@@ -1,18 +1,18 @@
-internal import CLinux
 internal import Glibc
 package import LinuxSystem
 package import SandboxValues
 internal import SystemPackage
 
-/// The cgroup of one job.
+/// The cgroups of one job: that of cgroup v2 and, on hybrid machines, one for each v1 controller that limits the job.
 ///
-/// Whoever holds it holds its lock; a cgroup of cgrun's that nobody holds is a leftover. What it
-/// holds open is that lock alone: a host may have thousands of jobs.
+/// Whoever has the directories open holds their locks; a sweep takes a cgroup of cgrun's that nobody has locked for a
+/// leftover. No control file is kept open, since a host program may have thousands of jobs.
 package struct JobCgroup: ~Copyable, Sendable {
     package let name: String
     let parent: CgroupDirectory
     package let directory: CgroupDirectory
     let legacy: [LegacyGroup]
+    /// Whether the parent is there for this job alone, with the same limits.
     let parentSharesLimits: Bool
     /// The v2 controllers that account for this cgroup.
     private(set) var modernControllers: [String]
@@ -30,12 +30,12 @@ package struct JobCgroup: ~Copyable, Sendable {
         self.parentSharesLimits = parentSharesLimits
     }
 
-    /// Takes over what a guard held.
+    /// Takes over the cgroups that a guard has handed to the finisher.
     ///
     /// - Parameters:
-    ///   - tags: what each parent and directory is; the unified hierarchy first.
-    ///   - path: of the unified cgroup, for messages.
-    ///   - parentSharesLimits: as for the site.
+    ///   - tags: which hierarchy each parent and each directory is in; cgroup v2 first.
+    ///   - path: the path of the job's cgroup v2, for messages.
+    ///   - parentSharesLimits: as in `PlannedCgroup`.
     package init(
         adopting name: String, path: String, tags: [UInt8], parents: [CInt], directories: [CInt],
         parentSharesLimits: Bool
@@ -62,12 +62,12 @@ package struct JobCgroup: ~Copyable, Sendable {
 
     package var path: String { directory.path }
 
-    /// The controllers that limit or account this job.
+    /// The controllers that limit this job or account for it.
     package var controllers: [String] { legacy.isEmpty ? modernControllers : legacy.map(\.controller.rawValue) }
 
     // MARK: For launching and for the guard
 
-    /// `tasks` files that the job's first process must enter before exec.
+    /// The `tasks` files of the job's v1 groups, opened: the job's first process enters the groups by them before exec.
     package func joinFiles() throws(CgroupError) -> JoinFiles {
         JoinFiles(try legacy.map { group throws(CgroupError) in try group.openTasks() })
     }
@@ -79,14 +79,14 @@ package struct JobCgroup: ~Copyable, Sendable {
         package var rawValues: [CInt] { files.map { $0.descriptor.rawValue } }
     }
 
-    /// The directory of each cgroup, in the order of the site's tags.
+    /// The directory of each cgroup, in the order of `PlannedCgroup.tags`.
     package var directories: [CgroupDirectory] { [directory] + legacy.map(\.directory) }
 
     // MARK: Ending
 
     /// Kills every process in the tree at once, forks in progress included (`cgroup.kill`, Linux 5.14).
     ///
-    /// Returns before they are gone. A cgroup that is gone already is no error.
+    /// Returns before the processes are gone. A cgroup that is gone already is no error.
     package func kill() throws(SystemError) {
         do { try directory.write("1", to: "cgroup.kill") } catch
             where error.errno.rawValue == ENODEV || error.errno == .noSuchFileOrDirectory
@@ -104,12 +104,12 @@ package struct JobCgroup: ~Copyable, Sendable {
 
     /// Whether a process is left in the tree; zombies do not count.
     ///
-    /// - Throws: when that cannot be told. The tree may not be taken for empty then.
+    /// - Throws: when that cannot be found out. Then the tree must not be taken for empty.
     package func isPopulated() throws(SystemError) -> Bool {
         try openEvents()?.waitUntilEmpty(atMost: .zero) == false
     }
 
-    /// - Returns: `false` if a process was still there at the end of `bound`, or nobody can tell.
+    /// - Returns: `false` if a process was still there at the end of `bound`, or if that could not be found out.
     package func waitUntilEmpty(atMost bound: Duration) -> Bool {
         do { return try openEvents()?.waitUntilEmpty(atMost: bound) ?? true } catch {
             var pause = Poller()
@@ -123,8 +123,8 @@ package struct JobCgroup: ~Copyable, Sendable {
 
     // MARK: While it runs
 
-    /// Stops every process in the tree, new ones included, or lets them go on (`cgroup.freeze`, Linux 5.2).
-    /// Returns before they stand still. A kill reaches frozen processes as well.
+    /// Stops every process in the tree, new ones included, or lets them go on (`cgroup.freeze`, Linux 5.2). Returns
+    /// before the processes stand still. A kill reaches frozen processes as well.
     package func setFrozen(_ isFrozen: Bool) throws(SystemError) {
         try directory.write(isFrozen ? "1" : "0", to: "cgroup.freeze")
     }
@@ -134,14 +134,14 @@ package struct JobCgroup: ~Copyable, Sendable {
         (try? directory.read("cgroup.events"))?.split(separator: "\n").contains("frozen 1") == true
     }
 
-    /// Changes the limits that are given, and reads each back; others stay as they are.
+    /// Changes the limits that are given, and reads each back; the other limits stay as they are.
     ///
-    /// - Throws: why one cannot be enforced; those before it are changed then. On hybrid machines a
-    ///   job has groups only for the controllers that it was started with.
+    /// - Throws: why a limit cannot be enforced; the limits before it are changed then. On hybrid machines a limit
+    ///   needs a group, and a job has groups only for the controllers that it was started with.
     package mutating func update(_ limits: ResolvedLimits, mode: Hierarchies.Mode) throws(CgroupError) {
         guard mode == .hybrid else {
             try Delegation.prepare(parent, for: limits)
-            // What was enabled just now accounts for the job from here on, whatever becomes of the limits.
+            // A controller that was enabled just now accounts for the job from here on, even if its limit is refused.
             modernControllers = Self.controllers(of: directory) ?? modernControllers
             return try PlannedCgroup.apply(limits, to: directory)
         }
@@ -153,23 +153,11 @@ package struct JobCgroup: ~Copyable, Sendable {
         for group in legacy { try group.update(limits) }
     }
 
-    /// Removes the cgroups, leaf first, the locked one last. Ones that are gone are no error.
+    /// Removes the cgroups, leaf first, that of cgroup v2 last. A cgroup that is gone is no error.
     ///
     /// - Throws: `EBUSY` while a process is left in any of them.
     package func remove() throws(SystemError) {
         for group in legacy { try group.remove(name) }
         try parent.removeChild(name)
-    }
-}
-
-/// An open `cgroup.events`.
-package struct CgroupEvents: ~Copyable, Sendable {
-    package let descriptor: Descriptor
-
-    init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
-
-    /// - Returns: `false` if a process was still there at the end of `bound`.
-    package func waitUntilEmpty(atMost bound: Duration) -> Bool {
-        clinux_wait_until_empty(descriptor.rawValue, bound.nanoseconds) == 1
     }
 }

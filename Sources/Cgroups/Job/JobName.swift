@@ -7,7 +7,7 @@ package enum JobName {
     static let leaf = "cgrun-leaf"
     private static let digits = 16
 
-    /// A name that no other job has, for the job id that follows the prefix.
+    /// A new job id, which no other job has, and the name that the cgroups of this job get.
     package static func make() -> (id: String, cgroup: String) {
         let id = Machine.randomHexadecimal()
         return (id, prefix + id)

@@ -2,8 +2,8 @@ internal import LinuxSystem
 package import SandboxValues
 internal import SystemPackage
 
-/// Where a job's cgroups will be: their parents, opened, and their common name.
-/// Nothing is made yet, so that a guard can be told before there is anything to lose.
+/// Where a job's cgroups will be: their parents, opened, and their common name. The cgroups are not made yet, so that
+/// the guard can be told of the job before there is anything to lose.
 package struct PlannedCgroup: Sendable {
     package let layout: Hierarchies
     package let name: String
@@ -15,7 +15,7 @@ package struct PlannedCgroup: Sendable {
     /// - Parameters:
     ///   - name: from `JobName`.
     ///   - parentSharesLimits: the parent is there for this job alone, with the same limits.
-    /// - Throws: when a limit cannot be expressed there.
+    /// - Throws: when cgroup v1 cannot express one of the limits.
     package init(
         _ place: ParentCgroups, name: String, limits: ResolvedLimits, parentSharesLimits: Bool = false
     ) throws(CgroupError) {
@@ -32,9 +32,10 @@ package struct PlannedCgroup: Sendable {
 
     // MARK: For the guard
 
-    /// Where the cgroups will be, in the order of `tags`.
+    /// The directories that the cgroups will be in, in the order of `tags`.
     package var parents: [CgroupDirectory] { [parent] + legacyParents.map(\.directory) }
 
+    /// The hierarchies that the cgroups will be in, as the guard is told; cgroup v2 first.
     package var tags: [UInt8] { [CgroupTag.unified] + legacyParents.map(\.controller.tag) }
 
     // MARK: Planning
@@ -42,10 +43,10 @@ package struct PlannedCgroup: Sendable {
     /// One step of what `create` does.
     package struct Step: Sendable, Equatable, CustomStringConvertible {
         package var path: String
-        /// `nil`: the directory is made.
+        /// What is written to the file at `path`; `nil` if `path` is a directory that is made.
         package var value: String?
 
-        /// What the value was told from: `50% of RAM`.
+        /// What the user gave, for messages, where it is not what is written: `50% of RAM`.
         package var origin: String?
 
         package var description: String {
@@ -54,7 +55,7 @@ package struct PlannedCgroup: Sendable {
         }
     }
 
-    /// What `create` will do, in order.
+    /// The steps that `create` will take, in order.
     package func steps() throws(CgroupError) -> [Step] {
         var steps: [Step] = []
         if layout.mode == .unified {
@@ -122,7 +123,7 @@ package struct PlannedCgroup: Sendable {
     private func job(
         _ directory: CgroupDirectory, _ groups: [LegacyGroup]
     ) throws(CgroupError) -> JobCgroup {
-        // Beside v1, no v2 controller that a job could use is left.
+        // On hybrid machines, all controllers that a job could use belong to cgroup v1.
         let controllers: [String]? = layout.mode == .hybrid ? [] : nil
         return JobCgroup(
             parent: parent, directory: directory, name: name, legacy: groups, parentSharesLimits: parentSharesLimits,
@@ -166,9 +167,4 @@ package struct PlannedCgroup: Sendable {
                 file: directory.path(of: "cpuset.cpus.effective"), wanted: wanted.kernelText, got: effective,
                 limit: LimitKind.cpuset.name))
     }
-}
-
-/// How the guard and the finisher tell a job's cgroups apart.
-enum CgroupTag {
-    static let unified = UInt8(ascii: "u")
 }

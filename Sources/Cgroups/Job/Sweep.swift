@@ -1,17 +1,16 @@
 package import LinuxSystem
 internal import SystemPackage
 
-/// Finding and ending what launchers left that died together with their guard.
+/// Finds and ends jobs whose launcher died together with its guard.
 ///
-/// A job's cgroup is locked by whoever looks after it, and the kernel drops the
-/// lock with the last of them. So a cgroup that can be locked is nobody's;
-/// one that cannot be is alive, and is never touched.
+/// Whoever looks after a job locks its cgroup, and the kernel drops the lock when the last such process is gone. So a
+/// cgroup that can be locked is a leftover; a sweep never touches a cgroup that it cannot lock.
 package enum Sweep {
     package struct Leftover: Sendable, Equatable {
         package var path: String
         /// The processes that were found in it.
         package var processes: [Process]
-        /// Why it could not be removed.
+        /// Why the cgroup could not be removed.
         package var failure: String?
 
         /// The path and the processes.
@@ -27,11 +26,11 @@ package enum Sweep {
     }
 
     /// Sweeps the leftovers beside a job that is about to start.
-    package static func siblings(of site: PlannedCgroup) -> [Leftover] {
-        var found = sweep(site.parent, isLegacy: false, recursively: false, dryRun: false)
-        // A job's unified cgroup goes last; without one there are no v1 groups of it either.
-        guard !found.isEmpty, site.layout.mode == .hybrid else { return found }
-        for legacy in LegacyParent.all(in: site.layout) {
+    package static func siblings(of planned: PlannedCgroup) -> [Leftover] {
+        var found = sweep(planned.parent, isLegacy: false, recursively: false, dryRun: false)
+        // A job's cgroup v2 is removed last: where none is left over, no v1 group is left over either.
+        guard !found.isEmpty, planned.layout.mode == .hybrid else { return found }
+        for legacy in LegacyParent.all(in: planned.layout) {
             found += sweep(legacy.directory, isLegacy: true, recursively: false, dryRun: false)
         }
         return found
@@ -39,7 +38,7 @@ package enum Sweep {
 
     /// Sweeps every hierarchy from its mount point on.
     ///
-    /// - Parameter dryRun: only tell what would be killed and removed.
+    /// - Parameter dryRun: only say what would be killed and removed.
     package static func everywhere(in layout: Hierarchies, dryRun: Bool) throws(CgroupError) -> [Leftover] {
         do {
             var found = sweep(
@@ -77,7 +76,7 @@ package enum Sweep {
         let child: CgroupDirectory
         do { child = try parent.openJob(name) } catch {
             switch error.errno {
-            // Gone, or another user's, who may sweep it.
+            // The cgroup is gone, or belongs to another user, who may sweep it.
             case .noSuchFileOrDirectory, .permissionDenied, .notPermitted: return nil
             default: return Leftover(path: parent.path(of: name), processes: [], failure: error.description)
             }

@@ -1,22 +1,20 @@
 package import LinuxSystem
-internal import SandboxValues
-internal import SystemPackage
 
-/// How what is left of a job is brought to its end: look, kill, look again, remove; and when to give up.
+/// Decides how a job's tree is ended: look, kill, look again, remove the cgroups; and when to give up.
 ///
-/// This decides and does nothing itself, so that every case can be tested. Whoever drives it says what it found and
-/// does what it is told: the engine without waiting, `JobCgroup.end` in one go.
+/// This type does nothing itself, so that every case can be tested. Its user says what a look found, and does what is
+/// decided: `JobCgroup.end` in one go, the machine of live jobs without waiting.
 package struct TreeEnding: Sendable {
     /// How long to go on. `nil`: for as long as it takes.
     package struct Bounds: Sendable {
-        /// Processes that are left so long after the first look are given up.
+        /// How long the processes may take to die.
         package var death: Duration?
-        /// Cgroups that cannot be removed so long after the first attempt are left to others.
+        /// How long to try, after the first attempt failed, before the cgroups are left to the next sweep.
         package var removal: Duration?
-        /// Pauses between two looks begin short, double, and end here.
+        /// The longest pause between two looks: pauses begin short, and double.
         package var longestPause: Duration
 
-        /// For as long as it takes until the processes are dead; cgroups that stay are the next sweep's.
+        /// As long as it takes until the processes are dead; cgroups that cannot be removed are left to the next sweep.
         package static let forEver = Bounds(death: nil, removal: .seconds(30), longestPause: .seconds(60))
 
         package init(death: Duration?, removal: Duration?, longestPause: Duration) {
@@ -30,23 +28,23 @@ package struct TreeEnding: Sendable {
     package enum Tree: Equatable, Sendable {
         case empty
         case populated
-        /// Nobody can tell. Such a tree may not be taken for empty.
+        /// The look failed. Such a tree must not be taken for empty.
         case unknown
     }
 
     package enum Step: Equatable, Sendable {
         /// Kill the tree, and look again when this time is over.
         case kill(lookAgainAfter: Duration)
-        /// Nothing is left in it: remove it.
+        /// No process is left: remove the cgroups.
         case remove
-        /// Processes do not die, or nobody can tell.
+        /// The processes do not die, or looks fail again and again.
         case giveUp
     }
 
     package enum RemovalStep: Equatable, Sendable {
         case done
         case tryAgain(after: Duration)
-        /// It stays. The next sweep finds it.
+        /// Leave the cgroups to the next sweep.
         case leave
     }
 
@@ -63,7 +61,7 @@ package struct TreeEnding: Sendable {
         self.since = since
     }
 
-    /// What to do about what a look found.
+    /// What to do after a look found this.
     package mutating func next(_ tree: Tree, at now: BootTime) -> Step {
         if tree == .empty {
             pause = Self.firstPause
@@ -73,8 +71,8 @@ package struct TreeEnding: Sendable {
         return .kill(lookAgainAfter: nextPause())
     }
 
-    /// What to do after an attempt to remove the cgroups. Right after the end of a tree one may fail: the last
-    /// processes may be on their way out of the groups of cgroup v1 still.
+    /// What to do after an attempt to remove the cgroups. Right after the end of a tree an attempt may fail, since the
+    /// last processes may not have left their v1 groups yet.
     package mutating func next(removed: Bool, at now: BootTime) -> RemovalStep {
         if removed { return .done }
         if let removal = bounds.removal, let began = removalSince, now - began >= removal { return .leave }
@@ -85,50 +83,5 @@ package struct TreeEnding: Sendable {
     private mutating func nextPause() -> Duration {
         defer { pause = min(pause * 2, bounds.longestPause) }
         return pause
-    }
-}
-
-extension JobCgroup {
-    /// One look at the tree.
-    ///
-    /// - Parameter error: why nobody can tell what is in it, for `unknown`.
-    package func look(_ error: inout SystemError?) -> TreeEnding.Tree {
-        do throws(SystemError) { return try isPopulated() ? .populated : .empty } catch let failure {
-            error = failure
-            return .unknown
-        }
-    }
-
-    /// Kills whatever is in the tree, waits until nothing is left of it, and removes the cgroups.
-    ///
-    /// - Throws: `EBUSY` when processes do not die within the bounds, and why the cgroups cannot be removed.
-    package func end(_ bounds: TreeEnding.Bounds) throws(SystemError) {
-        var ending = TreeEnding(bounds, since: .now)
-        var failure: SystemError?
-        looking: while true {
-            switch ending.next(look(&failure), at: .now) {
-            case .kill(let pause):
-                try? kill()
-                _ = waitUntilEmpty(atMost: pause)
-            case .giveUp: throw failure ?? SystemError("rmdir", path: path, errno: .resourceBusy)
-            case .remove: break looking
-            }
-        }
-        while true {
-            var removed = true
-            do throws(SystemError) { try remove() } catch {
-                failure = error
-                removed = false
-            }
-            switch ending.next(removed: removed, at: .now) {
-            case .done: return
-            case .leave: throw failure ?? SystemError("rmdir", path: path, errno: .resourceBusy)
-            case .tryAgain(let pause):
-                var poller = Poller()
-                _ = poller.wait(pause)
-                // Somebody may have moved in since.
-                try? kill()
-            }
-        }
     }
 }

@@ -1,5 +1,5 @@
 extension UInt64 {
-    /// Decimal digits and nothing else.
+    /// Reads decimal digits; `nil` for anything else, and for a number beyond 64 bits.
     init?(_ digits: Substring.UTF8View) {
         self = 0
         guard !digits.isEmpty else { return nil }

@@ -1,14 +1,14 @@
-/// Lines of `key count`, as `memory.events` and `cpu.stat` have them; in JSON, an object. An array, because
-/// a dictionary's type costs more to set up than the few comparisons of a short life.
+/// Lines of `key count`, as `memory.events` and `cpu.stat` have them; in JSON, an object. They are kept in an array: in
+/// a short run, to set up a dictionary's type costs more than to compare a few keys.
 public struct EventCounts: Sendable {
     /// In the order of the file.
     public private(set) var entries: [Entry] = []
 
     /// One line.
     public struct Entry: Sendable, Equatable {
-        /// As in the kernel: `oom_kill`.
+        /// The kernel's word: `oom_kill`.
         public var key: String
-        /// How often.
+        /// The number in the line: how often, or how much.
         public var count: UInt64
     }
 
@@ -37,14 +37,14 @@ public struct EventCounts: Sendable {
 }
 
 extension EventCounts: Equatable {
-    /// Whatever the order.
+    /// Compares keys and counts, whatever their order.
     public static func == (left: EventCounts, right: EventCounts) -> Bool {
         left.entries.count == right.entries.count && left.entries.allSatisfy { right[$0.key] == $0.count }
     }
 }
 
 extension EventCounts: ExpressibleByDictionaryLiteral {
-    /// As a kernel would have told it.
+    /// The lines that the literal lists.
     public init(dictionaryLiteral elements: (String, UInt64)...) { self.init(elements) }
 }
 

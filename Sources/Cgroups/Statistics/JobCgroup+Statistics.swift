@@ -10,22 +10,25 @@ extension JobCgroup {
         case current
     }
 
-    /// Reads the files of the cgroup. Final only once the tree is empty, and gone with the cgroup.
+    /// Reads the cgroup's files. The numbers are final only once the tree is empty, and cannot be read once the cgroup
+    /// is removed.
     package func statistics(_ detail: Detail = .everything) -> JobStatistics {
         var result = JobStatistics()
         func number(_ file: String) -> UInt64? { (try? directory.read(file)).flatMap { UInt64($0) } }
         func counts(_ file: String) -> EventCounts? { (try? directory.read(file)).map(EventCounts.init(parsing:)) }
 
-        // Without its controller a file is not there; asking for it costs as much as reading another.
+        // Files of a missing controller are not there; to try to open one costs as much as to read another.
         let hasMemory = modernControllers.contains("memory")
         let hasPIDs = modernControllers.contains("pids")
         if hasMemory {
-            // What tells why comes first: a manager that stops the job's unit removes the cgroup meanwhile.
+            // What shows why the job died is read first: a manager that stops the job's unit may remove the cgroup
+            // meanwhile.
             result.memoryEvents = counts("memory.events")
             result.memoryEventsLocal = counts("memory.events.local")
             if parentSharesLimits, let above = (try? parent.read("memory.events.local")).map(EventCounts.init(parsing:))
             {
-                // What else is in the parent is next to nothing, and yet may meet the limit first.
+                // The parent has the same limit. Next to nothing is in it besides the job, and yet the parent may reach
+                // the limit first.
                 result.memoryEvents?.add(above)
                 result.memoryEventsLocal?.add(above)
             }
@@ -48,7 +51,8 @@ extension JobCgroup {
             if parentSharesLimits, modernControllers.contains("cpu"),
                 let above = (try? parent.read("cpu.stat")).map(EventCounts.init(parsing:))?["throttled_usec"]
             {
-                // The periods of the two begin at different moments: now one is out of quota, now the other.
+                // The parent has the same quota, but its periods begin at other moments: sometimes the quota of the
+                // parent is used up first, sometimes that of the cgroup.
                 result.cpuThrottledMicroseconds? += above
             }
             if hasMemory { result.swapPeakBytes = number("memory.swap.peak") }
@@ -77,7 +81,7 @@ extension JobCgroup {
         return nil
     }
 
-    /// CPU time that the whole tree has used so far.
+    /// CPU time that the whole tree has used so far; `nil` where it cannot be read.
     package var cpuTime: Duration? {
         guard let text = try? directory.read("cpu.stat"),
             let used = EventCounts(parsing: text)["usage_usec"]

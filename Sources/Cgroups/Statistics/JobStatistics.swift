@@ -5,56 +5,56 @@ internal import SystemPackage
 public struct JobStatistics: Sendable, Equatable {
     /// `memory.current` at the moment of reading, page cache included. Only while the job runs.
     public var memoryBytes: UInt64?
-    /// `pids.current` at the moment of reading. Only while the job runs.
+    /// `pids.current` at the moment of reading: processes and threads. Only while the job runs.
     public var pids: UInt64?
-    /// `memory.peak` (5.19), page cache included.
+    /// `memory.peak` (Linux 5.19), page cache included.
     public var memoryPeakBytes: UInt64?
-    /// `memory.swap.peak` (6.5).
+    /// `memory.swap.peak` (Linux 6.5).
     public var swapPeakBytes: UInt64?
     /// `memory.events`: this cgroup and those below.
     public var memoryEvents: EventCounts?
-    /// `memory.events.local` (5.2): this cgroup alone.
+    /// `memory.events.local` (Linux 5.2): this cgroup alone.
     public var memoryEventsLocal: EventCounts?
-    /// `pids.peak` (6.1).
+    /// `pids.peak` (Linux 6.1): processes and threads.
     public var pidsPeak: UInt64?
     /// `max` in `pids.events`: how many forks the limit refused.
     public var pidsRefusedForks: UInt64?
-    /// `cpu.stat`, which accounts without the controller, too.
+    /// `usage_usec` in `cpu.stat`: CPU time. The kernel accounts for it without the controller, too.
     public var cpuUsageMicroseconds: UInt64?
-    /// What was spent in programs.
+    /// `user_usec` in `cpu.stat`: CPU time in programs.
     public var cpuUserMicroseconds: UInt64?
-    /// What was spent in the kernel.
+    /// `system_usec` in `cpu.stat`: CPU time in the kernel.
     public var cpuSystemMicroseconds: UInt64?
-    /// How long `cpu.max` made the job wait; needs the controller.
+    /// `throttled_usec` in `cpu.stat`: how long `cpu.max` made the job wait; needs the controller.
     public var cpuThrottledMicroseconds: UInt64?
-    /// `io.stat`.
+    /// `io.stat`: one entry for each device.
     public var io: [DeviceIO]?
-    /// `memory.pressure` (4.20): totals since the job's start.
+    /// `memory.pressure` (Linux 4.20): totals since the job's start.
     public var memoryPressure: Pressure?
-    /// The same of `cpu.pressure`.
+    /// `cpu.pressure` (Linux 4.20): totals since the job's start.
     public var cpuPressure: Pressure?
-    /// The same of `io.pressure`.
+    /// `io.pressure` (Linux 4.20): totals since the job's start.
     public var ioPressure: Pressure?
 
     /// What was read from and written to a device.
     public struct DeviceIO: Sendable, Equatable {
         /// `major:minor`.
         public var device: String
-        /// What reached the device; the page cache is not a device.
+        /// Bytes that were read from the device; what the page cache had does not count.
         public var readBytes: UInt64
-        /// The same of writes, which may come after the job's end.
+        /// Bytes that were written to the device. The kernel may write them only after the job's end.
         public var writeBytes: UInt64
     }
 
     /// How long processes waited for a resource.
     public struct Pressure: Sendable, Equatable {
-        /// At least one of them.
+        /// How long at least one process waited.
         public var someMicroseconds: UInt64
-        /// All of them at once; `nil` where the kernel does not tell.
+        /// How long all processes waited at once; `nil` where the kernel does not say.
         public var fullMicroseconds: UInt64?
     }
 
-    /// Nothing is known.
+    /// Statistics without any value.
     public init() {}
 
     static func deviceIO(_ text: String) -> [DeviceIO] {
@@ -85,6 +85,6 @@ public struct JobStatistics: Sendable, Equatable {
 
     // MARK: What a death can be told from
 
-    /// How many processes the kernel killed for want of memory; 0 where it does not tell.
+    /// How many processes the kernel killed for want of memory; 0 where it does not say.
     public var oomKills: UInt64 { memoryEvents?["oom_kill"] ?? 0 }
 }

@@ -11,17 +11,19 @@ package struct Descriptor: ~Copyable, Sendable {
 
     deinit { close(rawValue) }
 
-    /// Opens a path that is not below a directory handle. Close-on-exec is always set.
+    /// Opens a path. Close-on-exec is always set.
     package init(opening path: String, _ flags: CInt, mode: UInt32 = 0) throws(SystemError) {
         rawValue = try check(clinux_open(path, flags, mode), "open", path: path)
     }
 
-    /// Connects to a Unix socket, without waiting: `EAGAIN` when nobody gets round to accepting.
+    /// Connects to a Unix socket without waiting.
+    ///
+    /// - Throws: `EAGAIN` when the listener's queue is full.
     package init(connectingTo path: String) throws(SystemError) {
         rawValue = try check(clinux_connect(path), "connect", path: path)
     }
 
-    /// Leaves the closing to somebody else.
+    /// Gives the raw descriptor to the caller, who has to close it.
     package consuming func giveUp() -> CInt {
         let descriptor = rawValue
         discard self
@@ -30,7 +32,7 @@ package struct Descriptor: ~Copyable, Sendable {
 
     package func duplicate() throws(SystemError) -> Descriptor { try InheritedDescriptor.duplicate(rawValue) }
 
-    /// Reads from the start; for files that the kernel makes up on each read.
+    /// Reads the whole file from its start. Meant for files whose text the kernel makes at each read.
     package func readAll(path: @autoclosure () -> String) throws(SystemError) -> String {
         var bytes: [UInt8] = []
         var offset: off_t = 0
@@ -48,8 +50,8 @@ package struct Descriptor: ~Copyable, Sendable {
             }
             bytes += chunk
             offset += off_t(size)
-            // The kernel hands such files out in pages, so that only a first, small read that is not
-            // filled tells their end.
+            // The kernel returns such files page by page. So a read that is not filled shows the end only if it is the
+            // first one, which asks for less than a page.
             if size == 0 || offset < room && room == 1024 { return String(decoding: bytes, as: UTF8.self) }
         }
     }
@@ -72,8 +74,13 @@ package struct Descriptor: ~Copyable, Sendable {
         } while !rest.isEmpty
     }
 
-    /// Where the file was when it was opened, as the kernel knows it.
+    /// The path by which the kernel knows an open file; `nil` where there is none.
     package static func path(of rawValue: CInt) -> String? { readLink("/proc/self/fd/\(rawValue)") }
+
+    /// Goes back to the start of the file.
+    package func rewind() throws(SystemError) {
+        _ = try check(lseek(rawValue, 0, SEEK_SET) < 0 ? -Int(errno) : 0, "lseek")
+    }
 
     /// Empties the file.
     package func truncate() { _ = ftruncate(rawValue, 0) }
@@ -84,7 +91,7 @@ package struct Descriptor: ~Copyable, Sendable {
     /// Takes the exclusive flock(2) of the open file description, which the
     /// kernel drops with the last descriptor that refers to it.
     ///
-    /// - Returns: `false` when somebody else holds it.
+    /// - Returns: `false` when somebody else holds the lock.
     package func tryLock() throws(SystemError) -> Bool {
         if flock(rawValue, LOCK_EX | LOCK_NB) == 0 { return true }
         if errno == EWOULDBLOCK { return false }
@@ -106,7 +113,7 @@ package struct Descriptor: ~Copyable, Sendable {
             isRegularFile: Int32(facts.st_mode) & S_IFMT == S_IFREG)
     }
 
-    /// A file without a name, in memory.
+    /// Makes a file in memory. `name` is only shown in `/proc`.
     package static func memoryFile(name: String) throws(SystemError) -> Descriptor {
         Descriptor(owning: try check(clinux_memfd(name), "memfd_create", path: name))
     }
@@ -117,71 +124,3 @@ package final class SharedDescriptor: Sendable {
     package let descriptor: Descriptor
     package init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 }
-
-/// Two ends of a SOCK_SEQPACKET connection.
-package struct SocketPair: ~Copyable {
-    package let near: Descriptor
-    package let far: Descriptor
-
-    package init() throws(SystemError) {
-        var ends: [CInt] = [-1, -1]
-        _ = try check(clinux_socketpair(&ends), "socketpair")
-        near = Descriptor(owning: ends[0])
-        far = Descriptor(owning: ends[1])
-    }
-
-    /// Gives up the far end, which a child has by now.
-    package consuming func keepNear() -> Descriptor { near }
-}
-
-/// The descriptors that a process was started with and that are not its own.
-package enum InheritedDescriptor {
-    /// Fills the places of standard streams that are closed, so that nothing this process opens
-    /// comes to be its stderr. Programs that it starts find them closed as before.
-    package static func occupyStandardStreams() {
-        for place in CInt(0)...2 where fcntl(place, F_GETFD) < 0 {
-            // The lowest free number is what open returns.
-            _ = clinux_open("/dev/null", O_RDWR, 0)
-        }
-    }
-
-    /// One more descriptor for an open file that this process was started with.
-    public static func duplicate(_ rawValue: CInt) throws(SystemError) -> Descriptor {
-        Descriptor(
-            owning: try check(clinux_duplicate(rawValue), "fcntl(F_DUPFD_CLOEXEC)", path: "descriptor \(rawValue)"))
-    }
-
-    /// Keeps a descriptor that the caller named for this process out of the programs it starts.
-    package static func keepPrivate(_ rawValue: CInt) throws(SystemError) {
-        _ = try check(clinux_set_close_on_exec(rawValue), "fcntl(F_SETFD)", path: "descriptor \(rawValue)")
-    }
-}
-
-extension Errno {
-    static var current: Errno { Errno(rawValue: errno) }
-}
-
-/// The whole text of a file outside the cgroup filesystems.
-package func readTextFile(_ path: String) throws(SystemError) -> String {
-    try Descriptor(opening: path, O_RDONLY).readAll(path: path)
-}
-
-/// Whether this process has such a descriptor.
-package func isOpen(_ descriptor: CInt) -> Bool { fcntl(descriptor, F_GETFD) >= 0 }
-
-/// What a symbolic link says.
-package func readLink(_ path: String) -> String? {
-    var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-    let size = buffer.withUnsafeMutableBytes {
-        readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
-    }
-    return size > 0 ? String(decoding: buffer[..<size], as: UTF8.self) : nil
-}
-
-package func isDirectory(_ path: String) -> Bool {
-    var facts = stat()
-    return stat(path, &facts) == 0 && Int32(facts.st_mode) & S_IFMT == S_IFDIR
-}
-
-/// Whether this process may execute the file.
-package func isExecutable(_ path: String) -> Bool { access(path, X_OK) == 0 }

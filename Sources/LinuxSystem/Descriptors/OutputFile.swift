@@ -3,43 +3,43 @@ internal import Glibc
 internal import SandboxValues
 internal import SystemPackage
 
-/// Somewhere to write a whole file, later and perhaps by another process.
+/// A place for a file that is written as a whole, later and perhaps by another process.
 ///
-/// What the path means is decided once, without waiting for anybody, and what was found stays open: whoever
-/// may change the path or the directory from then on can spoil the file, but not have another one written.
+/// What the path leads to is found out once, without waiting for anybody, and stays open. Whoever changes the path or
+/// the directory afterwards can spoil the file, but cannot have another file written.
 package struct OutputFile: Sendable {
-    /// What the descriptor is.
+    /// What the descriptor stands for.
     package enum Form: Equatable, Sendable, Codable {
-        /// A directory, in which a new file takes the place of whatever has the name then, in one step.
+        /// A directory. A new file is written in it under a temporary name, and then renamed to `name` in one step.
         ///
-        /// `mode` is exact where a file that may be trusted had the name, and else subject to the
-        /// umask. `token` is nobody else's to know, and part of the new file's name before that step.
+        /// If a file of root's or of this user's had the name, the new file gets exactly its `mode` (`isExact`); else
+        /// the umask applies. `token` is a part of the temporary name that nobody else can guess.
         case replacement(name: String, mode: UInt32, isExact: Bool, token: String)
-        /// A FIFO or a character device, opened for this, which nothing can replace.
+        /// A FIFO or a character device, which this type has opened; a new file cannot take its place.
         case opened
-        /// One of the caller's own, written to from where it stands.
+        /// A descriptor that the caller named. Writing begins at its present offset.
         case inherited
     }
 
     package let form: Form
     package let descriptor: SharedDescriptor
 
-    /// Who writes: a process and the one that finishes its work may do so at the same time.
+    /// Who writes: a process, and another process that finishes its work, may do so at the same time.
     package enum Writer: Sendable {
         case first
-        /// Removes what the first one may have left half done.
+        /// The process that finishes the work. It removes the first one's temporary file, if there is one.
         case second
     }
 
-    /// How long the reader of a FIFO or device may take for all of it. Of a caller's own descriptor
-    /// the caller knows who reads it, and when.
+    /// How long the reader of a FIFO or device may take for the whole file. A descriptor that the caller named has no
+    /// such bound: the caller knows who reads from it, and when.
     private static let patience = Duration.seconds(5)
 
     // MARK: Finding it
 
-    /// Finds what a path means at the moment, and makes nothing yet.
+    /// Finds out what a path leads to at the moment, and makes nothing yet.
     ///
-    /// - Throws: when it could not be written; better now than later.
+    /// - Throws: why the file could not be written; better now than later.
     package init(_ path: String) throws(PathRefusal) {
         let place = try SafePath(path)
         if let number = place.ownDescriptor {
@@ -57,8 +57,8 @@ package struct OutputFile: Sendable {
         }
     }
 
-    /// Takes a descriptor that the caller named, and keeps it from the programs that this process starts, unless it
-    /// is one of the standard streams, which are theirs as well.
+    /// Takes a descriptor that the caller named. Programs that this process starts do not get it, unless it is one of
+    /// the standard streams, which they have as well.
     package init(inherited number: CInt) throws(PathRefusal) {
         guard fcntl(number, F_GETFL) & O_ACCMODE != O_RDONLY else {
             throw PathRefusal("it is open for reading only", accepted: "a descriptor that is open for writing")
@@ -87,7 +87,7 @@ package struct OutputFile: Sendable {
         guard let facts = place.facts else {
             return .replacement(name: place.name, mode: 0o666, isExact: false, token: token)
         }
-        // Somebody else's file must not make this one wider than a new one would be.
+        // A file of somebody else's must not give the new file rights that the umask would withhold.
         let isTrusted = facts.st_uid == 0 || facts.st_uid == geteuid()
         return .replacement(
             name: place.name, mode: facts.st_mode & (isTrusted ? 0o777 : 0o666), isExact: isTrusted, token: token)
@@ -99,13 +99,14 @@ package struct OutputFile: Sendable {
         }
         var facts = stat()
         guard fstat(place.directory.rawValue, &facts) == 0 else { throw PathRefusal(errno: errno) }
-        // In /tmp and its like, nobody but root replaces the files of others.
+        // In a directory like /tmp, only root, the owner of the file and that of the directory may replace the file.
         let user = geteuid()
         if let file = place.facts, Int32(facts.st_mode) & S_ISVTX != 0, ![0, file.st_uid, facts.st_uid].contains(user) {
             throw PathRefusal(errno: EPERM)
         }
         do throws(SystemError) {
-            // For fsync(2), where the directory may be read.
+            // Opened once more, since fsync(2) needs more than O_PATH. A directory that may not be read goes without
+            // fsync(2).
             let readable = clinux_open_at(place.directory.rawValue, ".", O_RDONLY | O_DIRECTORY, 0)
             return readable >= 0 ? Descriptor(owning: readable) : try place.directory.duplicate()
         } catch {
@@ -113,7 +114,7 @@ package struct OutputFile: Sendable {
         }
     }
 
-    /// Opens a FIFO only if somebody reads it already: nobody is waited for.
+    /// Opens a FIFO or a character device without waiting for a reader: a FIFO without one is refused.
     private static func openStream(_ place: borrowing SafePath, _ kind: CInt) throws(PathRefusal) -> Descriptor {
         let result = clinux_open_at(
             place.directory.rawValue, place.name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0)
@@ -135,11 +136,12 @@ package struct OutputFile: Sendable {
 
     /// Writes the whole file. SIGPIPE must be blocked or ignored.
     ///
-    /// - Throws: when it could not be written. A file that was there before is there still then.
+    /// - Throws: why it could not be written. A file that had the name before still has it then.
     package func write(_ bytes: [UInt8], as writer: Writer = .first) throws(SystemError) {
         switch form {
         case .replacement(let name, let mode, let isExact, let token):
-            // Two names: neither can put a half of the other's into place.
+            // Each writer has a temporary name of its own, so that it cannot put the other's half-written file into
+            // place.
             let names = (first: ".cgrun-\(token)", second: ".cgrun-\(token)-2")
             if writer == .second { unlinkat(directory, names.first, 0) }
             try replace(name, with: bytes, by: writer == .first ? names.first : names.second, mode, isExact: isExact)
@@ -170,7 +172,7 @@ package struct OutputFile: Sendable {
     }
 
     private static func sync(_ descriptor: CInt, _ path: String) throws(SystemError) {
-        // Not everything can: some filesystems, and a directory that may not be read.
+        // Some filesystems cannot sync, and a directory that may not be read cannot either.
         if fsync(descriptor) != 0, ![EINVAL, ENOSYS, EOPNOTSUPP, EBADF].contains(errno) {
             throw SystemError("fsync", path: path, errno: .current)
         }

@@ -1,43 +1,32 @@
 internal import CLinux
 internal import Glibc
 
-/// Why a file cannot be where it was asked for, and where it could be.
-package struct PathRefusal: Error, Equatable, Sendable {
-    /// For example `No such file or directory`.
-    package var reason: String
-    /// What to ask for instead.
-    package var accepted: String
-
-    init(_ reason: String, accepted: String = "a file in a directory where you may make files") {
-        (self.reason, self.accepted) = (reason, accepted)
-    }
-
-    init(errno: CInt) { self.init(String(cString: strerror(errno))) }
-}
-
-/// Where the path of a file leads that may not exist yet. It is walked name by name, so that no link of
-/// somebody else's leads to what is not that user's: a program of root's that writes into a user's
-/// directory, or into /tmp, must not be made to write anywhere else.
+/// Where the path of a file leads, which need not exist yet. The path is walked name by name, so that a link of some
+/// user's can lead only to what belongs to this user. Otherwise a user whose directory a program of root's writes into,
+/// or who can write to /tmp, could make the program write anywhere else.
 ///
-/// Owners that are trusted are root, this process's effective user, and the owner of `/`, who stands for
-/// both where a user namespace does not map them. Once the path has come by something of anybody else's,
-/// links must be that user's, too, and may only lead to what is: by that user's directories alone. Plain
-/// directories can be anybody's, since their names say where they are.
+/// Trusted owners are root, this process's effective user, and the owner of `/`, who stands for these two where a user
+/// namespace does not map them. The first other owner on the walk is the stranger. From there on, a link must belong to
+/// the stranger, and must lead through directories of the stranger's alone. As long as no such link was followed,
+/// directories may belong to anybody: the path itself names them.
 struct SafePath: ~Copyable {
-    /// The directory that holds the name, as O_PATH: whatever becomes of its own name, it stays this one.
+    /// The directory that `name` is in, opened with O_PATH: it stays the same directory when somebody renames it.
     let directory: Descriptor
-    /// Neither a directory nor a link, if there is something of this name.
+    /// The last name of the path. What has this name, if anything does, is neither a directory nor a link.
     let name: String
-    /// What has the name; `nil` when nothing does.
+    /// The facts of what has the name; `nil` when nothing has it.
     let facts: stat?
-    /// The path means a descriptor that this process has open, such as `/dev/stdout` and `/dev/fd/63`.
+    /// The descriptor of this process that the path stands for, as `/dev/stdout` and `/dev/fd/63` do; `nil` for any
+    /// other path.
     let ownDescriptor: CInt?
 
-    /// - Throws: when there is no such directory, when the path is one, and when it leads where it may not.
+    /// - Throws: when the directory does not exist, when the path leads to a directory, and when it leads where it may
+    ///   not.
     init(_ path: String) throws(PathRefusal) {
         var walk = Walk()
         var directory = try walk.start(of: path)
-        // The next name comes last. An empty one, after a slash at the end, demands a directory.
+        // In reverse, so that the next name is the last element. An empty name, after a slash at the end, demands a
+        // directory.
         var rest = Self.names(of: path)
         while let name = rest.popLast() {
             if name.isEmpty || name == "." { continue }
@@ -96,7 +85,8 @@ struct SafePath: ~Copyable {
     /// PROC_SUPER_MAGIC.
     private static let procfs: Int64 = 0x9fa0
 
-    /// Links there are not what they say: what is open has often no path, or no more.
+    /// The descriptor of this process that a link in `/proc/self/fd` stands for. The text of such a link does not say:
+    /// what is open may have no path, or none any more.
     private static func ownDescriptor(_ name: String, in directory: borrowing Descriptor) -> CInt? {
         guard directory.filesystemType == procfs, let place = facts(of: directory) else { return nil }
         var own = stat()
@@ -106,11 +96,11 @@ struct SafePath: ~Copyable {
         return CInt(name)
     }
 
-    /// What a link says.
+    /// The target of a link.
     private static func target(
         of link: borrowing Descriptor, called name: String, in directory: borrowing Descriptor
     ) throws(PathRefusal) -> String {
-        // But for these two, links there lead to what other processes have open, whatever they say.
+        // All links in /proc but these two lead to what processes have open, whatever their text says.
         guard directory.filesystemType != procfs || name == "self" || name == "thread-self" else {
             throw PathRefusal("\(name) is what a process has open", accepted: "an open descriptor in /dev/fd")
         }
@@ -122,15 +112,15 @@ struct SafePath: ~Copyable {
         return String(decoding: buffer[..<size], as: UTF8.self)
     }
 
-    /// Who has had a say in where the path leads.
+    /// Which owners have decided so far where the path leads.
     private struct Walk {
-        /// The first that is not trusted.
+        /// The first owner that is not trusted.
         private var stranger: UInt32?
         /// Whether a link of the stranger's was followed: what it leads to must be the stranger's.
         private var isLed = false
         private var linkCount = 0
 
-        /// As many links as the kernel follows.
+        /// The number of links that the kernel follows in a path.
         private static let mostLinks = 40
 
         mutating func start(of path: String) throws(PathRefusal) -> Descriptor {

@@ -13,7 +13,7 @@ package enum Machine {
         }
     }
 
-    /// Of this boot, and so read only once.
+    /// The id of this boot, which never changes and so is read only once; `nil` without `/proc`.
     package static let bootID = (try? readTextFile("/proc/sys/kernel/random/boot_id")).map { String($0.dropLast()) }
 
     /// RAM in bytes, without swap.

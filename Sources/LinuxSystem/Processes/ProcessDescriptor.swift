@@ -1,22 +1,14 @@
 internal import CLinux
 internal import Glibc
-public import SandboxValues
+package import SandboxValues
 internal import SystemPackage
 
-/// How a process ended, as its parent learns it.
-public enum ExitStatus: Equatable, Sendable {
-    /// By itself, with this number from 0 to 255.
-    case exited(code: CInt)
-    /// By this signal.
-    case signaled(Signal, coreDumped: Bool)
-}
-
-/// A process number; it may come to mean another process once its owner is reaped.
+/// A process number (pid); it may come to mean another process once the process that has it is reaped.
 public typealias ProcessID = Int32
 
-/// A process by pidfd: it keeps meaning the same process after the pid is used again.
+/// A process by pidfd, which keeps meaning the same process even after the pid is used again.
 ///
-/// Readable (poll) once the process has ended.
+/// The descriptor is readable (poll) once the process has ended.
 package struct ProcessDescriptor: ~Copyable, Sendable {
     package let descriptor: Descriptor
     package let pid: ProcessID
@@ -43,7 +35,7 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
         _ = try check(result, "pidfd_send_signal", value: "\(signal)")
     }
 
-    /// Sends a signal to the process group that this process leads. It must be a child that is not reaped yet.
+    /// Sends a signal to the process group that this process leads. The process must be a child that is not reaped yet.
     package func sendToGroup(_ signal: Signal) { kill(-pid, signal.rawValue) }
 
     package var hasEnded: Bool {
@@ -56,7 +48,7 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
         case stopped(Signal)
     }
 
-    /// What became of a child, without waiting; `nil` when nothing did. Reaps it when it ended.
+    /// How a child has ended or was stopped, without waiting; `nil` if neither happened. Reaps a child that has ended.
     package func change() throws(SystemError) -> Change? {
         try wait(WEXITED | WSTOPPED | WNOHANG)
     }
@@ -81,7 +73,7 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
         }
     }
 
-    // Enumeration constants in C, of a type that differs between headers.
+    // In C these are enumeration constants, whose type differs between headers.
     private enum CLD {
         static let exited: CInt = 1
         static let killed: CInt = 2

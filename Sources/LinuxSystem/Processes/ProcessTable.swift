@@ -7,7 +7,7 @@ package enum ProcessTable {
         (try? readTextFile("/proc/\(pid)/comm")).map { String($0.dropLast()) }
     }
 
-    /// `R`, `S`, `D`, `Z`…
+    /// The letter of proc(5) for the state of the process: `R`, `S`, `D`, `Z`…
     package static func state(_ pid: ProcessID) -> Character? {
         field(0, of: "\(pid)").flatMap(\.first)
     }

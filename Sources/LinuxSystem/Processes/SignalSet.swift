@@ -10,11 +10,11 @@ extension Signal {
         return sigtimedwait(&set, nil, &now) == rawValue
     }
 
-    /// Undoes what was inherited: the signal is neither ignored nor handled from here on.
+    /// Gives the signal its default action, even if this process was started with the signal ignored.
     package func takeDefaultAction() { _ = signal(rawValue, SIG_DFL) }
 }
 
-/// A set of signals, as masks are made of.
+/// A set of signals, such as a signal mask.
 public struct SignalSet: @unchecked Sendable {
     var raw = sigset_t()
 
@@ -45,7 +45,7 @@ public struct SignalSet: @unchecked Sendable {
         return set
     }
 
-    /// Whether a signal is in it.
+    /// Whether a signal is in the set.
     public func contains(_ signal: Signal) -> Bool {
         var set = raw
         return sigismember(&set, signal.rawValue) == 1
@@ -69,39 +69,3 @@ public struct SignalSet: @unchecked Sendable {
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }
 }
-
-/// A signalfd(2): signals as something to wait for, without handlers.
-package struct SignalDescriptor: ~Copyable {
-    package struct Received: Sendable {
-        package var signal: Signal
-        /// Sent by the kernel on its own account: a Ctrl-C, a terminal that hung up.
-        package var isFromKernel: Bool
-        /// The sender's pid, 0 for the kernel.
-        package var sender: ProcessID
-    }
-
-    package let descriptor: Descriptor
-
-    /// The signals must be blocked, or they still take their default action.
-    package init(_ signals: SignalSet) throws(SystemError) {
-        var set = signals.raw
-        descriptor = Descriptor(
-            owning: try checkErrno(
-                CInt(signalfd(-1, &set, CInt(SFD_CLOEXEC) | CInt(SFD_NONBLOCK))),
-                "signalfd"))
-    }
-
-    /// The next pending signal, or `nil`.
-    package func next() -> Received? {
-        var info = signalfd_siginfo()
-        guard clinux_read(descriptor.rawValue, &info, MemoryLayout<signalfd_siginfo>.size) > 0 else {
-            return nil
-        }
-        return Received(
-            signal: Signal(rawValue: CInt(info.ssi_signo)),
-            isFromKernel: info.ssi_code == SI_KERNEL_CODE, sender: ProcessID(info.ssi_pid))
-    }
-}
-
-/// SI_KERNEL, an enumeration constant that changes its Swift type between headers.
-private let SI_KERNEL_CODE: Int32 = 0x80

@@ -6,7 +6,7 @@ package enum UserDatabase {
     package enum LookupError: Error, Equatable, Sendable {
         case unknownUser(String)
         case unknownGroup(String)
-        /// A uid that no database knows has no group of its own.
+        /// The user database does not know the uid, so that the caller has to name a group.
         case groupNeeded(uid: UInt32)
     }
 

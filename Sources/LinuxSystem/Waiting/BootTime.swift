@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// Time since boot that goes on during suspend (CLOCK_BOOTTIME), as a limit on wall clock time must.
+/// Time since boot (CLOCK_BOOTTIME). It goes on while the machine is suspended, as a limit on wall clock time must.
 package struct BootTime: Comparable, Sendable {
     package var sinceBoot: Duration
 
@@ -12,7 +12,7 @@ package struct BootTime: Comparable, Sendable {
     }
 
     package static func < (a: BootTime, b: BootTime) -> Bool { a.sinceBoot < b.sinceBoot }
-    /// Stays within some ten thousand years, whatever is added.
+    /// Adds at most some ten thousand years, so that the sum cannot overflow.
     package static func + (a: BootTime, b: Duration) -> BootTime {
         BootTime(sinceBoot: a.sinceBoot + min(max(b, .zero - forEver), forEver))
     }

@@ -43,8 +43,8 @@ package final class EventLoop: Sendable {
             clinux_epoll_watch(epoll.rawValue, timer.descriptor.rawValue, EPOLLIN.rawValue, 0), "epoll_ctl")
     }
 
-    /// Has a thread of its own call the handlers, as long as the program lives. It blocks every signal: the program's
-    /// handlers for signals never run on it.
+    /// Starts a thread that calls the handlers for as long as the program lives. The thread blocks every signal, so
+    /// that the program's signal handlers never run on it.
     ///
     /// - Throws: when there is no thread to be had.
     package func startThread() throws(SystemError) {
@@ -129,7 +129,8 @@ package final class EventLoop: Sendable {
     package func cancel(_ id: UInt64) {
         state.withLock { state in
             guard state.handlers.removeValue(forKey: id) != nil else { return }
-            // Those in the heap without a handler are dropped when they are due, or when they are most of it.
+            // Entries without a handler are dropped from the heap when they are due, or when they are most of its
+            // entries.
             if state.timers.count > 64, state.timers.count > 2 * state.handlers.count {
                 let handlers = state.handlers
                 state.timers.removeAll { handlers[$0.id] == nil }

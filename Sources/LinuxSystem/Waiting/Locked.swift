@@ -2,8 +2,8 @@ internal import Glibc
 
 /// A value that one thread at a time may look at or change.
 ///
-/// Over pthread_mutex(3) rather than `Synchronization.Mutex`, whose waiting the thread sanitizer
-/// does not see on Linux: every use of it would be reported.
+/// Uses pthread_mutex(3) rather than `Synchronization.Mutex`: the thread sanitizer does not see on Linux how the latter
+/// waits, and would report every use of it.
 package final class Locked<Value: ~Copyable>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private var value: Value

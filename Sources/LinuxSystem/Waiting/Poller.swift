@@ -2,7 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import SandboxValues
 
-/// Waits until one of a few descriptors has something to read, or whatever else is asked.
+/// Waits until one of a few descriptors can be read from or written to.
 package struct Poller {
     private var polls: [pollfd] = []
 
@@ -20,8 +20,9 @@ package struct Poller {
         polls.append(pollfd(fd: descriptor, events: interest.rawValue, revents: 0))
     }
 
-    /// Which of the added descriptors are ready, in the order of adding.
-    /// Nothing is ready when the time is over.
+    /// Waits until an added descriptor is ready, at most for this time; `nil`: without end.
+    ///
+    /// - Returns: which descriptors are ready, in the order of adding; none when the time is over.
     package mutating func wait(_ timeout: Duration? = nil) -> [Bool] {
         let count = clinux_poll(&polls, CUnsignedInt(polls.count), timeout.map { max($0, .zero).nanoseconds } ?? -1)
         return polls.map { count > 0 && $0.revents != 0 }

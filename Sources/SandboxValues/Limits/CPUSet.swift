@@ -1,10 +1,10 @@
 /// Processors by number, as `cpuset.cpus` lists them: `0-3,8`.
 public struct CPUSet: Equatable, Sendable {
-    /// From 0; one that the machine does not have is an error at the job's start.
+    /// Numbers from 0. A processor that the machine does not have is an error at the job's start.
     public var processors: Set<Int>
 
     package static let accepted = "processor numbers and ranges such as 0-3,8"
-    /// More than any kernel is built for.
+    /// The numbers that are accepted, more than any kernel is built for.
     package static let numbers = 0..<8192
 
     /// Reads `0-3,8`.

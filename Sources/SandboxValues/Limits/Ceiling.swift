@@ -1,16 +1,8 @@
-/// Text that is not a value of the kind asked for.
-public struct LimitSyntaxError: Error, Equatable, Sendable {
-    /// What would have been taken: "bytes, or a number with K, M, G or T, …".
-    public var accepted: String
-
-    package init(accepted: String) { self.accepted = accepted }
-}
-
 /// A limit, or `max`: no limit.
 public enum Ceiling<Value: Equatable & Sendable>: Equatable, Sendable {
-    /// So much and no more.
+    /// At most this much.
     case value(Value)
-    /// Everything that the cgroup above has; the resource is accounted for nevertheless.
+    /// No limit but those of the cgroups above. The kernel accounts for the resource nevertheless.
     case max
 
     /// The limit; `nil` for none.
@@ -22,7 +14,7 @@ public enum Ceiling<Value: Equatable & Sendable>: Equatable, Sendable {
 extension Ceiling where Value == Int {
     package static let acceptedCount = "a whole number from 1 to 4194304, or max"
 
-    /// What the kernel can count up to: its own PID_MAX_LIMIT.
+    /// The numbers that are accepted, up to the kernel's PID_MAX_LIMIT.
     package static let counts = 1...4_194_304
 
     /// Reads a number of processes and threads.
@@ -38,6 +30,6 @@ extension Ceiling where Value == Int {
         }
     }
 
-    /// As the kernel reads it.
+    /// The text for `pids.max`.
     package var kernelText: String { value.map { String($0) } ?? "max" }
 }

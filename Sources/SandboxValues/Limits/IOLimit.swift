@@ -1,10 +1,10 @@
 /// How fast one block device may be read and written.
 public struct IOLimit: Equatable, Sendable {
-    /// What the device is told by.
+    /// How the device is named.
     public enum Device: Hashable, Sendable, CustomStringConvertible {
         /// The device itself, or any file or directory on it.
         case path(String)
-        /// As in `/proc/partitions`.
+        /// Its number, as in `/proc/partitions`.
         case number(major: UInt32, minor: UInt32)
 
         /// The path, or `8:0`.
@@ -60,10 +60,10 @@ public struct IOLimit: Equatable, Sendable {
 
     /// Which device.
     public var device: Device
-    /// At most so much in a second; what is not given stays as it is.
+    /// The limit of each rate, per second. A rate that is not given stays as it is.
     public var rates: [Rate: Ceiling<UInt64>]
 
-    /// Rates for a device. One that the machine does not have is an error at the job's start.
+    /// Rates for a device. A device that the machine does not have is an error at the job's start.
     public init(_ device: Device, _ rates: [Rate: Ceiling<UInt64>]) {
         self.device = device
         self.rates = rates
@@ -75,7 +75,7 @@ public struct IOLimit: Equatable, Sendable {
 
     /// Reads `/dev/sda:rbps=10M,wiops=max`, `/srv:wbps=1M`, `8:0:riops=100`.
     ///
-    /// - Throws: for everything else, a key that is there twice and a rate of 0 among it.
+    /// - Throws: for everything else, also for a key that is there twice, and for a rate of 0.
     public init(parsing text: String) throws(LimitSyntaxError) {
         let refusal = LimitSyntaxError(accepted: Self.accepted)
         guard let colon = text.lastIndex(of: ":") else { throw refusal }
@@ -98,21 +98,21 @@ public struct IOLimit: Equatable, Sendable {
             guard let bytes = (try? MemoryAmount(parsing: text))?.bytes, bytes > 0 else { return nil }
             return .value(bytes)
         case .readOperations, .writeOperations:
-            // The kernel counts up to 32 bits of them.
+            // The kernel keeps rates of operations in 32 bits.
             guard let count = wholeNumber(text), count > 0, count < Int(UInt32.max) else { return nil }
             return .value(UInt64(count))
         }
     }
 
-    /// In the kernel's order.
+    /// The rates in the order in which the kernel lists them.
     var sortedRates: [(rate: Rate, value: Ceiling<UInt64>)] {
         Rate.allCases.compactMap { rate in rates[rate].map { (rate, $0) } }
     }
 }
 
 extension [IOLimit] {
-    /// The same with another limit. Of two for the same rate of the same device, the stricter one holds, which is what
-    /// both together mean.
+    /// These limits and one more. Where two limit the same rate of the same device, the stricter one holds, as both
+    /// together would have it.
     func holding(_ limit: IOLimit) -> [IOLimit] {
         guard let index = firstIndex(where: { $0.device == limit.device }) else { return self + [limit] }
         var limits = self
@@ -147,7 +147,7 @@ extension IOLimit.Device {
 }
 
 extension Ceiling where Value == UInt64 {
-    /// As cgroup v2 reads it.
+    /// The value of a key in `io.max`.
     var kernelText: String { value.map { String($0) } ?? "max" }
 
     /// The smaller, the stricter.

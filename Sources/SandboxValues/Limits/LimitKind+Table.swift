@@ -1,9 +1,10 @@
 extension LimitKind {
-    /// In the order in which help shows them.
+    /// All kinds, in the order in which help shows them.
     package static let all = [memoryMax, memoryHigh, swapMax, pidsMax, cpuMax, cpuWeight, cpuset, ioMax]
 
-    /// In the order of systemd.resource-control(5), in which units show them and the kernel is told: `memory.high`
-    /// before `memory.max`, since the kernel kills for the latter what it may only slow down for the former.
+    /// All kinds in the order of systemd.resource-control(5), in which units list limits. Control files are written in
+    /// this order, too: `memory.high` before `memory.max`, since a job that uses too much is only slowed down for
+    /// `memory.high`, but killed for `memory.max`.
     package static let inOrderOfWriting = [cpuWeight, cpuMax, cpuset, memoryHigh, memoryMax, swapMax, pidsMax, ioMax]
 
     package static let memoryMax = memory(

@@ -17,22 +17,23 @@ package struct LimitKind: Hashable, Sendable {
     package var isRepeatable = false
     /// How the kernel shows what was written.
     package var readBack = ReadBack.value
-    /// Whether kernels that have no swap accounting have no such file. Where there is no swap, there is nothing to
-    /// limit then.
+    /// Whether kernels without swap accounting lack this file. On a machine without swap that is no error, if the limit
+    /// is 0.
     package var isMissingWithoutSwap = false
 
     /// Reads the option's value into the limits.
     package let parse: @Sendable (String, inout Limits) throws(LimitSyntaxError) -> Void
-    /// What is written to `file`, one text for each write; none where this limit is not given. Like all that follows but
-    /// `origin` and `directives`, this takes the values of `ResolvedLimits`.
+    /// What is written to `file`, one text for each write; none where this limit is not given. This closure takes the
+    /// values of `ResolvedLimits`, and so do those below except `origin` and `directives`, which take the limits as
+    /// they were given.
     package let kernelValues: @Sendable (Limits) -> [String]
-    /// What the value was told from, for people, where that is not what is written: `50% of RAM`.
+    /// What the user gave, for messages, where it is not what is written: `50% of RAM`.
     package var origin: @Sendable (Limits) -> String? = { _ in nil }
     /// What is written to files of cgroup v1 instead, in this order.
     package let legacyValues: @Sendable (Limits) throws(LegacyRefusal) -> [LegacyValue]
-    /// The same as properties of a transient unit, on the bus.
+    /// The limit as properties of a transient unit, on the bus.
     package let busProperties: @Sendable (Limits) -> [BusProperty]
-    /// The same as directives of a unit file, which may be read on another machine.
+    /// The limit as directives of a unit file, which may be read on another machine.
     package let directives: @Sendable (Limits) -> [Directive]
     /// The directives that `directives` may give, whatever the limits.
     package let directiveNames: [String]
@@ -42,7 +43,7 @@ package struct LimitKind: Hashable, Sendable {
     package let figure: @Sendable (Limits) -> Figure?
     /// Reads the value in the report.
     package let restore: @Sendable (Figure, inout Limits) -> Void
-    /// Sets a limit of this kind that every machine can take, to find out whether this one can.
+    /// Sets a limit that every machine with the controller can enforce, to find out whether this machine can.
     package let setSample: @Sendable (inout Limits, Sample) -> Void
 
     /// The option as it is typed: `--mem`.
@@ -52,12 +53,14 @@ package struct LimitKind: Hashable, Sendable {
     package enum ReadBack: Sendable {
         /// As it was written, or as memory in whole pages.
         case value
-        /// As one line for each device that has limits, with others of its limits.
+        /// As one line for each device that has limits; the line also has the other limits of the device.
         case lineOfDevice
 
-        /// Whether `file`, which the kernel shows, has what was written.
+        /// Whether a control file shows what was written.
         ///
-        /// - Parameter pageSize: the kernel keeps memory in whole pages, rounded down.
+        /// - Parameters:
+        ///   - file: the content of the control file.
+        ///   - pageSize: the kernel keeps memory in whole pages, rounded down.
         package func has(_ written: String, in file: String, pageSize: UInt64) -> Bool {
             if written == file { return true }
             switch self {
@@ -76,7 +79,7 @@ package struct LimitKind: Hashable, Sendable {
         }
     }
 
-    /// Cgroup v1 has nothing like this limit.
+    /// Why cgroup v1 cannot enforce a limit.
     package struct LegacyRefusal: Error, Sendable {
         package let reason: String
     }
@@ -84,7 +87,7 @@ package struct LimitKind: Hashable, Sendable {
     /// A value for a file of cgroup v1.
     package struct LegacyValue: Sendable {
         package let file: String
-        /// `nil`: what the file `copied` of the cgroup above says.
+        /// `nil`: what the file `copied` of the group above contains.
         package let text: String?
         package let copied: String
 

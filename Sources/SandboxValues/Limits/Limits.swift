@@ -9,20 +9,20 @@ public struct Limits: Equatable, Sendable {
     public var swapMax: Ceiling<MemoryAmount>?
     /// `pids.max`: processes and threads. Above it `fork` and `pthread_create` fail with `EAGAIN`.
     public var pidsMax: Ceiling<Int>?
-    /// `cpu.max`: CPU time in each period of 100 ms. Above it the job waits for the next.
+    /// `cpu.max`: CPU time in each period of 100 ms. A job that has used it up waits for the next period.
     public var cpuMax: Ceiling<CPUBandwidth>?
     /// `cpu.weight`: the share among siblings when there is not enough for all.
     public var cpuWeight: CPUWeight?
-    /// `cpuset.cpus`: the processors that it may run on.
+    /// `cpuset.cpus`: the processors that the job may run on.
     public var cpuset: CPUSet?
-    /// `io.max`: rates for block devices. Above one the job waits. Writes that wait in the page cache are counted where
-    /// the filesystem knows whose they are (ext4, XFS, Btrfs and F2FS with cgroup v2).
+    /// `io.max`: rates for block devices. Above a rate the job waits. Writes that wait in the page cache are counted
+    /// where the filesystem knows whose they are (ext4, XFS, Btrfs and F2FS with cgroup v2).
     public var ioMax: [IOLimit] = []
 
     /// No limits: the job gets a cgroup and nothing else.
     public init() {}
 
-    /// Takes over what `changes` has; what they leave alone stays as it is.
+    /// Takes over the limits that `changes` has; all others stay as they are.
     package mutating func adopt(_ changes: Limits) {
         memoryMax = changes.memoryMax ?? memoryMax
         memoryHigh = changes.memoryHigh ?? memoryHigh
@@ -45,7 +45,7 @@ public struct Limits: Equatable, Sendable {
         swapMax ?? (memoryMax?.value == nil ? nil : .value(.bytes(0)))
     }
 
-    /// What the types can hold and no kernel could enforce, as a sentence about it.
+    /// A sentence about a value that its type can hold and no kernel could enforce; `nil` if there is none.
     package var nonsense: String? {
         if let count = pidsMax?.value, !Ceiling<Int>.counts.contains(count) {
             return "pidsMax is \(count), where \(Ceiling<Int>.acceptedCount) is expected"

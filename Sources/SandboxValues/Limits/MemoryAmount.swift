@@ -3,9 +3,9 @@
 /// A share means nothing until somebody says of which machine. So it stays a share until a job is launched, or a unit
 /// is written for systemd, which reads shares itself.
 public enum MemoryAmount: Equatable, Sendable {
-    /// So much on every machine.
+    /// The same number of bytes on every machine.
     case bytes(UInt64)
-    /// So much of the RAM of the machine where the job is launched.
+    /// A share of the RAM of the machine where the job is launched.
     case share(MemoryShare)
 
     package static let accepted =
@@ -16,7 +16,7 @@ public enum MemoryAmount: Equatable, Sendable {
 
     /// Reads `4096`, `512M`, `1.5G`, `2GiB`, `50%`.
     ///
-    /// - Throws: for everything else, `MB`, `-1`, `2 G`, `1e3` and `101%` among it.
+    /// - Throws: for everything else, such as `1MB`, `-1`, `2 G`, `1e3` and `101%`.
     public init(parsing text: String) throws(LimitSyntaxError) {
         let number = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         let factor: UInt64
@@ -42,7 +42,7 @@ public enum MemoryAmount: Equatable, Sendable {
         if case .bytes(let bytes) = self { bytes } else { nil }
     }
 
-    /// Rounded down.
+    /// The amount in bytes on one machine, rounded down.
     ///
     /// - Parameter total: the RAM of the machine in question.
     public func bytes(of total: ByteCount) -> UInt64 {
@@ -52,48 +52,12 @@ public enum MemoryAmount: Equatable, Sendable {
         }
     }
 
-    /// Whether it is nothing on every machine.
+    /// Whether the amount is 0 on every machine.
     var isZero: Bool {
         switch self {
         case .bytes(let bytes): bytes == 0
         case .share(let share): share.isZero
         }
-    }
-}
-
-/// A part of a machine's RAM, in percent.
-public struct MemoryShare: Equatable, Sendable, CustomStringConvertible {
-    private let percent: Decimal
-    private let text: String
-
-    /// Reads `50` or `12.5`, with up to nine digits after the dot.
-    ///
-    /// - Throws: above 100, and for everything that is no number.
-    public init(parsing number: some StringProtocol) throws(LimitSyntaxError) {
-        guard let percent = Decimal(Substring(number)) else {
-            throw LimitSyntaxError(accepted: MemoryAmount.accepted)
-        }
-        guard let billionths = percent.multiplied(by: 1_000_000_000), billionths <= 100_000_000_000 else {
-            throw LimitSyntaxError(accepted: "at most 100%: " + MemoryAmount.accepted)
-        }
-        self.percent = percent
-        text = String(number)
-    }
-
-    /// As it was given, with the percent sign: `12.5%`.
-    public var description: String { text + "%" }
-
-    func bytes(of total: ByteCount) -> UInt64 {
-        // At most 100 percent of a number of 64 bits.
-        percent.multiplied(by: total.bytes, over: 100) ?? total.bytes
-    }
-
-    var isZero: Bool { percent.isZero }
-
-    /// Hundredths of a percent, which is as fine as systemd reads. Rounded down, but something is never nothing.
-    var hundredths: UInt64 {
-        let hundredths = percent.multiplied(by: 100) ?? 10_000
-        return isZero ? 0 : max(1, hundredths)
     }
 }
 
@@ -116,7 +80,7 @@ extension Ceiling where Value == MemoryAmount {
         self = .value(amount)
     }
 
-    /// As the kernel reads it. A share must have been resolved for a machine before.
+    /// The text for a control file. A share must have been resolved for a machine before.
     package var kernelText: String {
         guard let value else { return "max" }
         guard let bytes = value.bytes else { preconditionFailure("a share of RAM, of no machine") }

@@ -1,14 +1,14 @@
 /// Limits as one machine enforces them: shares of RAM are bytes, and a memory limit pins swap.
 package struct ResolvedLimits: Equatable, Sendable {
     package private(set) var values: Limits
-    /// What a value was told from, for people, where that is not what is written: `50% of RAM`.
+    /// What the user gave, for messages, where it is not what is written: `50% of RAM`.
     package let origins: [LimitKind: String]
-    /// Whether swap is pinned although nobody asked for that.
+    /// Whether a memory limit pins swap, which nobody has asked for.
     private let isSwapImplied: Bool
 
     /// - Parameters:
     ///   - memory: the machine's RAM.
-    ///   - number: the number of the disk that a path is on, as it is or as `major:minor`.
+    ///   - number: finds the number of the disk that a device is or is on.
     package init<Failure: Error>(
         _ limits: Limits, memory: ByteCount, number: (IOLimit.Device) throws(Failure) -> IOLimit.Device
     ) throws(Failure) {
@@ -31,14 +31,14 @@ package struct ResolvedLimits: Equatable, Sendable {
     /// Without limits.
     package static let none = ResolvedLimits(Limits(), memory: ByteCount(0)) { $0 }
 
-    /// The same with room for more processes and threads, which are not the job's.
+    /// These limits with room for `count` more processes and threads, which are not the job's.
     package func adding(pids count: Int) -> ResolvedLimits {
         var limits = self
         if let own = values.pidsMax?.value { limits.values.pidsMax = .value(own + count) }
         return limits
     }
 
-    /// What asks for a limit of this kind, which may be another kind's: a memory limit pins swap.
+    /// What asked for a limit of this kind. It may be another kind of limit: a memory limit pins swap.
     package func name(of kind: LimitKind) -> LimitName {
         kind == .swapMax && isSwapImplied ? LimitKind.memoryMax.name : kind.name
     }

@@ -4,10 +4,10 @@
 #include <stddef.h>
 #include <string.h>
 
-/// A message on its way.
+/// A message as bytes in a socket. Its descriptors travel beside it.
 struct wire {
     uint64_t number;
-    /// One bit for each entry of `singles` that comes with it, in that order.
+    /// Bit i is set where the message brings the descriptor in the field that `singles[i]` names.
     uint16_t present;
     uint8_t kind, loss, groups;
     bool has_parents, has_directories;
@@ -15,6 +15,7 @@ struct wire {
     char name[GUARD_NAME_SIZE];
 };
 
+/// The fields of `guard_contents` that hold one descriptor each, in the order in which descriptors are sent.
 static const size_t singles[] = {
     offsetof(struct guard_contents, launcher),      offsetof(struct guard_contents, parent),
     offsetof(struct guard_contents, holder),        offsetof(struct guard_contents, executable),

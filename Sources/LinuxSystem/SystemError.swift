@@ -46,3 +46,7 @@ func checkErrno(
 ) throws(SystemError) -> CInt {
     try check(result < 0 ? -errno : result, operation(), path: path(), value: value())
 }
+
+extension Errno {
+    static var current: Errno { Errno(rawValue: errno) }
+}

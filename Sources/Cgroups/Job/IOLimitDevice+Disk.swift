@@ -5,8 +5,8 @@ package import SandboxValues
 internal import SystemPackage
 
 extension IOLimit.Device {
-    /// The number of the whole disk that this device is, or is a part of, or that a file is on: the kernel limits
-    /// whole disks alone.
+    /// The number of a whole disk, since the kernel limits nothing smaller: this device itself, the disk that it is a
+    /// partition of, or the disk that the file at this path is on.
     func disk() throws(CgroupError) -> IOLimit.Device {
         let number: String
         switch self {
@@ -17,7 +17,7 @@ extension IOLimit.Device {
                 throw CgroupError(.noDisk(path: path, reason: "\(SystemError("stat", errno: Errno(rawValue: errno)))"))
             }
             let device = UInt64(facts.st_mode & S_IFMT == S_IFBLK ? facts.st_rdev : facts.st_dev)
-            // As the C library's major(3) and minor(3), which are macros.
+            // As major(3) and minor(3) do, which are macros and so not there for Swift.
             let major = device >> 8 & 0xFFF | device >> 32 & 0xFFFF_F000
             let minor = device & 0xFF | device >> 12 & 0xFFFF_FF00
             number = "\(major):\(minor)"
@@ -44,7 +44,7 @@ extension IOLimit.Device {
         return .number(major: parts[0], minor: parts[1])
     }
 
-    /// Some disk of this machine.
+    /// Any disk of this machine; `nil` if there is none.
     package static var any: IOLimit.Device? {
         let table = (try? readTextFile("/proc/partitions")) ?? ""
         for line in table.split(separator: "\n").dropFirst() {

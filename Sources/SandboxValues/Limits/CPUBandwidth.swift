@@ -1,4 +1,4 @@
-/// CPU time per wall time, in processors: 1.5 is one and a half.
+/// CPU time per wall clock time, in processors: 1.5 is one processor and half of another.
 public struct CPUBandwidth: Equatable, Sendable {
     /// Microseconds of CPU time in each period of 100 ms.
     public var quotaMicroseconds: UInt64
@@ -6,7 +6,7 @@ public struct CPUBandwidth: Equatable, Sendable {
 
     package static let accepted = "a number of processors such as 0.5 or 2, from 0.01 to 10000, or max"
 
-    /// A quota; one that the kernel refuses is an error at the job's start.
+    /// A bandwidth. A quota that the kernel refuses is an error at the job's start.
     public init(quotaMicroseconds: UInt64) { self.quotaMicroseconds = quotaMicroseconds }
 
     /// Reads `0.5`, `2`.
@@ -19,7 +19,7 @@ public struct CPUBandwidth: Equatable, Sendable {
         quotaMicroseconds = quota
     }
 
-    /// The same in processors.
+    /// The bandwidth in processors.
     public var cores: Double { Double(quotaMicroseconds) / Double(Self.periodMicroseconds) }
 }
 
@@ -31,27 +31,8 @@ extension Ceiling where Value == CPUBandwidth {
         self = text == "max" ? .max : .value(try CPUBandwidth(parsing: text))
     }
 
-    /// As the kernel reads it.
+    /// The text for `cpu.max`.
     package var kernelText: String {
         "\(value.map { String($0.quotaMicroseconds) } ?? "max") \(CPUBandwidth.periodMicroseconds)"
     }
-}
-
-/// A share of CPU time among siblings: 1 to 10000, 100 by default.
-public struct CPUWeight: Equatable, Sendable {
-    /// From 1 to 10000. The kernel's v1 would take others, and make something else of them.
-    public let value: Int
-
-    /// - Throws: for a number that is not from 1 to 10000.
-    public init(_ value: Int) throws(LimitSyntaxError) {
-        guard (1...10_000).contains(value) else {
-            throw LimitSyntaxError(accepted: "a whole number from 1 to 10000 (100 is everybody's default)")
-        }
-        self.value = value
-    }
-
-    /// Reads a whole number.
-    ///
-    /// - Throws: for one that is not from 1 to 10000, and for everything else.
-    public init(parsing text: String) throws(LimitSyntaxError) { try self.init(wholeNumber(text) ?? 0) }
 }

@@ -1,0 +1,19 @@
+internal import LinuxSystem
+internal import SandboxValues
+
+extension CgroupDirectory {
+    /// Kills the processes in a v1 group, which has no `cgroup.kill`. Each is killed by pidfd, and only if it is still
+    /// a member once the pidfd is open: before, its pid might have passed to another process.
+    func killLegacyMembers() {
+        for _ in 0..<1_000 {
+            let members = allProcesses().filter { $0 > 0 }
+            if members.isEmpty { return }
+            for pid in members {
+                guard let process = try? ProcessDescriptor(pid: pid), allProcesses().contains(pid) else { continue }
+                try? process.send(.kill)
+            }
+            var pause = Poller()
+            _ = pause.wait(.milliseconds(2))
+        }
+    }
+}

@@ -1,0 +1,38 @@
+internal import SandboxValues
+
+// This directory has what cgroup v1 needs. On hybrid machines, cgroup v2 tracks and kills the jobs; child groups of the
+// caller's own v1 groups limit them. To drop hybrid support, delete the directory and follow the compiler.
+
+/// A v1 controller that enforces limits in place of a v2 controller.
+package enum LegacyController: String, Sendable, CaseIterable {
+    case memory, pids, cpu, cpuset, blkio
+
+    /// The letter by which the guard and the finisher know the group of this controller.
+    var tag: UInt8 {
+        switch self {
+        case .memory: UInt8(ascii: "m")
+        case .pids: UInt8(ascii: "p")
+        case .cpu: UInt8(ascii: "c")
+        case .cpuset: UInt8(ascii: "s")
+        case .blkio: UInt8(ascii: "b")
+        }
+    }
+
+    init?(tag: UInt8) {
+        guard let controller = Self.allCases.first(where: { $0.tag == tag }) else { return nil }
+        self = controller
+    }
+
+    var mount: String { "\(Hierarchies.root)/\(rawValue)" }
+
+    /// The v2 controller for the same limits.
+    var modern: Controller {
+        switch self {
+        case .memory: .memory
+        case .pids: .pids
+        case .cpu: .cpu
+        case .cpuset: .cpuset
+        case .blkio: .io
+        }
+    }
+}

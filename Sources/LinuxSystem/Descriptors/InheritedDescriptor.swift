@@ -1,0 +1,28 @@
+internal import CLinux
+internal import Glibc
+
+/// Descriptors that whoever started this process opened for it.
+package enum InheritedDescriptor {
+    /// Opens /dev/null in the place of each standard stream that is closed, so that no file that this process opens
+    /// later becomes its stderr. Programs that it starts find these streams closed as before.
+    package static func occupyStandardStreams() {
+        for place in CInt(0)...2 where fcntl(place, F_GETFD) < 0 {
+            // open(2) returns the lowest free number, which is this place.
+            _ = clinux_open("/dev/null", O_RDWR, 0)
+        }
+    }
+
+    /// One more descriptor for an open file that this process was started with.
+    public static func duplicate(_ rawValue: CInt) throws(SystemError) -> Descriptor {
+        Descriptor(
+            owning: try check(clinux_duplicate(rawValue), "fcntl(F_DUPFD_CLOEXEC)", path: "descriptor \(rawValue)"))
+    }
+
+    /// Makes a descriptor close-on-exec, so that programs that this process starts do not get it.
+    package static func keepPrivate(_ rawValue: CInt) throws(SystemError) {
+        _ = try check(clinux_set_close_on_exec(rawValue), "fcntl(F_SETFD)", path: "descriptor \(rawValue)")
+    }
+}
+
+/// Whether this process has a descriptor with this number.
+package func isOpen(_ descriptor: CInt) -> Bool { fcntl(descriptor, F_GETFD) >= 0 }

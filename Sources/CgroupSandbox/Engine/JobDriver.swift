@@ -311,11 +311,12 @@ extension JobDriver {
     }
 
     private func perform(_ actions: [JobMachine.Action], _ state: inout State) {
+        // First: the last of the actions closes what is watched.
+        if !state.machine.isRunning { unwatch(&state) }
         var actions = actions[...]
         while let action = actions.popFirst() {
             if let answer = perform(action, &state) { actions += state.machine.handle(answer, at: .now) }
         }
-        if !state.machine.isRunning { unwatch(&state) }
         schedule(&state)
     }
 

@@ -96,6 +96,21 @@ import Testing
         }
     }
 
+    /// The parent's pidfd stays ready, while the command may take its time.
+    @Test func aLostParentIsToldOnce() throws {
+        let scene = try Scene(hasParent: true)
+        scene.driver.begin(watchesCommand: true)
+        try scene.other.send(.kill)
+        scene.loop.turn()
+        // Apart: what Swift Testing shows of an expectation that fails may not be what cannot be copied.
+        let (kills, isBusy) = (scene.killCount, scene.loopIsBusy)
+        #expect(kills == 1 && !isBusy)
+        scene.killCommand()
+        scene.loop.turn()
+        let report = scene.driver.finalReport
+        #expect(report?.cause == .parentLost)
+    }
+
     /// A process that is forked at that moment has copies of all descriptors: those closed here would stay watched.
     @Test(arguments: [false, true]) func nothingIsWatchedAfterTheEnd(_ hasParent: Bool) throws {
         let scene = try Scene(hasParent: hasParent)

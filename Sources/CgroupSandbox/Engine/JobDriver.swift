@@ -127,7 +127,7 @@ final class JobDriver: Sendable {
             state.commandWatch = try loop.watch(command.descriptor, for: .reading) { [weak self] in self?.tellEnd() }
         }
         if let parent = state.parent?.descriptor {
-            state.parentWatch = try loop.watch(parent, for: .reading) { [weak self] in self?.stop(.parentLost) }
+            state.parentWatch = try loop.watch(parent, for: .reading) { [weak self] in self?.parentIsLost() }
         }
     }
 }
@@ -191,6 +191,14 @@ extension JobDriver {
             // Whose parent is lost may have been killed for that by the guard, and is told as such.
             if reason != .parentLost, settle(&state) { return }
             run(.stop(reason), &state)
+        }
+    }
+
+    private func parentIsLost() {
+        change { state in
+            // Its pidfd stays ready for as long as the command takes to die.
+            unwatchParent(&state)
+            run(.stop(.parentLost), &state)
         }
     }
 
@@ -333,6 +341,10 @@ extension JobDriver {
         if let watch = state.commandWatch.take(), let command = state.command {
             loop.unwatch(watch, command.descriptor)
         }
+        unwatchParent(&state)
+    }
+
+    private func unwatchParent(_ state: inout State) {
         if let watch = state.parentWatch.take(), let parent = state.parent?.descriptor { loop.unwatch(watch, parent) }
     }
 

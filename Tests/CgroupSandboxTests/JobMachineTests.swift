@@ -242,6 +242,15 @@ import Testing
         }
     }
 
+    /// The loop may stop a job for want of a guard before its launch has got as far as to begin.
+    @Test func aStopBeforeTheBeginningWaitsForTheCommand() {
+        var world = World()
+        world.send(.stop(.guardLost))
+        world.run([(1, .commandEnded(.killed(by: .kill)))])
+        #expect(world.story == "kill \(Self.tidy)")
+        #expect(world.machine.status == .killed(by: .kill))
+    }
+
     // MARK: Frozen jobs
 
     @Test func aFrozenJobIsThawedForItsSignal() {

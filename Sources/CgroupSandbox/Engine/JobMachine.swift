@@ -84,6 +84,8 @@ struct JobMachine: Sendable {
     private static let shortestPauseOfCPUTime = Duration.milliseconds(5)
 
     private let rules: Rules
+    /// Whether there is no command whose end could be told.
+    private let isFinishing: Bool
     private var phase = Phase.running
     private var cpuTimeIsDue: BootTime?
     private var isReported = false
@@ -113,6 +115,7 @@ struct JobMachine: Sendable {
     /// For a command that runs.
     init(_ rules: Rules, startedAt: BootTime) {
         self.rules = rules
+        isFinishing = false
         self.startedAt = startedAt
         if let limit = rules.cpuTimeout { cpuTimeIsDue = startedAt + soonest(limit) }
         updateDeadline()
@@ -121,12 +124,14 @@ struct JobMachine: Sendable {
     /// For a job that its guard has killed, as somebody was lost. `begin` is the first thing to call then.
     init(finishing reason: StopReason, at now: BootTime) {
         rules = Rules(outlastsTree: true)
+        isFinishing = true
         startedAt = now
         stop = Stop(reason: reason, escalated: true)
         (killedAt, wroteKill) = (now, true)
     }
 
-    mutating func begin(at now: BootTime) -> [Action] { isRunning && stop?.escalated == true ? end(nil, now) : [] }
+    /// A command may have been killed before this is called; its end is still to come.
+    mutating func begin(at now: BootTime) -> [Action] { isRunning && isFinishing ? end(nil, now) : [] }
 
     mutating func handle(_ event: Event, at now: BootTime) -> [Action] {
         let actions = respond(to: event, now)

@@ -33,6 +33,19 @@ extension Behaviour {
             #expect(result.isSuccess)
         }
 
+        /// Some of them are over before their launch has returned.
+        @Test func shortJobsKeepTheirOutput() async throws {
+            let outputs = try await withThrowingTaskGroup(of: String.self) { group in
+                for number in 0..<100 {
+                    group.addTask {
+                        try await run(spec("echo", "\(number)"), output: .string(limit: 100)).standardOutput
+                    }
+                }
+                return try await group.reduce(into: Set<String>()) { $0.insert($1) }
+            }
+            #expect(outputs == Set((0..<100).map { "\($0)\n" }))
+        }
+
         @Test func inputIsTyped() async throws {
             let text = String(repeating: "line\n", count: 20_000)
             #expect(

@@ -35,12 +35,16 @@ final class GuardedJobs: Sendable {
 
     /// Starts a job, and has the loop look after it.
     ///
-    /// - Parameter watchesCommand: whether the loop notices the command's end, rather than whoever called this.
+    /// - Parameters:
+    ///   - watchesCommand: whether the loop notices the command's end, rather than whoever called this.
+    ///   - takeWhatIsOurs: takes from the job what is gone once it is over, which may be as soon as this returns.
     func launch(
-        _ prepared: PreparedJob, _ surroundings: PreparedJob.Surroundings, watchesCommand: Bool
+        _ prepared: PreparedJob, _ surroundings: PreparedJob.Surroundings, watchesCommand: Bool,
+        _ takeWhatIsOurs: (JobDriver) -> Void = { _ in }
     ) throws(LaunchError) -> JobDriver {
         let losses = state.withLock { $0.losses }
         let driver = try prepared.launch(surroundings, self)
+        takeWhatIsOurs(driver)
         let wasGuarded = state.withLock { state in
             state.drivers[driver.id] = driver
             return state.losses == losses

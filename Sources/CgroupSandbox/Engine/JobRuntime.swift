@@ -55,17 +55,21 @@ final class JobRuntime: Sendable {
     // MARK: Jobs
 
     /// Starts a job. Blocks for as long as a launch takes: a fraction of a millisecond.
-    func launch(_ spec: JobSpec, streams: [CInt]) throws(LaunchError) -> JobDriver {
+    ///
+    /// - Parameter takeWhatIsOurs: as for `GuardedJobs.launch`.
+    func launch(
+        _ spec: JobSpec, streams: [CInt], _ takeWhatIsOurs: (JobDriver) -> Void
+    ) throws(LaunchError) -> JobDriver {
         try spec.check()
         let parent = spec.cgroupParent ?? scope.withLock { $0?.place.cgroup }
         let key = PlaceKey(parent: parent, controllers: spec.limits.controllers)
         let (place, isKnown) = try place(key, spec)
-        do { return try launch(spec, streams: streams, in: place) } catch {
+        do { return try launch(spec, streams: streams, in: place, takeWhatIsOurs) } catch {
             // A parent that was removed and made again is another one.
             guard isKnown, error.kind == .setup, !place.exists else { throw error }
         }
         state.withLock { _ = $0.places.removeValue(forKey: key) }
-        return try launch(spec, streams: streams, in: try self.place(key, spec).place)
+        return try launch(spec, streams: streams, in: try self.place(key, spec).place, takeWhatIsOurs)
     }
 
     private func place(_ key: PlaceKey, _ spec: JobSpec) throws(LaunchError) -> (place: ParentCgroups, isKnown: Bool) {
@@ -92,12 +96,13 @@ final class JobRuntime: Sendable {
     }
 
     private func launch(
-        _ spec: JobSpec, streams: [CInt], in place: ParentCgroups
+        _ spec: JobSpec, streams: [CInt], in place: ParentCgroups, _ takeWhatIsOurs: (JobDriver) -> Void
     ) throws(LaunchError) -> JobDriver {
         // Once: what appears later is left by others, and is theirs or the timer's to sweep.
         let sweeps = state.withLock { $0.sweptParents.insert(place.path).inserted }
         let prepared = try PreparedJob(
             spec, in: place, because: "a directory below this program's own", sweeps: sweeps)
-        return try jobs.launch(prepared, PreparedJob.Surroundings(streams: streams), watchesCommand: true)
+        return try jobs.launch(
+            prepared, PreparedJob.Surroundings(streams: streams), watchesCommand: true, takeWhatIsOurs)
     }
 }

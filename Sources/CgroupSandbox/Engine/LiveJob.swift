@@ -24,8 +24,11 @@ final class LiveJob: Sendable {
     /// Starts a job and lets the event loop look after it.
     static func start(_ spec: JobSpec, _ plan: consuming StreamPlan) throws(LaunchError) -> LiveJob {
         let runtime = try JobRuntime.shared()
-        let driver = try runtime.launch(spec, streams: plan.childDescriptors(null: runtime.null.rawValue))
-        let terminal = driver.terminal
+        // The loop may have ended a short job before the next line: its output must not go with its terminal.
+        var terminal: PseudoTerminal?
+        let driver = try runtime.launch(spec, streams: plan.childDescriptors(null: runtime.null.rawValue)) {
+            terminal = $0.terminal
+        }
         let live = LiveJob(driver, plan.takeStreams(terminal), runtime.jobs)
         live.streams.begin()
         // The driver holds this object for as long as the job runs, whether anybody waits for it or not.

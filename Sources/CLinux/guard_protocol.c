@@ -10,7 +10,8 @@ struct wire {
     /// Bit i is set where the message brings the descriptor in the field that `singles[i]` names.
     uint16_t present;
     uint8_t kind, loss, groups;
-    bool has_parents, has_directories;
+    /// 0 or 1: what arrives need not be a `bool`.
+    uint8_t has_parents, has_directories;
     char tags[GUARD_MAX_GROUPS];
     char name[GUARD_NAME_SIZE];
 };
@@ -90,6 +91,8 @@ int guard_send(int socket, const struct guard_contents *contents)
 
 static bool decode(const struct wire *wire, const int *descriptors, unsigned count, struct guard_contents *contents)
 {
+    if (wire->has_parents > 1 || wire->has_directories > 1)
+        return false;
     *contents = guard_message(wire->kind);
     contents->number = wire->number;
     contents->loss = wire->loss;

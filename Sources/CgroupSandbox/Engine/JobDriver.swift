@@ -311,9 +311,11 @@ extension JobDriver {
         perform(state.machine.handle(event, at: .now), &state)
     }
 
-    private func timeHasCome() {
+    /// - Parameter deadline: of the timer, in whose place there may be another one already: the loop's thread had it on
+    ///   its way when it was cancelled.
+    private func timeHasCome(_ deadline: BootTime) {
         change { state in
-            state.timer = nil
+            if state.timer?.at == deadline { state.timer = nil }
             if !settle(&state) { run(.time, &state) }
         }
     }
@@ -332,7 +334,7 @@ extension JobDriver {
         guard state.machine.deadline != state.timer?.at else { return }
         if let timer = state.timer { loop.cancel(timer.id) }
         state.timer = state.machine.deadline.map { deadline in
-            (loop.call(at: deadline) { [weak self] in self?.timeHasCome() }, deadline)
+            (loop.call(at: deadline) { [weak self] in self?.timeHasCome(deadline) }, deadline)
         }
     }
 

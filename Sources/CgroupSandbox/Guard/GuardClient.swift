@@ -31,6 +31,8 @@ final class GuardClient: Sendable {
         var descriptorCount = 0
         /// Whether another guard would be no use: the manager has put this one into a scope by its pid.
         var isIrreplaceable = false
+        /// Where such a one was when it was found dead.
+        var lastPlace: String?
         /// What the last guard that did not answer was refused with, and until when no other is waited for: those
         /// who want one meanwhile would otherwise wait as long, one after the other.
         var silence: (error: LaunchError, until: BootTime)?
@@ -78,6 +80,16 @@ final class GuardClient: Sendable {
             case .some(let process): process.process.pid
             case .none: nil
             }
+        }
+    }
+
+    /// The cgroup of the guard at the moment, or of one that was pinned and is dead, as in `/proc/PID/cgroup`.
+    var unifiedPath: String? { state.withLock { Self.place(of: $0) ?? $0.lastPlace } }
+
+    private static func place(of state: borrowing State) -> String? {
+        switch state.process {
+        case .some(let process): try? Hierarchies.unifiedPath(of: process.process.pid)
+        case .none: nil
         }
     }
 
@@ -430,6 +442,8 @@ extension GuardClient {
     /// - Throws: when it left by itself: then its program is none, and another of it would be no better.
     private func bury(_ state: inout State) throws(LaunchError) {
         unwatch(&state)
+        // Only until it is reaped can that be told.
+        if state.isIrreplaceable { state.lastPlace = Self.place(of: state) }
         guard let lost = state.process.take() else { return }
         state.lostInARow += 1
         // Stuck or stopped, it gets no further; ended, it takes no notice.

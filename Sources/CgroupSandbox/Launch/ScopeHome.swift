@@ -115,7 +115,7 @@ final class ScopeHome: JobHome {
             state.scope = nil
         }
         // The guard's own cgroup tells where both scopes are: the job's may have no process that would tell.
-        let beside = guardian.pid.flatMap { try? Hierarchies.unifiedPath(of: $0) }
+        let beside = guardian.unifiedPath
         letGo()
         guard let beside, beside.hasSuffix("/" + scopePlan.companionName) else { return }
         awaitEnd(removing: beside.dropLast(scopePlan.companionName.count) + scopePlan.name)

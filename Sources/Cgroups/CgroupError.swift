@@ -81,8 +81,10 @@ public struct CgroupError: Error, Sendable, Equatable {
                 + "(it has: \(available.isEmpty ? "none" : available))"
         case .legacyNotWritable(let controller, let limit, let path):
             "\(limit.text(wording)) needs a child group of the v1 \(controller.rawValue) hierarchy, and \(path) is not writable"
-        case .legacyUnsupported(let limit, let reason): "\(limit.text(wording)) cannot be enforced by cgroup v1: \(reason)"
-        case .knobMissing(let file, let limit): "\(limit.text(wording)) needs \(file), which this kernel does not offer here"
+        case .legacyUnsupported(let limit, let reason):
+            "\(limit.text(wording)) cannot be enforced by cgroup v1: \(reason)"
+        case .knobMissing(let file, let limit):
+            "\(limit.text(wording)) needs \(file), which this kernel does not offer here"
         case .notApplied(let file, let wanted, let got, let limit):
             "\(limit.text(wording)): wrote \"\(wanted)\" to \(file), but it reads \"\(got)\""
         case .rejected(let error, let limit): "\(limit.text(wording)): the kernel refuses to \(error)"

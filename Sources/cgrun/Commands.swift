@@ -71,7 +71,9 @@ struct LimitOptions: ParsableArguments {
     func limits() throws -> Limits {
         var limits = Limits()
         for (kind, text) in given {
-            try UnitOptionValues.parse(kind.flag, text) { (text) throws(LimitSyntaxError) in try kind.parse(text, &limits) }
+            try UnitOptionValues.parse(kind.flag, text) { (text) throws(LimitSyntaxError) in
+                try kind.parse(text, &limits)
+            }
         }
         return limits
     }

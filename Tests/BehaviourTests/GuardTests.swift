@@ -277,7 +277,8 @@ extension Behaviour {
             let errors = try Descriptor(opening: file, O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
             let null = try Descriptor(opening: "/dev/null", O_RDWR)
             var program = Program(
-                candidates: [ByteString(Programs.cgrun.utf8)!], arguments: ["cgrun-finish", "1", "0", "0", "NAME", "u", "5"],
+                candidates: [ByteString(Programs.cgrun.utf8)!],
+                arguments: ["cgrun-finish", "1", "0", "0", "NAME", "u", "5"],
                 environment: [])
             program.descriptors = [null.rawValue, null.rawValue, errors.rawValue, control]
             let status = try program.start().takeProcess().waitForEnd()
@@ -334,7 +335,9 @@ extension Behaviour {
             withExtendedLifetime(file) {}
             withExtendedLifetime(control) {}
             #expect(status == .exited(code: record.isEmpty ? 0 : 125))
-            #expect(record.isEmpty ? errors == "" : errors.hasPrefix("cgrun: what the launcher has written down of the job"))
+            #expect(
+                record.isEmpty ? errors == "" : errors.hasPrefix("cgrun: what the launcher has written down of the job")
+            )
             #expect(errors.split(separator: "\n").count == (record.isEmpty ? 0 : 1), "\(errors)")
             #expect(try command.end().status == .signaled(.kill, coreDumped: false))
             #expect(access(path, F_OK) != 0)

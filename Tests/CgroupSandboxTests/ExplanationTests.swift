@@ -62,7 +62,8 @@ import Testing
     @Test func timeLimitsNameThemselves() throws {
         let wall = try #require(stopped(.timeoutWall, by: "timeout", with: .terminate).explanation(.options))
         #expect(wall.contains("--timeout 90s") && wall.contains("SIGTERM") && wall.contains("Raise --timeout"))
-        let killed = try #require(stopped(.timeoutWall, by: "timeout", with: .interrupt, after: 2.5).explanation(.options))
+        let killed = try #require(
+            stopped(.timeoutWall, by: "timeout", with: .interrupt, after: 2.5).explanation(.options))
         #expect(killed.contains("killed") && killed.contains("2.5s after SIGINT"))
         var cpu = stopped(.timeoutCPU, by: "cpu_timeout", with: .terminate)
         cpu.limits.cpuTimeoutSeconds = 0.5
@@ -87,7 +88,8 @@ import Testing
     @Test func requestsAreNoFailuresOfTheCommand() throws {
         let polite = try #require(stopped(.signalForwarded, by: "caller", with: .terminate).explanation(.options))
         #expect(polite.contains("on request"))
-        let hard = try #require(stopped(.signalForwarded, by: "caller", with: .terminate, after: 5).explanation(.options))
+        let hard = try #require(
+            stopped(.signalForwarded, by: "caller", with: .terminate, after: 5).explanation(.options))
         #expect(hard.contains("5s after SIGTERM") && hard.contains("Raise --kill-after"))
         // Seed 003: a normal restart must not read as an accident.
         var clean = stopped(.signalForwarded, by: "caller", with: .terminate)

@@ -72,18 +72,26 @@ import Testing
                 if releases > 0 { fault("\(action) after the release") }
                 switch action {
                 case .thaw, .signal, .nameStrays, .nameUnkillable: break
-                case .readCPUTime: send(.cpuTime(Bool.random(using: &chance) ? .milliseconds(Int.random(in: 0...4_000, using: &chance)) : nil))
+                case .readCPUTime:
+                    send(
+                        .cpuTime(
+                            Bool.random(using: &chance) ? .milliseconds(Int.random(in: 0...4_000, using: &chance)) : nil
+                        ))
                 case .kill:
                     wasKilledSinceFound = true
                     if !neverDies { left = max(0, left - Int.random(in: 0...2, using: &chance)) }
                 case .look:
-                    lastLook = neverTells || Int.random(in: 0..<10, using: &chance) == 0 ? .unknown : left > 0 ? .populated : .empty
+                    lastLook =
+                        neverTells || Int.random(in: 0..<10, using: &chance) == 0
+                        ? .unknown : left > 0 ? .populated : .empty
                     if lastLook != .empty { wasKilledSinceFound = false }
                     send(.tree(lastLook!))
                 case .report:
                     reports += 1
                 case .remove:
-                    if lastLook != .empty { fault("removed while the tree was \(lastLook.map { "\($0)" } ?? "unseen")") }
+                    if lastLook != .empty {
+                        fault("removed while the tree was \(lastLook.map { "\($0)" } ?? "unseen")")
+                    }
                     if !wasKilledSinceFound { fault("removed before a kill") }
                     send(.removal(succeeded: !removesNever && Bool.random(using: &chance)))
                 case .deliver:

@@ -135,7 +135,8 @@ import Testing
             steps: [(5, .stop(.caller)), (10, .commandEnded(.exit(0)))],
             story: "signal(SIGINT) signal(SIGCONT) \(tidy)", stop: .caller),
         Row(
-            testDescription: "stop twice", steps: [(5, .stop(.caller)), (6, .stop(.caller)), (7, .commandEnded(.exit(0)))],
+            testDescription: "stop twice",
+            steps: [(5, .stop(.caller)), (6, .stop(.caller)), (7, .commandEnded(.exit(0)))],
             story: "\(asked) \(asked) \(tidy)", stop: .caller),
         Row(
             testDescription: "stop, deaf", steps: [(5, .stop(.caller)), (5_010, .commandEnded(.killed(by: .kill)))],
@@ -162,7 +163,9 @@ import Testing
             story: "kill \(tidy)", stop: .guardLost, escalated: true),
         Row(
             testDescription: "what comes after the command's end changes nothing",
-            steps: [(5, .commandEnded(.exit(0))), (5, .stop(.caller)), (6, .stop(.parentLost)), (7, .kill), (8, .time)],
+            steps: [
+                (5, .commandEnded(.exit(0))), (5, .stop(.caller)), (6, .stop(.parentLost)), (7, .kill), (8, .time),
+            ],
             story: tidy),
         Row(
             testDescription: "unkillable strays", steps: [(5, .commandEnded(.exit(0)))], trees: [.populated],
@@ -268,7 +271,8 @@ import Testing
 
     // MARK: The finisher
 
-    @Test(arguments: [StopReason.launcherLost, .parentLost]) func theFinisherEndsWhatTheGuardKilled(_ loss: StopReason) {
+    @Test(arguments: [StopReason.launcherLost, .parentLost]) func theFinisherEndsWhatTheGuardKilled(_ loss: StopReason)
+    {
         var world = World(finishing: loss)
         world.trees = [.populated, .empty]
         world.run([])

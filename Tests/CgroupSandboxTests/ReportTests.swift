@@ -70,7 +70,8 @@ import Testing
         for field in [
             "cwd", "boot_id", "ended_at", "wall_seconds", "exit_code", "signal", "launcher_exit_code", "error",
             "escape_detected", "unit", "cgroup", "hierarchy", "memory_max_bytes", "memory_high_bytes",
-            "swap_max_bytes", "pids_max", "cpu_cores", "cpu_weight", "cpuset", "io_max", "changed_at", "wall_timeout_seconds",
+            "swap_max_bytes", "pids_max", "cpu_cores", "cpu_weight", "cpuset", "io_max", "changed_at",
+            "wall_timeout_seconds",
             "cpu_timeout_seconds", "peak_bytes", "swap_peak_bytes", "events", "events_local", "peak",
             "refused_forks", "usage_seconds", "user_seconds", "system_seconds", "throttled_seconds", "io",
             "requested_by", "grace_seconds", "empty_after_seconds",

@@ -37,7 +37,8 @@ import Testing
     @Test func namesOptionFigureAndPlace() {
         func reason(_ kind: CgroupError.Kind) -> String { CgroupError(kind).reason(.options) }
         #expect(
-            reason(.controllerMissing(.memory, limit: LimitKind.memoryMax.name, path: "/sys/fs/cgroup/x", available: ""))
+            reason(
+                .controllerMissing(.memory, limit: LimitKind.memoryMax.name, path: "/sys/fs/cgroup/x", available: ""))
                 == "--mem needs the memory controller, which /sys/fs/cgroup/x does not have (it has: none)")
         #expect(
             reason(.notApplied(file: "pids.max", wanted: "32", got: "max", limit: LimitKind.pidsMax.name))
@@ -46,7 +47,8 @@ import Testing
         let swap = CgroupError(.knobMissing(file: "memory.swap.max", limit: LimitKind.swapMax.name))
         #expect(swap.remedy(.options)?.contains("swapaccount") == true)
         let inAJob = "/sys/fs/cgroup/cgrun-0123456789abcdef"
-        let missing = CgroupError(.controllerMissing(.cpu, limit: LimitKind.cpuWeight.name, path: inAJob, available: "pids"))
+        let missing = CgroupError(
+            .controllerMissing(.cpu, limit: LimitKind.cpuWeight.name, path: inAJob, available: "pids"))
         #expect(missing.remedy(.options)?.contains("the job around this one --cpu max") == true)
     }
 

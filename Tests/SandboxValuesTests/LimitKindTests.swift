@@ -70,7 +70,9 @@ import Testing
         #expect(pinned.values.swapMax == .value(.bytes(0)) && pinned.name(of: .swapMax).flag == "--mem")
         limits.swapMax = .max
         let given = resolve(limits)
-        #expect(given.values == limits && given.name(of: .swapMax).flag == "--swap" && given.name(of: .memoryMax).flag == "--mem")
+        #expect(
+            given.values == limits && given.name(of: .swapMax).flag == "--swap"
+                && given.name(of: .memoryMax).flag == "--mem")
     }
 
     /// Shares become bytes when a job is launched; a unit keeps them, for the machine that reads it.

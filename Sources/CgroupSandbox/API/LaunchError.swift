@@ -64,7 +64,8 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
         case .exec:
             self.init(.notExecutable, "\(command): cannot execute: \(error.system.errno)")
         case .workingDirectory:
-            self.init(.setup, "\(wording.choose("the working directory", options: "--working-directory")): \(error.system)")
+            self.init(
+                .setup, "\(wording.choose("the working directory", options: "--working-directory")): \(error.system)")
         case .credentials:
             self.init(
                 .setup, "\(wording.choose("the credentials", options: "--uid, --gid")): \(error.system)",

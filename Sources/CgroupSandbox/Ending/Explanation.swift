@@ -35,7 +35,8 @@ extension Report {
             return "\(command) was killed by systemd-oomd under memory pressure. Run less beside it."
         case .timeoutWall:
             let limit = wording.choose("timeout", options: "--timeout")
-            return "\(command) was stopped at its time limit (\(limit) \(seconds(limits.wallTimeoutSeconds)))\(stopText). "
+            return
+                "\(command) was stopped at its time limit (\(limit) \(seconds(limits.wallTimeoutSeconds)))\(stopText). "
                 + "Raise \(wording.choose("the timeout", options: limit)), or find out what it waited for."
         case .timeoutCPU:
             let limit = wording.choose("cpuTimeout", options: "--cpu-time")

@@ -117,7 +117,8 @@ extension LaunchError {
                 .setup, what,
                 remedy: ThisProcess.effectiveUserID == 0
                     ? "give the container /run/systemd/private of its host, or \(wording.insteadOfSystemd)"
-                    : wording.choose("ask for the domain user", options: "leave out --system to use your own user manager"))
+                    : wording.choose(
+                        "ask for the domain user", options: "leave out --system to use your own user manager"))
         default:
             self.init(.setup, what)
         }

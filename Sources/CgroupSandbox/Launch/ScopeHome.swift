@@ -157,7 +157,8 @@ struct OpenScope: ~Copyable {
         var beside = [companion]
         let own: SharedDescriptor?
         do throws(SystemError) {
-            own = try plan.takesProgram ? SharedDescriptor(ProcessDescriptor(pid: ThisProcess.id).takeDescriptor()) : nil
+            own =
+                try plan.takesProgram ? SharedDescriptor(ProcessDescriptor(pid: ThisProcess.id).takeDescriptor()) : nil
         } catch { throw LaunchError(error) }
         if let own = own?.descriptor.rawValue {
             members[own] = ThisProcess.id

@@ -50,7 +50,8 @@ extension LimitKind {
         })
 
     package static let pidsMax = LimitKind(
-        option: "pids", noun: "process limit", valueName: "n", help: "pids.max: processes and threads at a time.", controller: .pids,
+        option: "pids", noun: "process limit", valueName: "n", help: "pids.max: processes and threads at a time.",
+        controller: .pids,
         file: "pids.max",
         parse: { (text, limits) throws(LimitSyntaxError) in limits.pidsMax = try Ceiling(parsingCount: text) },
         kernelValues: { limits in limits.pidsMax.map { [$0.kernelText] } ?? [] },
@@ -68,7 +69,8 @@ extension LimitKind {
         setSample: { limits, _ in limits.pidsMax = .value(1_000) })
 
     package static let cpuMax = LimitKind(
-        option: "cpu", noun: "CPU limit", valueName: "cores", help: "cpu.max in processors, such as 1.5.", controller: .cpu,
+        option: "cpu", noun: "CPU limit", valueName: "cores", help: "cpu.max in processors, such as 1.5.",
+        controller: .cpu,
         file: "cpu.max",
         parse: { (text, limits) throws(LimitSyntaxError) in limits.cpuMax = try Ceiling(parsingCores: text) },
         kernelValues: { limits in limits.cpuMax.map { [$0.kernelText] } ?? [] },
@@ -114,7 +116,8 @@ extension LimitKind {
         setSample: { limits, _ in limits.cpuWeight = try? CPUWeight(100) })
 
     package static let cpuset = LimitKind(
-        option: "cpuset", noun: "CPU set", valueName: "list", help: "cpuset.cpus: the processors that the job may use, such as 0-3,8.",
+        option: "cpuset", noun: "CPU set", valueName: "list",
+        help: "cpuset.cpus: the processors that the job may use, such as 0-3,8.",
         controller: .cpuset, file: "cpuset.cpus",
         parse: { (text, limits) throws(LimitSyntaxError) in limits.cpuset = try CPUSet(parsing: text) },
         kernelValues: { limits in limits.cpuset.map { [$0.kernelText] } ?? [] },

@@ -111,11 +111,13 @@ struct RunCommand {
         }
         lines.append("exec " + spec.job.arguments.map { Self.quoted($0.description) }.joined(separator: " "))
         if let timeout = spec.job.timeout {
-            lines.append("after \(timeout.seconds)s: \(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill")
+            lines.append(
+                "after \(timeout.seconds)s: \(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill")
         }
         if let limit = spec.job.cpuTimeout {
             lines.append(
-                "after \(limit.seconds)s of CPU time: \(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill")
+                "after \(limit.seconds)s of CPU time: \(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill"
+            )
         }
         print(lines.joined(separator: "\n"))
     }

@@ -123,7 +123,9 @@ struct UnitServiceCommand: ParsableCommand {
             service.restartDelay = delay
         }
         if let signal = try UnitOptionValues.signal("--stop-signal", life.stopSignal) { service.stopSignal = signal }
-        if let timeout = try UnitOptionValues.duration("--stop-timeout", life.stopTimeout) { service.stopTimeout = timeout }
+        if let timeout = try UnitOptionValues.duration("--stop-timeout", life.stopTimeout) {
+            service.stopTimeout = timeout
+        }
         service.killMode = life.killMode ?? .controlGroup
         service.reloadSignal = try UnitOptionValues.signal("--reload-signal", life.reloadSignal)
     }

@@ -16,9 +16,10 @@ import Testing
         /// What looks at the tree find, one after the other; the last one again and again.
         var trees: [TreeEnding.Tree] = [.empty]
         var removals = [true]
-        var cpuTimes: [Duration] = [.zero]
+        var cpuTimes: [Duration?] = [.zero]
         private(set) var log: [String] = []
         private(set) var now = Self.start
+        private(set) var isStuck = false
 
         static let start = BootTime(sinceBoot: .seconds(1_000))
 
@@ -46,7 +47,14 @@ import Testing
 
         /// Lets the time pass, and the deadlines come that lie in it.
         mutating func advance(to moment: BootTime) {
+            var turns = 0
             while let deadline = machine.deadline, deadline <= moment, !machine.isOver {
+                turns += 1
+                guard turns < 100_000 else {
+                    Issue.record("a deadline that is always over")
+                    isStuck = true
+                    return
+                }
                 now = max(now, deadline)
                 send(.time)
             }
@@ -199,7 +207,9 @@ import Testing
                 world.advance(to: World.start + .milliseconds(step.at))
                 world.send(step.1)
             }
-            for _ in 0..<100_000 where !world.machine.isOver { world.advance(to: world.machine.deadline ?? world.now) }
+            for _ in 0..<100_000 where !world.machine.isOver && !world.isStuck {
+                world.advance(to: world.machine.deadline ?? world.now)
+            }
             return (world, world.now - World.start)
         }
         let rules = JobMachine.Rules()
@@ -213,6 +223,17 @@ import Testing
             $0.trees = [.populated]
         }
         #expect(deafFor == .seconds(12) && deaf.machine.killedAt == World.start + .seconds(2))
+        // Another kill, or another request, gives nobody more time; strays have theirs from the command's end.
+        let (_, twiceFor) = end(rules, [(0, .kill), (5_000, .kill)]) { $0.trees = [.populated] }
+        #expect(twiceFor == .seconds(10))
+        let (asked, _) = end(Self.rules { $0.grace = .seconds(2) }, [(0, .stop(.caller)), (1_500, .stop(.caller))]) {
+            _ in
+        }
+        #expect(asked.machine.killedAt == World.start + .seconds(2))
+        let (_, lateFor) = end(rules, [(0, .kill), (9_000, .commandEnded(.killed(by: .kill)))]) {
+            $0.trees = [.populated]
+        }
+        #expect((Duration.seconds(19) ... .milliseconds(19_100)).contains(lateFor))
         // Cgroups that stay are left after as long.
         let (_, busyFor) = end(rules, [(0, .commandEnded(.exit(0)))]) { $0.removals = [false] }
         #expect((Duration.seconds(10) ... .milliseconds(10_100)).contains(busyFor))
@@ -234,6 +255,61 @@ import Testing
         #expect(world.machine.deadline == World.start + .milliseconds(3_030))
         world.advance(to: World.start + .milliseconds(3_030))
         #expect(world.machine.stop?.reason == .timeoutCPU)
+    }
+
+    @Test func cpuTimeThatCannotBeReadIsReadAgain() {
+        var world = World(Self.rules { $0.cpuTimeout = .seconds(1) })
+        world.cpuTimes = [nil, .seconds(1)]
+        world.advance(to: World.start + .seconds(1))
+        #expect(world.machine.stop == nil && world.machine.deadline == World.start + .seconds(2))
+        world.advance(to: World.start + .seconds(2))
+        #expect(world.machine.stop?.reason == .timeoutCPU)
+    }
+
+    /// What reports say of a stop.
+    @Test func aStopIsToldAsItWasAskedFor() {
+        var world = World(
+            Self.rules { ($0.stopSignal, $0.grace, $0.cpuTimeout) = (.interrupt, .seconds(2), .seconds(1)) })
+        world.send(.stop(.timeoutWall))
+        #expect(world.machine.stop?.signal == .interrupt && world.machine.stop?.grace == .seconds(2))
+        // Neither a kill nor another limit explains the end better.
+        world.send(.cpuTime(.seconds(1)))
+        world.send(.kill)
+        #expect(world.log == ["signal(SIGINT)", "signal(SIGCONT)", "kill"])
+        #expect(world.machine.stop?.reason == .timeoutWall && world.machine.stop?.escalated == true)
+    }
+
+    @Test func theEndIsTimed() {
+        var killed = World()
+        killed.trees = [.populated, .empty]
+        killed.run([(5, .kill), (1_005, .commandEnded(.killed(by: .kill)))])
+        #expect(killed.machine.endedAt == World.start + .milliseconds(1_005))
+        #expect(killed.machine.emptyAfter.map { $0 > .seconds(1) && $0 < .milliseconds(1_001) } == true)
+        var strays = World()
+        strays.trees = [.populated, .empty]
+        strays.run([(1_000, .commandEnded(.exit(0)))])
+        #expect(strays.machine.emptyAfter.map { $0 > .zero && $0 < .milliseconds(1) } == true)
+        var unseen = World()
+        unseen.trees = [.unknown]
+        unseen.run([(5, .commandEnded(.exit(0)))])
+        #expect(!unseen.machine.wroteKill, "nobody knows whether there was anything to kill")
+    }
+
+    /// The driver says that time has passed whenever a timer of its own has.
+    @Test func beforeItsTimeNothingIsTried() {
+        var world = World()
+        (world.trees, world.removals) = ([.populated, .populated, .empty], [false, true])
+        world.send(.commandEnded(.exit(0)))
+        for last in ["kill", "kill", "kill"] {
+            let count = world.log.count
+            world.send(.time)
+            #expect(world.log.count == count && world.log.last == last)
+            guard let deadline = world.machine.deadline else { break }
+            // A removal is tried as soon, and as often, as a look was.
+            if world.log.contains("remove") { #expect(deadline - world.now == .microseconds(50)) }
+            world.advance(to: deadline)
+        }
+        #expect(world.machine.isOver)
     }
 
     @Test func theEarlierOfTwoLimitsCounts() {
@@ -278,6 +354,7 @@ import Testing
         world.run([])
         #expect(world.story == "look kill look report remove deliver release")
         #expect(world.machine.stop?.reason == loss && world.machine.wroteKill && world.machine.status == nil)
+        #expect(world.machine.stop?.escalated == true && world.machine.killedAt == World.start)
     }
 
     /// The report is out after ten seconds, and the finisher stays until the last process is dead.
@@ -286,7 +363,15 @@ import Testing
         world.trees = [.populated]
         world.run([], forAnother: .seconds(50))
         #expect(!world.machine.isOver && world.log.filter { $0 == "deliver" }.count == 1)
-        world.trees = [.empty]
+        // It has nothing else to do, and need not look as often.
+        let looks = world.log.filter { $0 == "look" }.count
+        world.advance(to: world.now + .seconds(20))
+        #expect(world.log.filter { $0 == "look" }.count - looks <= 20)
+        // Nor is it in a hurry to leave the cgroups to others.
+        (world.trees, world.removals) = ([.empty], [false])
+        world.advance(to: world.now + .seconds(20))
+        #expect(!world.machine.isOver)
+        world.removals = [true]
         world.advance(to: world.now + .seconds(5))
         #expect(world.machine.isOver && world.log.suffix(2) == ["remove", "release"])
         #expect(world.log.filter { $0 == "deliver" }.count == 1 && world.log.filter { $0 == "report" }.count == 1)

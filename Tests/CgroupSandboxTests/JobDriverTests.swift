@@ -63,7 +63,8 @@ import Testing
             parent = try hasParent ? ParentWatch(other.pid) : nil
             let spec = JobSpec(["sleep"])
             driver = JobDriver(
-                spec, JobFacts("0123456789abcdef", spec, .none, .unified, .undecided(.cgroupfs)), cgroup, main,
+                spec, JobFacts("0123456789abcdef", spec, .none, .unified, .undecided(.cgroupfs), .library), cgroup,
+                main,
                 NoHome(),
                 1, try GuardedJobs(loop, areOne: true), parent, terminal: nil, session: nil, startedAt: .now)
         }

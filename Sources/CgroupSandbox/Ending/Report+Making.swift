@@ -15,6 +15,11 @@ extension Report {
         tell(Diagnosis(end, memoryLimit: limits.memory, failsOnOOM: facts.failsOnOOM))
         tell(end)
         if end.wallTime == nil { noteWhatWasLost() }
+        if facts.home.manager == .systemd, facts.home.systemdVersion == nil {
+            let reason =
+                end.wallTime == nil ? "the launcher was lost, and with it what systemd told" : "systemd did not tell"
+            note("containment.systemd_version", reason)
+        }
     }
 
     /// The report of a job that did not start.
@@ -55,7 +60,6 @@ extension Report {
                 note(field, "no systemd unit with this manager")
             }
         case .systemd:
-            if home.systemdVersion == nil { note("containment.systemd_version", "systemd did not tell") }
             for property in home.unknownProperties {
                 let instead = property == "PIDFDs" ? "; PIDs was used" : ""
                 note("containment.unit: \(property)", "this systemd does not know it" + instead)

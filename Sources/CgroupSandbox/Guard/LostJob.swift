@@ -46,11 +46,18 @@ package final class LostJob {
         let cgroup = JobCgroup(
             adopting: message.nameText, path: path, tags: message.tagList, parents: parents,
             directories: message.directoryList, parentSharesLimits: facts?.home.sharesLimits == true)
+        let loop: EventLoop
+        do {
+            loop = try EventLoop()
+        } catch {
+            // Without a report, then; but nothing of the job may be left.
+            try cgroup.end(.forEver)
+            throw error
+        }
         guard let facts else {
             try cgroup.end(.forEver)
             return
         }
-        let loop = try EventLoop()
         let driver = JobDriver(finishing: facts, cgroup, because: reason, loop)
         driver.setDelivery(.everything, deliver)
         driver.begin(watchesCommand: false)

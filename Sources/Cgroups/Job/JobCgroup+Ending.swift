@@ -19,6 +19,7 @@ extension JobCgroup {
         var ending = TreeEnding(bounds, since: .now)
         var failure: SystemError?
         looking: while true {
+            failure = nil
             switch ending.next(look(&failure), at: .now) {
             case .kill(let pause):
                 try? kill()

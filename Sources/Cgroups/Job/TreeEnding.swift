@@ -54,6 +54,7 @@ package struct TreeEnding: Sendable {
     private var pause = Self.firstPause
 
     private static let firstPause = Duration.microseconds(50)
+    private static let longestRemovalPause = Duration.milliseconds(100)
 
     /// - Parameter since: when the time for the processes' death began.
     package init(_ bounds: Bounds, since: BootTime) {
@@ -77,7 +78,7 @@ package struct TreeEnding: Sendable {
         if removed { return .done }
         if let removal = bounds.removal, let began = removalSince, now - began >= removal { return .leave }
         if removalSince == nil { removalSince = now }
-        return .tryAgain(after: nextPause())
+        return .tryAgain(after: min(nextPause(), Self.longestRemovalPause))
     }
 
     private mutating func nextPause() -> Duration {

@@ -125,7 +125,7 @@ extension Behaviour {
                 try harness.cgrun("--mem-high", "64M", "--", "echo", "ran"),
                 "--mem-high cannot be enforced by cgroup v1",
                 "systemd.unified_cgroup_hierarchy=1")
-            expectRefusal(try harness.cgrun("--swap", "64M", "--", "echo", "ran"), "--swap", "give --mem, too")
+            expectRefusal(try harness.cgrun("--swap", "64M", "--", "echo", "ran"), "--swap", "limit memory, too")
         }
 
         @Test(.enabled(if: Capability.isHybrid && Capability.isRoot, "only where v1 limits"))

@@ -5,11 +5,11 @@ internal import SandboxValues
 public struct Executable: Sendable, Hashable {
     let text: ByteStringSource
 
-    /// Looked up in the job's `PATH`, unless there is a `/` in it.
+    /// A program that is looked up in the job's `PATH`, unless there is a `/` in its name.
     public static func name(_ name: String) -> Executable { Executable(text: .string(name)) }
-    /// This file.
+    /// The program in this file.
     public static func path(_ path: String) -> Executable {
-        // Without a `/` it would be looked up.
+        // A path without `/` would be looked up in `PATH`.
         Executable(text: .string(path.contains("/") ? path : "./" + path))
     }
 }
@@ -20,7 +20,7 @@ public struct Arguments: Sendable, Hashable, ExpressibleByArrayLiteral {
 
     /// These words, in UTF-8.
     public init(_ arguments: [String]) { elements = arguments.map { .string($0) } }
-    /// Any bytes but NUL.
+    /// Arguments of any bytes but NUL.
     public init(bytes arguments: [[UInt8]]) { elements = arguments.map { .bytes($0) } }
     public init(arrayLiteral arguments: String...) { self.init(arguments) }
 }
@@ -35,7 +35,7 @@ public struct Environment: Sendable, Hashable {
         case empty
     }
 
-    /// This program's own.
+    /// This program's environment.
     public static let inherit = Environment(base: .inherited, updates: [:])
 
     /// These variables and no others.
@@ -43,7 +43,7 @@ public struct Environment: Sendable, Hashable {
         Environment(base: .empty, updates: variables.mapValues { $0 })
     }
 
-    /// With these variables changed; `nil` removes one.
+    /// This environment with some variables changed; the value `nil` removes a variable.
     public func updating(_ variables: [String: String?]) -> Environment {
         Environment(base: base, updates: updates.merging(variables) { _, new in new })
     }
@@ -68,7 +68,7 @@ public struct Environment: Sendable, Hashable {
     }
 }
 
-/// Text or bytes that may hold a NUL, until they are looked at.
+/// Text or bytes that nobody has checked for NUL yet.
 enum ByteStringSource: Sendable, Hashable {
     case string(String)
     case bytes([UInt8])
@@ -85,7 +85,7 @@ enum ByteStringSource: Sendable, Hashable {
 }
 
 extension JobSpec {
-    /// - Throws: for NUL bytes, which no program could be given.
+    /// - Throws: `invalid` for NUL bytes, which no program can be given, and for names that no variable can have.
     public init(
         _ executable: Executable, arguments: Arguments = [], environment: Environment = .inherit
     ) throws(LaunchError) {

@@ -1,4 +1,4 @@
-// What a program that imports CgroupSandbox names in limits, options, results and errors.
+// A program that imports CgroupSandbox needs these to name limits, options, results and errors.
 @_exported public import Cgroups
 @_exported public import LinuxSystem
 @_exported public import SandboxValues

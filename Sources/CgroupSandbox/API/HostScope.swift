@@ -3,11 +3,10 @@ internal import LinuxSystem
 public import SandboxValues
 internal import SystemdBus
 
-/// Where this program's jobs are, on a machine booted with systemd.
+/// The place of this program's jobs, on a machine booted with systemd.
 ///
-/// Jobs of `run` and `Job` are directories that the program makes itself, without asking anybody. In a
-/// service or a login session it may not make any: those cgroups are systemd's. `enter` gets it a
-/// scope to make them in.
+/// The program itself makes a cgroup for each job of `run` and `Job`. In a service or a login session it may not do so:
+/// those cgroups are systemd's. `enter` has systemd make a scope in which the program may make cgroups.
 ///
 /// ```swift
 /// try HostScope.enter()
@@ -16,43 +15,42 @@ internal import SystemdBus
 public struct HostScope: Sendable, Equatable {
     /// The scope that holds the jobs; `nil` where the program had a place for them before.
     public let unit: String?
-    /// The scope that this program was moved to; `nil` where it stayed.
+    /// The scope that this program was moved to; `nil` where it was not moved.
     public let programUnit: String?
     /// The directory in which the jobs' cgroups are made.
     public let cgroup: String
     /// Why jobs can be made there, for people.
     public let reason: String
 
-    /// Gets a delegated scope for the jobs of this program, and moves the program into another one
-    /// beside it, together with the jobs' guard. One call of `StartTransientUnit` makes both; the jobs
-    /// need no more of them.
+    /// Has systemd make a delegated scope for the jobs of this program, and another scope beside it, into which systemd
+    /// moves the program and the jobs' guard. One call of `StartTransientUnit` makes both; starting a job needs no more
+    /// calls.
     ///
-    /// Call it once, before the first job, from any thread. It takes as long as the manager takes: some
-    /// 10 ms, and at most 30 s. Processes that the program has started before stay where they are.
-    /// Where the program already is in a unit with `Delegate=`, at the beginning of a cgroup namespace, in a job of
-    /// cgrun's, or has such a scope, nothing is done, and the result has that place. (A user's own manager does not mark its
-    /// delegated units: there the program gets a scope all the same.)
+    /// Call it once, before the first job, from any thread. It waits for the manager: some 10 ms, and at most 30 s.
+    /// Processes that the program has started before stay where they are. Where the program already is in a unit with
+    /// `Delegate=`, at the root of a cgroup namespace, in a job of cgrun's, or has entered a scope before, nothing is
+    /// done, and the result has the present place. (A user's own manager does not mark its delegated units: there the
+    /// program gets a scope all the same.)
     ///
-    /// `limits` hold for all jobs together, and not for the program; they are read back. The limits of
-    /// a slice or a user that both scopes are in stay, those of the service or session that the
-    /// program leaves do not.
+    /// `limits` hold for all jobs together, and not for the program; they are read back. The limits of a slice or a
+    /// user that both scopes are in still hold; those of the service or session that the program leaves do not.
     ///
-    /// Stopping the program's scope stops the program with SIGTERM, and the jobs with SIGKILL;
-    /// stopping the jobs' scope kills the jobs, and later ones fail until this is called again. When the
-    /// program is killed, the guard kills the jobs. When both are killed in the same instant, the
-    /// process that keeps the jobs' scope does (`cgrun-holder`), and so does systemd once no process is
-    /// left in the program's scope: a job lives on only if all three are killed at once and a process
-    /// that the program started by other means is left there. A guard that is killed alone is
-    /// replaced; a holder is not, and takes no job along. Where program and guard are killed at once,
-    /// systemd may leave the directory of a scope that some process was still on its way out of, and
-    /// before 255 that of one whose program was killed during this call: empty, and without a unit.
+    /// Stopping the program's scope stops the program with SIGTERM, and the jobs with SIGKILL. Stopping the jobs' scope
+    /// kills the jobs, and later jobs fail until `enter` is called again. When the program is killed, the guard kills
+    /// the jobs. When program and guard are killed in the same instant, the holder of the jobs' scope (`cgrun-holder`)
+    /// kills the jobs, and so does systemd once no process is left in the program's scope. So a job lives on only if
+    /// program, guard and holder are killed at once while a process that the program started by other means is left in
+    /// the program's scope. A guard that is killed alone is replaced. A holder that is killed alone is not replaced,
+    /// and no job dies with it. Where program and guard are killed at once, systemd may leave the directory of a scope,
+    /// empty and without a unit, if a process in it was still ending. systemd before 255 may also leave that of a scope
+    /// whose program was killed during this call.
     ///
     /// - Parameters:
-    ///   - unit: whose manager, names and properties; the name is that of the jobs' scope.
-    ///   - limits: `nil` values are no limits.
-    /// - Throws: when the machine was not booted with systemd, no manager can be reached or it refuses,
-    ///   a limit means nothing or cannot be enforced, or limits are given where the program has a place already. The
-    ///   program may have been moved all the same.
+    ///   - unit: which manager makes the scopes, in which slice, and the name and properties of the jobs' scope.
+    ///   - limits: what all jobs together may use.
+    /// - Throws: when the machine was not booted with systemd, no manager can be reached or it refuses, a limit means
+    ///   nothing or cannot be enforced, or limits are given where the program already has a place for jobs. The program
+    ///   may have been moved all the same.
     @discardableResult
     public static func enter(
         _ unit: UnitOptions = UnitOptions(), limits: Limits = Limits()
@@ -80,7 +78,7 @@ public struct HostScope: Sendable, Equatable {
         do { return try Hierarchies.current() } catch { throw LaunchError(error) }
     }
 
-    /// A place that needs no manager.
+    /// The place where this program may make jobs without a scope; `nil` where there is none.
     private static func given(_ layout: Hierarchies) -> HostScope? {
         guard let place = try? layout.placeOfJobs() else { return nil }
         let reason: String
@@ -95,12 +93,12 @@ public struct HostScope: Sendable, Equatable {
     }
 }
 
-/// A scope that was made for this program's jobs. It goes with this program.
+/// A scope that was made for this program's jobs, and ends with this program.
 final class HeldScope: Sendable {
     let place: HostScope
     private let scope: Locked<OpenScope>
 
-    /// Whether systemd has not ended it.
+    /// Whether the scope is still there; it is not after `systemctl stop`, for example.
     var exists: Bool { isDirectory(place.cgroup) }
 
     fileprivate init(
@@ -117,8 +115,8 @@ final class HeldScope: Sendable {
         let plan = ScopePlan(options, resolved, jobsOf: program)
         let manager = try ServiceManager.reach(plan.domain, layout, .library)
         let holder = try HolderProcess.start(GuardProgram())
-        // It goes with the program, and if that is killed meanwhile, waits until it is there: a scope
-        // whose processes were dead before they came stays.
+        // systemd never removes a scope whose processes were dead before they were moved there. So the guard must run
+        // first: if this program is killed meanwhile, the guard does not end before it is moved.
         try guardian.awaitWatch()
         try holder.check()
         let scope = try OpenScope.open(plan, by: manager, holder, guardian, layout)

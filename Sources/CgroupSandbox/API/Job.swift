@@ -3,28 +3,28 @@ public import LinuxSystem
 public import SandboxValues
 internal import SystemPackage
 
-/// A running job, for concurrent programs: a command in a cgroup of its own, gone when this program is.
+/// A running job, for concurrent programs: a command in a cgroup of its own, which is killed when this program dies.
 ///
-/// `run` hands one out for as long as it runs; `start` gives one to keep. Dropped, it is stopped. All
-/// that it can be asked, it can be asked from any thread, also once it is over.
+/// `run` lends a job to its body; `start` hands one over to the caller. A job to which nobody has a reference any more
+/// is stopped. Every method may be called from any thread, also once the job is over.
 public final class Job: Sendable {
     let live: LiveJob
 
     private init(_ live: LiveJob) { self.live = live }
 
     deinit {
-        // Without anybody to take it, the output would make the job wait instead of end.
+        // Nobody reads the output any more: a full pipe would keep the command from ending.
         live.streams.discardRest()
         live.driver.stop(.caller)
     }
 
-    /// Starts a job. When this returns, the command runs inside its cgroup, every limit has been
-    /// read back, and a guard holds what it needs to kill it.
+    /// Starts a job. When this returns, the command runs inside its cgroup, every limit has been read back, and the
+    /// guard can kill the job.
     ///
-    /// With `spec.terminal`, input is typed (`.none`: nothing but its end), output holds the errors as
-    /// well, and neither can be a file; `error` then is `.discarded` or `.combinedWithOutput`.
+    /// With `spec.terminal`, the input and its end are typed on the terminal. The errors come with the output, so
+    /// `error` is `.discarded` or `.combinedWithOutput`. Neither input nor output can be a file then.
     ///
-    /// - Throws: why not. Nothing is left behind then.
+    /// - Throws: why the job did not start. Nothing of it is left then.
     public static func start(
         _ spec: JobSpec, input: JobInput = .none, output: OutputDestination = .discarded,
         error: OutputDestination = .discarded
@@ -36,7 +36,7 @@ public final class Job: Sendable {
         return Job(try LiveJob.start(spec, plan))
     }
 
-    /// The job's own number, as in its cgroup's name and its report.
+    /// The job's ID, as in its cgroup's name and its report.
     public var id: String { live.driver.id }
     /// The command's pid. It may mean another process once the job is over.
     public var pid: ProcessID { live.driver.pid }
@@ -45,15 +45,14 @@ public final class Job: Sendable {
 
     // MARK: Asking
 
-    /// What the job uses and has used: at the moment, or in all once it is over. What the machine
-    /// does not account for is `nil`.
+    /// What the job uses and has used so far; once it is over, what it used in all. What the machine does not count is
+    /// `nil`.
     public func statistics() -> JobStatistics { live.driver.statistics }
 
     /// The report; `nil` while the job runs.
     public var report: Report? { live.report }
 
-    /// Waits until the command has ended and nothing is left of its tree. Cancelling the task that
-    /// waits stops the job.
+    /// Waits until the command has ended and nothing is left of its tree. Cancelling the task that waits stops the job.
     public func waitForEnd() async -> Report {
         await withTaskCancellationHandler {
             await live.waitForEnd()
@@ -64,24 +63,23 @@ public final class Job: Sendable {
 
     // MARK: Acting
 
-    /// Sends the command a signal, and not what it has started. A job that is over is no error.
+    /// Sends a signal to the command, but not to the processes that it has started. A job that is over is no error.
     ///
-    /// - Throws: `EINVAL` for numbers that are no signal's.
+    /// - Throws: `EINVAL` for a number that no signal has.
     public func signal(_ signal: Signal) throws(SystemError) { try live.driver.pass(signal) }
 
-    /// Begins to stop the job: stop signal, grace, kill. Returns at once. Said again, the command
-    /// gets the signal again.
+    /// Begins to stop the job: stop signal, grace, kill. Returns at once. A second call only sends the command the stop
+    /// signal again.
     public func stop() { live.driver.stop(.caller) }
 
     /// Kills the whole tree at once.
     public func kill() { live.driver.kill() }
 
-    /// Makes every process in the tree stand still (`cgroup.freeze`, Linux 5.2). Time limits go on. A
-    /// job that is being stopped is not frozen any more.
+    /// Freezes every process in the tree (`cgroup.freeze`, Linux 5.2), and returns once all stand still, or after 10
+    /// seconds: a process in an uninterruptible sleep takes longer. Time limits go on. A job that is over or being
+    /// stopped is not frozen, which is no error.
     ///
-    /// Returns once they do, or after 10 seconds: a process in an uninterruptible sleep takes longer.
-    ///
-    /// - Returns: whether they do.
+    /// - Returns: whether all processes stand still, or the job is over.
     @discardableResult
     public func freeze() async throws(SystemError) -> Bool {
         try live.driver.setFrozen(true)
@@ -95,11 +93,11 @@ public final class Job: Sendable {
     /// Lets a frozen job go on.
     public func thaw() throws(SystemError) { try live.driver.setFrozen(false) }
 
-    /// Changes the limits that are given, and reads each back; others stay as they are. The report has those that are in
-    /// force at the end, and when they were changed.
+    /// Changes the given limits, and reads each back; other limits stay. The report has the limits that are in force at
+    /// the end, and when they were changed last.
     ///
-    /// - Throws: why one cannot be enforced; those before it are changed then. On hybrid machines a
-    ///   job has groups only for the controllers that it was started with, if only with `.max`.
+    /// - Throws: why a limit cannot be enforced; limits that were written before it stay changed. On hybrid machines a
+    ///   job can only get limits of controllers for which it had a limit at its start; `.max` is enough.
     public func update(limits: Limits) throws(CgroupError) {
         try live.driver.update(limits.resolved())
     }
@@ -111,9 +109,9 @@ public final class Job: Sendable {
     /// What the command writes to its standard error, with `error: .sequence`; empty otherwise.
     public var standardError: OutputSequence { OutputSequence(channel: live.streams.error) }
 
-    /// Writes to the command's standard input, with `input: .writer`. Returns once its pipe took everything.
+    /// Writes to the command's standard input, with `input: .writer`. Returns once the pipe has taken all bytes.
     ///
-    /// - Throws: `EPIPE` when the command reads no more.
+    /// - Throws: `EPIPE` when nobody reads the input any more, `EBADF` where the job has no such input.
     public func write(_ bytes: some Sequence<UInt8> & Sendable) async throws(SystemError) {
         guard let input = live.streams.input else {
             throw SystemError("write", path: "standard input", errno: .badFileDescriptor)
@@ -123,7 +121,7 @@ public final class Job: Sendable {
 
     /// Gives the command's terminal another size, of which the command learns by SIGWINCH.
     ///
-    /// - Throws: `ENOTTY` when it has none. A job that is over is no error.
+    /// - Throws: `ENOTTY` when the command has no terminal of its own. A job that is over is no error.
     public func resize(to size: PseudoTerminal.Size) throws(SystemError) {
         try live.driver.withTerminal { terminal throws(SystemError) in
             guard let terminal else {
@@ -133,8 +131,8 @@ public final class Job: Sendable {
         }
     }
 
-    /// The end of the command's standard input, once everything is written. On a terminal it is typed
-    /// (Ctrl-D), and means the end only to programs that read lines.
+    /// Ends the command's standard input, once everything is written. On a terminal the end is typed (Ctrl-D), and only
+    /// programs that read lines take it for the end.
     public func finishInput() { live.streams.input?.finish() }
 }
 
@@ -147,7 +145,7 @@ public struct OutputSequence: AsyncSequence, Sendable {
     public struct AsyncIterator: AsyncIteratorProtocol {
         let channel: OutputChannel?
 
-        /// `nil` at the end: every writer of the job is gone, or the task was cancelled.
+        /// The next piece; `nil` when every writer of the job is gone, or the task was cancelled.
         public mutating func next() async -> [UInt8]? { await channel?.next() }
     }
 

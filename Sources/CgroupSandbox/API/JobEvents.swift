@@ -8,21 +8,21 @@ public enum JobEvent: Sendable, Equatable {
     case memoryHigh(total: UInt64)
     /// The job met its `memory.max`, and the kernel reclaimed memory.
     case memoryMax(total: UInt64)
-    /// That was not enough.
+    /// Reclaiming did not free enough memory: an allocation of the job was about to fail.
     case outOfMemory(total: UInt64)
     /// The kernel killed a process of the job for want of memory.
     case oomKill(total: UInt64)
     /// The job was refused new processes or threads at its `pids.max`.
     case processesRefused(total: UInt64)
-    /// Whether there is a process in the tree.
+    /// Whether a process is left in the tree, at first and at each change.
     case populated(Bool)
     /// Waiting for a resource took longer than this threshold allows.
     case pressure(PressureThreshold)
 }
 
-/// How long processes of a job may wait for a resource within a window of time, before that is told.
+/// How long processes of a job may wait for a resource within a window of time, before an event tells of it.
 public struct PressureThreshold: Sendable, Hashable {
-    /// What can be waited for.
+    /// A resource that processes wait for.
     public enum Resource: String, Sendable, CaseIterable {
         /// `memory.pressure`.
         case memory
@@ -32,16 +32,16 @@ public struct PressureThreshold: Sendable, Hashable {
         case io
     }
 
-    /// What is waited for.
+    /// The resource that processes wait for.
     public var resource: Resource
-    /// How long at least one process, or with `isFull` all at once, had to wait.
+    /// How long at least one process, or with `isFull` all of them at once, must have waited within the window.
     public var stall: Duration
-    /// From 500 ms to 10 s; without root a multiple of 2 s.
+    /// The window of time: from 500 ms to 10 s; without root a multiple of 2 s.
     public var window: Duration
-    /// Whether all processes have to wait at once. For the processor that never happens in a whole machine.
+    /// Whether all processes must wait at the same time.
     public var isFull: Bool
 
-    /// The kernel looks at it when it is used, and not before.
+    /// A threshold. The kernel checks it in `Job.events(pressure:)`, and nobody does before.
     public init(_ resource: Resource, stall: Duration, window: Duration = .seconds(2), isFull: Bool = false) {
         self.resource = resource
         self.stall = stall
@@ -51,14 +51,14 @@ public struct PressureThreshold: Sendable, Hashable {
 
     var file: String { "\(resource.rawValue).pressure" }
 
-    /// As the kernel reads it, in microseconds.
+    /// What is written to the pressure file, with times in microseconds.
     var kernelText: String {
         func microseconds(_ duration: Duration) -> Int64 { max(duration, .zero).nanoseconds / 1_000 }
         return "\(isFull ? "full" : "some") \(microseconds(stall)) \(microseconds(window))"
     }
 }
 
-/// What happens to a job, until it is over. Of what nobody fetches, the newest 256 are kept.
+/// The events of a job, until it is over. Of events that nobody fetches, the newest 256 are kept.
 public struct JobEvents: AsyncSequence, Sendable {
     public typealias Element = JobEvent
 
@@ -67,7 +67,7 @@ public struct JobEvents: AsyncSequence, Sendable {
     public struct AsyncIterator: AsyncIteratorProtocol {
         var base: AsyncStream<JobEvent>.AsyncIterator
 
-        /// `nil` once the job is over, or the task was cancelled.
+        /// The next event; `nil` once the job is over, or the task was cancelled.
         public mutating func next() async -> JobEvent? { await base.next() }
     }
 
@@ -75,13 +75,13 @@ public struct JobEvents: AsyncSequence, Sendable {
 }
 
 extension Job {
-    /// What happens to the job from now on, and at first what happened before.
+    /// The events of the job from now on, after those that tell what happened before.
     ///
-    /// The kernel tells when (`memory.events`, `pids.events`, `cgroup.events`); on hybrid machines,
-    /// where v1 does not, ten looks a second do. A machine that does not count something tells nothing of it.
+    /// The kernel announces changes (`memory.events`, `pids.events`, `cgroup.events`). cgroup v1 does not, so on hybrid
+    /// machines this program looks ten times a second. What the machine does not count causes no events.
     public var events: JobEvents { subscribe([]) }
 
-    /// The same, and whenever a resource is waited for longer than a threshold allows (PSI, Linux 5.2).
+    /// What `events` has, and an event whenever processes wait longer than a threshold allows (PSI, Linux 5.2).
     ///
     /// - Throws: `EINVAL` for a threshold that the kernel does not take, `ENOENT` or `EOPNOTSUPP`
     ///   without PSI. A job that is over has no events, and is no error.
@@ -131,7 +131,7 @@ private final class EventSubscription: Sendable {
 
     func begin(_ triggers: [(PressureThreshold, SharedDescriptor)]) {
         let files = live.driver.withCgroup { cgroup, facts in
-            // Those of v1 do not tell of a change.
+            // On hybrid machines, v1 groups count memory and pids, and the kernel announces no change of their files.
             let isHybrid = facts.hierarchy == .hybrid
             let names = ["cgroup.events", "memory.events", "pids.events"].prefix(isHybrid ? 1 : 3)
             let files = names.compactMap { name in
@@ -144,7 +144,7 @@ private final class EventSubscription: Sendable {
         }
         for file in files?.files ?? [] {
             watch(file) { [weak self] in
-                // Read, or the kernel would tell again and again.
+                // Until the file is read, the kernel announces the same change again and again.
                 _ = try? file.descriptor.readAll(path: "")
                 self?.look()
             }
@@ -209,7 +209,7 @@ private final class EventSubscription: Sendable {
         continuation.finish()
     }
 
-    /// Nobody reads on, or there is nothing to read any more.
+    /// To be called when nobody reads the events any more, or the job is over.
     func end() {
         let (watches, timer, subscriber) = state.withLock { state in
             state.isOver = true

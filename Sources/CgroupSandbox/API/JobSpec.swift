@@ -6,46 +6,46 @@ public import SandboxValues
 public struct JobSpec: Sendable {
     /// The command and its arguments, byte for byte. A command without `/` is looked up in `PATH`.
     public var arguments: [ByteString]
-    /// `NAME=value` each. `CGRUN_JOB_ID` is added.
+    /// Assignments `NAME=value`. `CGRUN_JOB_ID` is added.
     public var environment: [ByteString]
-    /// `nil` keeps the caller's.
+    /// Where the command starts; `nil`: in this program's working directory.
     public var workingDirectory: ByteString?
-    /// `nil` keeps the caller's. Where this program has a terminal, another user's command leads a session of its
-    /// own, with `terminal` or without any: it cannot type into this program's, and Ctrl-C there does not reach it
-    /// unless it is passed on. In the background, a terminal as its standard input becomes `/dev/null`.
+    /// The user and the groups of the command; `nil`: those of this program. Where this program has a terminal, another
+    /// user's command gets a session of its own, so that it cannot type into that terminal. Ctrl-C there reaches the
+    /// command only if this program passes it on. In the background, `/dev/null` replaces a terminal as standard input.
     public var credentials: Credentials?
-    /// A pseudo-terminal of its own for the command: its standard streams, and the terminal that
-    /// controls its session. `nil` leaves it to those of the caller.
+    /// A pseudo-terminal for the command, as its standard streams and as the controlling terminal of its session;
+    /// `nil`: none.
     public var terminal: PseudoTerminal.Settings?
-    /// Whether signals that this program ignores stay ignored, as under `nohup`. Servers ignore
-    /// SIGTERM, SIGINT and SIGPIPE to read them in other ways: their jobs are to have them. Real-time
-    /// signals stay ignored in any case.
+    /// Whether the command ignores the signals that this program ignores, as under `nohup`. `false` suits servers,
+    /// which ignore SIGTERM, SIGINT and SIGPIPE to read them in other ways. Real-time signals stay ignored in any case.
     public var keepsIgnoredSignals = false
 
-    /// What the whole tree may use. One that cannot be enforced is an error at the start, and never a warning.
+    /// What the whole tree may use. A limit that cannot be enforced is an error at the start, and never a warning.
     public var limits = Limits()
-    /// Wall clock time, suspend included; then the job is stopped.
+    /// How long the job may run, in wall clock time with suspend included; then it is stopped.
     public var timeout: Duration?
-    /// CPU time of the whole tree; then the job is stopped. Checked often enough to overshoot by
-    /// little, but it is a limit that is watched, not one that the kernel enforces.
+    /// How much CPU time the whole tree may use; then the job is stopped. The kernel does not enforce this limit: this
+    /// program reads the CPU time, often enough that the job exceeds it by little.
     public var cpuTimeout: Duration?
-    /// The first signal at a stop or a timeout, to the command alone.
+    /// The first signal at a stop or a timeout. Only the command gets it, and not its descendants.
     public var stopSignal = Signal.terminate
-    /// Between the stop signal and `cgroup.kill`.
+    /// How long after the stop signal the whole tree is killed (`cgroup.kill`); zero: it is killed at once.
     public var grace = Duration.seconds(5)
-    /// A cgroup as in `/proc/PID/cgroup`, to nest the job's in; `nil` is the caller's own. Not with a scope.
+    /// The cgroup to make the job's cgroup in, as in `/proc/PID/cgroup`; `nil`: the scope of `HostScope.enter`, or this
+    /// program's own cgroup. An error where systemd makes a scope for the job.
     public var cgroupParent: String?
     /// Whether an OOM kill anywhere in the tree fails a job whose command exits with 0: `JobResult.isSuccess` is false
     /// then, and `Report.launcherExitCode` is 137.
     public var failsOnOOM = false
 
-    /// - Parameter arguments: at least the command.
+    /// - Parameter arguments: at least the command. The environment is this program's.
     public init(_ arguments: [ByteString]) {
         self.arguments = arguments
         environment = ThisProcess.environment
     }
 
-    /// Sets a variable for the job, in place of one of the same name.
+    /// Sets an environment variable (`NAME=value`), in place of any of the same name.
     public mutating func setEnvironment(_ assignment: ByteString) {
         removeEnvironment(assignment.bytes.prefix { $0 != UInt8(ascii: "=") })
         environment.append(assignment)
@@ -70,19 +70,19 @@ public struct JobSpec: Sendable {
     }
 }
 
-/// What only a launcher has to say that runs one job and nothing else, such as `cgrun`.
+/// A job with the options of a launcher that runs this job and nothing else, such as `cgrun`.
 public struct LaunchSpec: Sendable {
-    /// What every job needs.
+    /// The job, as any program can specify it.
     public var job: JobSpec
     /// Whether the job dies when the process that started this one is gone.
     public var diesWithParent = true
-    /// Who makes the cgroup.
+    /// Who makes the job's cgroup.
     public var manager = ManagerChoice.auto
-    /// How the job's scope is called and placed; only with systemd, which anything here asks for.
+    /// How systemd names and places the job's scope. Any option here asks for systemd.
     public var unit = UnitOptions()
     /// Whether the job gets none of this program's descriptors above 2.
     public var closesDescriptors = false
-    /// The mask that the command starts with: nothing blocked, whatever the calling thread blocks.
+    /// The signal mask that the command starts with. By default none is blocked, whatever the caller blocks.
     public var signalMask = SignalSet()
 
     /// A job whose manager is `auto`, and which dies with the process that started this one.

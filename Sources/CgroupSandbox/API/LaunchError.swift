@@ -21,7 +21,7 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
         case parentLost
     }
 
-    /// What to tell cases apart by; texts may change.
+    /// The case, for programs: texts may change.
     public var kind: Kind
     /// What happened, in one line.
     public var reason: String
@@ -37,14 +37,14 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
         self.remedy = remedy
     }
 
-    /// - Parameter wording: how limits are called.
+    /// - Parameter wording: whether the texts call limits by the library's names or by options.
     package init(_ error: CgroupError, _ wording: Wording = .library) {
         self.init(.setup, error.reason(wording), remedy: error.remedy(wording))
     }
 
     init(_ error: SystemError) { self.init(.setup, error.description) }
 
-    /// What should be the guard's program did not do what a guard does: it "left with status 1", for example.
+    /// The error for a guard's program that does not behave as a guard: it "left with status 1", for example.
     init(noGuard program: ByteString, _ what: String) {
         self.init(
             .setup, "the guard's program \(what); \(program) may be no guard",

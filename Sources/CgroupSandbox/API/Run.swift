@@ -5,33 +5,33 @@ public import SystemPackage
 
 /// How a run ended, and what came out of it.
 public struct JobResult<Output: Sendable, ErrorOutput: Sendable>: Sendable {
-    /// Everything about the end, the limits and the use of resources; the command line's JSON when encoded.
+    /// What became of the job. Encoded as JSON, it is what `cgrun --report` writes.
     public var report: Report
-    /// What the command wrote, as `output` asked for it.
+    /// What the command wrote to its standard output, in the form that `output` asked for.
     public var standardOutput: Output
-    /// The same of its standard error, as `error` asked for it.
+    /// What the command wrote to its standard error, in the form that `error` asked for.
     public var standardError: ErrorOutput
-    /// Whether there was more output than was asked for.
+    /// Whether output was dropped, since there was more than the limit of `output`.
     public var isOutputTruncated: Bool
-    /// Whether there were more errors than were asked for.
+    /// Whether errors were dropped, since there was more than the limit of `error`.
     public var isErrorTruncated: Bool
 
-    /// The command's own end; `nil` when it could not be learnt, or did not come.
+    /// How the command ended; `nil` where nobody could learn it, or where the command did not end.
     public var terminationStatus: ExitStatus? {
         if let code = report.exitCode { return .exited(code: code) }
         return report.signal.map { .signaled(Signal(rawValue: $0.number), coreDumped: report.coreDumped) }
     }
 
-    /// The command exited with 0, and by itself; and with `JobSpec.failsOnOOM`, no process of the tree was killed for
-    /// want of memory.
+    /// Whether the command exited with 0 without being stopped, and, with `JobSpec.failsOnOOM`, no process of its tree
+    /// was killed for want of memory.
     public var isSuccess: Bool { report.cause == .normal && report.launcherExitCode == 0 }
 }
 
 /// Runs a command in a cgroup of its own and waits until nothing is left of it.
 ///
-/// What it leaves behind is killed when it ends; it is killed with all its descendants when this
-/// program dies, however that happens. Cancelling the task stops it: SIGTERM, five seconds of
-/// grace, kill. The result says `cancelled` then.
+/// Processes that the command leaves behind are killed when it ends. The whole tree is killed when this program dies,
+/// however that happens. Cancelling the task stops the command: SIGTERM, five seconds of grace, kill. Then the report
+/// says `cancelled`.
 ///
 /// ```swift
 /// let result = try await run(.name("convert"), arguments: ["in.png", "out.webp"],
@@ -41,10 +41,10 @@ public struct JobResult<Output: Sendable, ErrorOutput: Sendable>: Sendable {
 /// - Parameters:
 ///   - executable: a name that is looked up in the job's `PATH`, or a path.
 ///   - arguments: without the program's name.
-///   - environment: all of it; `CGRUN_JOB_ID` is added.
-///   - workingDirectory: `nil` keeps this program's.
+///   - environment: the command's whole environment; `CGRUN_JOB_ID` is added.
+///   - workingDirectory: where the command starts; `nil`: in this program's working directory.
 ///   - limits: what the whole tree may use.
-///   - timeout: wall clock time, suspend included; then the command is stopped.
+///   - timeout: how long the command may run, in wall clock time with suspend included; then it is stopped.
 ///   - terminal: a pseudo-terminal for the command; see `Job.start` for what that means to the streams.
 ///   - input: what the command reads.
 ///   - output: what becomes of the standard output.
@@ -60,7 +60,7 @@ public func run<Output: OutputMethod, ErrorOutput: OutputMethod>(
     return try await run(spec, input: input, output: output, error: error)
 }
 
-/// Runs what a specification says and waits until nothing is left of it.
+/// Runs the command of a specification in a cgroup of its own, and waits until nothing is left of the job.
 ///
 /// - Throws: why the command did not start. How it ended is never an error.
 public func run<Output: OutputMethod, ErrorOutput: OutputMethod>(
@@ -72,8 +72,8 @@ public func run<Output: OutputMethod, ErrorOutput: OutputMethod>(
 
 /// Runs a command in a cgroup of its own, with a live job for as long as it runs.
 ///
-/// When the body returns, its value is kept until the command has ended, and what it did not read of
-/// the output is dropped; when it throws, the command is stopped. In both cases this returns once nothing is left.
+/// Once the body has returned, the output that it has not read is dropped, and the command goes on until it ends. If
+/// the body throws, the command is stopped. In both cases this returns once nothing is left of the job.
 ///
 /// - Throws: `LaunchError` when the command did not start, and what the body throws.
 @discardableResult
@@ -87,7 +87,7 @@ public func run<Output: OutputMethod, ErrorOutput: OutputMethod, Value>(
     return try await run(spec, input: input, output: output, error: error, isolation: isolation, body: body)
 }
 
-/// Runs what a specification says, with a live job for as long as it runs.
+/// Runs the command of a specification, with a live job for as long as it runs.
 ///
 /// - Throws: `LaunchError` when the command did not start, and what the body throws.
 @discardableResult

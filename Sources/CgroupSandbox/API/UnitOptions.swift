@@ -3,24 +3,24 @@ internal import LinuxSystem
 internal import SandboxValues
 public import SystemdBus
 
-/// How a job's scope is called and placed, where systemd makes it.
+/// How systemd names and places a job's scope.
 public struct UnitOptions: Sendable, Equatable {
-    /// Whose manager; `nil` is the system's for root and the caller's own for anybody else.
+    /// Which manager makes the scope; `nil`: the system's for root, and the caller's own user manager for anybody else.
     public var domain: ServiceManager.Domain?
-    /// The scope's name without `.scope`; `nil` makes one up. It can be used again once the job has ended.
+    /// The scope's name without `.scope`; `nil`: a name is made up. A name can be used again once the job has ended.
     public var name: String?
-    /// With its ending; `nil` is where the manager puts scopes.
+    /// The slice that the scope is put into, with `.slice`; `nil`: the manager chooses.
     public var slice: String?
-    /// What `systemctl status` shows, as one line: line ends and other control characters as escapes, without blanks
-    /// at its ends. `nil` is the command, cut off after 200 characters.
+    /// The scope's description in `systemctl status`. systemd gets it as one line, with escapes for line ends and other
+    /// control characters, and without blanks at its ends. `nil`: the command, cut off after 200 characters.
     public var description: String?
-    /// More properties of the scope.
+    /// More properties of the job's scope, which replace those of the same name that cgrun sets.
     public var properties: [UnitProperty] = []
 
-    /// Nothing asked for: the job goes where `JobSpec.manager` says.
+    /// No options: `LaunchSpec.manager` alone decides who makes the cgroup.
     public init() {}
 
-    /// Whether anything here needs systemd.
+    /// Whether any option is set: each of them needs systemd.
     var isGiven: Bool { self != UnitOptions() }
 
     var managerDomain: ServiceManager.Domain { domain ?? (ThisProcess.effectiveUserID == 0 ? .system : .user) }

@@ -18,7 +18,7 @@ struct Diagnosis: Sendable {
     private let memoryLimit: ByteCount?
 
     /// - Parameters:
-    ///   - memoryLimit: what was in force at the end.
+    ///   - memoryLimit: the memory limit in force at the end.
     ///   - failsOnOOM: whether a process that was killed for want of memory makes the job a failure.
     init(_ end: JobEnd, memoryLimit: ByteCount?, failsOnOOM: Bool) {
         self.end = end
@@ -53,7 +53,7 @@ struct Diagnosis: Sendable {
 
     // MARK: What cgrun did itself
 
-    /// A command that could still exit did not die from a kill without warning.
+    /// Whether the command had exited before a stop that kills at once: that stop does not explain the end then.
     private func cameTooLate(_ stop: StopReason) -> Bool {
         if case .exited = end.status { return !stop.isGraceful }
         return false
@@ -89,7 +89,7 @@ struct Diagnosis: Sendable {
         case .signaled(let signal, _) where end.signals.forwarded.contains(signal):
             cause = .signalForwarded
         case .signaled(.abort, _) where refusedForks > 0:
-            // How Go and C++ programs take a thread that they could not have.
+            // Go and C++ programs abort when they cannot start a thread.
             cause = .pidsLimit
             confidence = .possible
         case .signaled:
@@ -98,7 +98,7 @@ struct Diagnosis: Sendable {
             cause = .normal
         case .exited(let code) where oomInTree:
             cause = oomCause()
-            // What a shell returns for a child that was killed.
+            // The status of a shell whose child was killed.
             confidence = code == 128 + Signal.kill.rawValue ? .likely : .possible
         case .exited where refusedForks > 0:
             cause = .pidsLimit
@@ -113,13 +113,13 @@ struct Diagnosis: Sendable {
     /// `oom_kill` counts kills by any OOM killer; `oom` in the cgroup itself means that its own limit was met.
     private func oomCause() -> Report.Cause {
         guard let local = end.statistics.memoryEventsLocal else {
-            // Whoever stopped the job's unit removed the cgroup between two reads. Its own limit is the nearest.
+            // The cgroup was removed before it was read, with the job's unit. The job's own limit is the nearest.
             return memoryLimit != nil ? .oomOwnLimit : end.limitedAncestor == nil ? .oomSystem : .oomAncestor
         }
         // A limit below the job's own (a nested job's) shows in the hierarchical count.
         let own = (local["oom"] ?? 0) + (end.statistics.memoryEvents?["oom"] ?? 0)
         if own > 0 { return .oomOwnLimit }
-        // v1 has no `oom` count; there, usage that reached the limit (but for a batch of pages) must do.
+        // v1 has no `oom` count: there, a peak at the limit, or less than a batch of pages below it, must do.
         if local["oom"] == nil, let limit = memoryLimit?.bytes, let peak = end.statistics.memoryPeakBytes,
             peak + Self.chargeBatch >= limit
         {
@@ -128,7 +128,7 @@ struct Diagnosis: Sendable {
         return end.limitedAncestor == nil ? .oomSystem : .oomAncestor
     }
 
-    /// How much a processor charges in advance, on every processor.
+    /// How far below the limit the peak may stay at an OOM kill: processors charge memory in advance, in batches.
     private static let chargeBatch: UInt64 = 1 << 20
 
     private var refusedForks: UInt64 { end.statistics.pidsRefusedForks ?? 0 }

@@ -3,11 +3,11 @@ internal import LinuxSystem
 internal import SandboxValues
 
 extension Report {
-    /// One line for people about an end that needs explaining: what happened, the figure behind it,
-    /// what to do. `nil` for a command that simply returned.
+    /// One line for people about an end that needs explaining: what happened, the figure behind it, what to do. `nil`
+    /// for a command that simply returned.
     public var explanation: String? { explanation(.library) }
 
-    /// The same as the command line says it, which calls limits by their options.
+    /// The explanation in the words of the library, or of the command line, which calls limits by their options.
     package func explanation(_ wording: Wording) -> String? {
         if !unkillable.isEmpty { return unkillableText }
         if result != .notStarted, let error {
@@ -102,7 +102,7 @@ extension Report {
             + "peak \(pids.peak.map { String($0) } ?? "unknown")). Raise \(name.text(wording)); threads count."
     }
 
-    /// `, then killed after 5s` and the like.
+    /// ` with SIGTERM`, for example; empty where the command got no stop signal.
     private var stopText: String {
         guard let signal = termination.signal else { return "" }
         return termination.escalated

@@ -15,14 +15,14 @@ struct JobEnd: Sendable {
     var wroteKill = false
     var strays: [Report.ProcessInfo] = []
     var unkillable: [Report.ProcessInfo] = []
-    /// Why nobody can tell whether the tree is empty, after all the time that it had.
+    /// Why the last look at the tree failed, so that nobody can tell whether it is empty.
     var blindness: SystemError?
     var statistics = JobStatistics()
     /// How much of the statistics was read.
     var detail = JobCgroup.Detail.everything
     /// The controllers that account for the job.
     var controllers: [String] = []
-    /// The nearest cgroup above the job with a memory limit, where somebody may have died of it.
+    /// The nearest cgroup above the job with a memory limit, looked for only after an OOM kill.
     var limitedAncestor: String?
     /// Whether all that was in the job's scope was killed with the command, and not by cgrun.
     var unitWasStopped = false

@@ -2,14 +2,13 @@ internal import Cgroups
 internal import LinuxSystem
 internal import SandboxValues
 
-/// What is true of a job now, while it runs.
-///
-/// Its report is made from these, once, when it has ended: by its launcher, or, where that was lost, by the finisher, which the guard hands them to as JSON.
+/// What is known of a job while it runs. From these facts the launcher makes the report once the job has ended, or the
+/// finisher if the launcher was lost: the guard hands them over as JSON.
 package struct JobFacts: Codable, Sendable {
     let id: String
     /// Bytes that are not UTF-8 are U+FFFD in these texts.
     let arguments: [String]
-    /// What was asked for, or the launcher's own; `nil` where that was removed.
+    /// The directory that was asked for, or the launcher's own; `nil` if that was removed.
     let workingDirectory: String?
     let uid: UInt32
     let hostName: String
@@ -17,26 +16,26 @@ package struct JobFacts: Codable, Sendable {
     let startedAt: String
     /// Whether a process of the tree that was killed for want of memory makes the job a failure.
     let failsOnOOM: Bool
-    /// What is in force, and what was asked for in time.
+    /// The limits in force, and the time limits that were asked for.
     var limits: Report.LimitValues
     let hierarchy: Hierarchies.Mode?
     var home: Home
-    /// The job's cgroup as an absolute path; `nil` before anybody knows.
+    /// The job's cgroup as an absolute path; `nil` before it is known.
     var cgroup: String?
     /// Whether the command entered its cgroup by itself, just before exec.
     var joinedLate = false
     var guardsReplaced = 0
-    /// How the report calls what was asked for.
+    /// Whether the report calls limits by the library's names or by options.
     let wording: Wording
 
     /// What holds the job's cgroup, and who ends the job when others cannot.
     struct Home: Codable, Sendable {
         var manager: ManagerChoice
-        /// Why that one.
+        /// Why this manager was chosen.
         var reason: String
         /// Who ends the job when those before them in the list are lost.
         var layers: [Report.Layer]
-        /// The scope that systemd made for it, with its ending.
+        /// The name of the job's scope, with `.scope`.
         var unit: String?
         var systemdVersion: String?
         /// Properties that this systemd does not know.
@@ -44,7 +43,7 @@ package struct JobFacts: Codable, Sendable {
         /// Whether the cgroup above the job's is there for this job alone, with the same limits.
         var sharesLimits = false
 
-        /// Before there is one.
+        /// For a job that did not start.
         static func undecided(_ manager: ManagerChoice) -> Home {
             Home(manager: manager, reason: "not started", layers: [])
         }

@@ -30,7 +30,7 @@ extension Report.Containment {
     }
 }
 
-/// A key for each kind of limit, those for the two limits of time, and when they were changed.
+/// There is a key for each kind of limit, one for each time limit, and one for the time of the last change.
 extension Report.LimitValues: Codable {
     fileprivate struct Key: CodingKey {
         let stringValue: String
@@ -66,7 +66,7 @@ extension Report.LimitValues: Codable {
         let container = try decoder.container(keyedBy: Key.self)
         for kind in LimitKind.all {
             let key = Key(stringValue: kind.reportKey)
-            // A report of an older cgrun lacks what is newer.
+            // A report of an older cgrun lacks kinds of limits that came later.
             guard container.contains(key), try !container.decodeNil(forKey: key) else { continue }
             let figure: LimitKind.Figure
             if let value = try? container.decode(UInt64.self, forKey: key) {
@@ -86,7 +86,7 @@ extension Report.LimitValues: Codable {
     }
 }
 
-/// Like `null` elsewhere, a rate without a limit is there as such.
+/// A rate without a limit is encoded as `null`.
 extension LimitKind.Figure.Device: Codable {
     private typealias Key = Report.LimitValues.Key
 

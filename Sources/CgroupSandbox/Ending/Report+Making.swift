@@ -183,7 +183,7 @@ extension Report.SignalInfo {
 }
 
 extension Report.LimitValues {
-    /// `memory.max`.
+    /// The memory limit, if there is one (`memory.max`).
     var memory: ByteCount? { (resources.memoryMax?.value?.bytes).map(ByteCount.init) }
 }
 

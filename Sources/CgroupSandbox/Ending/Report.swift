@@ -1,12 +1,12 @@
 public import SandboxValues
 
-/// What became of a job, for programs. Missing facts are `nil` and say why in `unavailable`.
+/// What became of a job, for programs. Facts that are missing are `nil`, and `unavailable` says why.
 ///
 /// The JSON form is versioned by `schema`; units are in the names.
 public struct Report: Sendable, Equatable, Codable {
     /// The version of the JSON form. It grows when a field changes its meaning or goes, not when one is added.
     public var schema = 1
-    /// The job's own number, as in its cgroup's name.
+    /// The job's ID, as in its cgroup's name.
     public var jobID: String
     /// The command and its arguments; bytes that are not UTF-8 are shown as U+FFFD.
     public var argv: [String]
@@ -16,34 +16,34 @@ public struct Report: Sendable, Equatable, Codable {
     public var uid: UInt32
     /// The machine's name (`uname -n`).
     public var host: String
-    /// `/proc/sys/kernel/random/boot_id`, which is another after each boot.
+    /// `/proc/sys/kernel/random/boot_id`, which changes with each boot.
     @Explicit public var bootID: String?
     /// What held the job together.
     public var containment: Containment
-    /// RFC 3339, in UTC.
+    /// When the launch began: RFC 3339, in UTC.
     public var startedAt: String
-    /// RFC 3339, in UTC; `nil` for a job that did not start.
+    /// When the job was over, or the launch had failed: RFC 3339, in UTC.
     @Explicit public var endedAt: String?
     /// From the command's start to its end, time of suspend included.
     @Explicit public var wallSeconds: Double?
 
     /// How the command ended.
     public var result = Result.unknown
-    /// With `exited`.
+    /// The command's exit status, with `result` `exited`.
     @Explicit public var exitCode: Int32?
-    /// With `signaled` and `dumped`.
+    /// The signal that ended the command, with `result` `signaled` or `dumped`.
     @Explicit public var signal: SignalInfo?
     /// Whether the kernel wrote a core file, or gave one to a handler.
     public var coreDumped = false
-    /// Why it ended.
+    /// Why the job ended.
     public var cause = Cause.unknown
     /// How sure `cause` is.
     public var confidence = Confidence.certain
-    /// What `cause` was told from.
+    /// What `cause` was inferred from.
     public var evidence: [Evidence] = []
-    /// What `cgrun` exits with.
+    /// What `cgrun` exits with; `nil` when the launcher was lost.
     @Explicit public var launcherExitCode: Int32?
-    /// Why the job did not start.
+    /// Why the job did not start, or why nobody can tell whether anything of it is left.
     @Explicit public var error: String?
 
     /// Whether the kernel killed a process of the tree for want of memory, whatever the command made of it.
@@ -53,7 +53,7 @@ public struct Report: Sendable, Equatable, Codable {
     /// Reserved: `nil` until escapes from the cgroup are looked for.
     @Explicit public var escapeDetected: Bool?
 
-    /// What was allowed, as asked for and read back.
+    /// The limits that were in force at the end.
     public var limits: LimitValues
     /// What memory was used.
     public var memory = Memory()
@@ -63,9 +63,9 @@ public struct Report: Sendable, Equatable, Codable {
     public var cpu = CPU()
     /// Bytes for each device (`io.stat`); needs the controller.
     @Explicit public var io: [DeviceIO]?
-    /// What was waited for (PSI, Linux 4.20).
+    /// How long processes waited for resources (PSI, Linux 4.20).
     public var pressure = PressureSet()
-    /// Who asked for the end, and how it came.
+    /// Who asked for the end, and how the end came.
     public var termination = Termination()
     /// Processes that were left when the command had ended, and were killed.
     public var strays: [ProcessInfo] = []
@@ -82,35 +82,35 @@ public struct Report: Sendable, Equatable, Codable {
         case signaled
         /// By `signal`, with a core file.
         case dumped
-        /// Nobody was there to learn it: the launcher was lost, or the host took its children's statuses away.
+        /// Nobody could learn it: the launcher was lost, or another part of the program took the command's status away.
         case unknown
-        /// It was not executed; `error` says why.
+        /// The command was not executed; `error` says why.
         case notStarted = "not_started"
     }
 
-    /// Why it ended.
+    /// Why a job ended.
     public enum Cause: String, Sendable, Codable, CaseIterable {
         /// The command exited with 0, by itself.
         case normal
-        /// It exited with another number, and nothing else explains it.
+        /// The command exited with another status, and nothing else explains that.
         case nonzeroExit = "nonzero_exit"
-        /// A signal that this program sent, or cgrun passed on, ended it.
+        /// A signal that this program sent, or cgrun passed on, ended the command.
         case signalForwarded = "signal_forwarded"
-        /// A signal from somebody else ended it, or one of its own: a crash, an `abort`.
+        /// A signal from somebody else ended the command, or one of its own: a crash, an `abort`.
         case signalOther = "signal_other"
-        /// The kernel killed for want of memory at `Limits.memoryMax`.
+        /// The kernel killed a process for want of memory, at `Limits.memoryMax`.
         case oomOwnLimit = "oom_own_limit"
-        /// The same at the limit of a cgroup above the job.
+        /// The kernel killed a process for want of memory, at the limit of a cgroup above the job.
         case oomAncestor = "oom_ancestor"
-        /// The same because the machine ran out.
+        /// The kernel killed a process for want of memory, because the machine ran out of it.
         case oomSystem = "oom_system"
-        /// systemd-oomd killed it. Reserved.
+        /// Reserved: systemd-oomd killed the job.
         case oomd
-        /// `JobSpec.timeout` was over.
+        /// The time of `JobSpec.timeout` was over.
         case timeoutWall = "timeout_wall"
-        /// `JobSpec.cpuTimeout` was used up.
+        /// The CPU time of `JobSpec.cpuTimeout` was used up.
         case timeoutCPU = "timeout_cpu"
-        /// The task that waited for it was cancelled.
+        /// The task that waited for the job was cancelled.
         case cancelled
         /// The process that had started the launcher was gone. Not with `Job`.
         case parentLost = "parent_lost"
@@ -120,7 +120,7 @@ public struct Report: Sendable, Equatable, Codable {
         case guardLost = "guard_lost"
         /// The job's scope was stopped from outside, or went with its manager.
         case unitStopped = "unit_stopped"
-        /// It failed after the kernel had refused it processes or threads at `Limits.pidsMax`.
+        /// The command failed after the kernel had refused it processes or threads at `Limits.pidsMax`.
         case pidsLimit = "pids_limit"
         /// The cgroup, a limit or another part of the sandbox could not be had.
         case setupError = "setup_error"
@@ -132,19 +132,19 @@ public struct Report: Sendable, Equatable, Codable {
 
     /// How sure a cause is.
     public enum Confidence: String, Sendable, Codable {
-        /// The kernel counted it, or this program did it.
+        /// The kernel counted what explains the end, or this program did it.
         case certain
-        /// Nothing else is known that explains it.
+        /// Nothing else is known that explains the end.
         case likely
-        /// It happened, and may have had nothing to do with the end.
+        /// What may explain the end has happened, but may have had nothing to do with it.
         case possible
     }
 
-    /// A value that the cause was told from.
+    /// A value that the cause was inferred from.
     public struct Evidence: Sendable, Equatable, Codable {
         /// A file of the kernel's, or `cgrun` for what it did itself.
         public var source: String
-        /// What was in it, or what that was.
+        /// What was in the file, or what cgrun did.
         public var value: String
     }
 
@@ -152,27 +152,27 @@ public struct Report: Sendable, Equatable, Codable {
     public struct Containment: Sendable, Equatable, Codable {
         /// `systemd` or `cgroupfs`.
         public var manager: String
-        /// Why that one.
+        /// Why this manager was chosen.
         public var managerReason: String
         /// What was asked for: `guarded`.
         public var requested: String
-        /// `guarded`: own cgroup, guard outside of it, and what stands behind the guard.
+        /// `guarded`: a cgroup of its own, a guard outside of it, and `layers`. `none` for a job that did not start.
         public var achieved: String
         /// Who ends the job when those before them in the list are lost.
         public var layers: [Layer] = []
-        /// The job's scope.
+        /// The name of the job's scope; `nil` with cgroupfs.
         @Explicit public var unit: String?
-        /// As systemd spells it, such as `257.9-1~deb13u1`.
+        /// systemd's version as systemd spells it, such as `257.9-1~deb13u1`.
         @Explicit public var systemdVersion: String?
-        /// The job's cgroup as an absolute path. It is removed by now.
+        /// The job's cgroup as an absolute path. It is removed by now, unless processes did not die.
         @Explicit public var cgroup: String?
-        /// The controllers that it had.
+        /// The controllers that the job had.
         public var controllers: [String]
-        /// `unified` or `hybrid`.
+        /// The cgroup hierarchy: `unified` or `hybrid`.
         @Explicit public var hierarchy: String?
-        /// The command was placed in its cgroup by itself just before exec, because clone3 could not.
+        /// Whether the command entered its cgroup itself just before exec, because clone3(2) could not place it there.
         public var joinedBeforeExec = false
-        /// How often a guard died and was replaced.
+        /// How often a guard that had died was replaced.
         public var guardsReplaced = 0
     }
 
@@ -180,7 +180,7 @@ public struct Report: Sendable, Equatable, Codable {
     public struct Layer: Sendable, Equatable, Codable {
         /// `launcher`, `guard`, `manager`, `init`, `sweep`.
         public var name: String
-        /// What it is and does here.
+        /// What this layer does for the job.
         public var detail: String
     }
 
@@ -188,7 +188,7 @@ public struct Report: Sendable, Equatable, Codable {
     public struct SignalInfo: Sendable, Equatable, Codable {
         /// As in `kill -l`.
         public var number: Int32
-        /// `SIGTERM`.
+        /// Such as `SIGTERM`.
         public var name: String
     }
 
@@ -200,7 +200,7 @@ public struct Report: Sendable, Equatable, Codable {
         public var wallTimeoutSeconds: Double?
         /// `JobSpec.cpuTimeout`.
         public var cpuTimeoutSeconds: Double?
-        /// When `Job.update` changed them last: RFC 3339, in UTC. `nil`: they are those of the start.
+        /// When `Job.update` changed the limits last: RFC 3339, in UTC. `nil`: never.
         public var changedAt: String?
     }
 
@@ -212,7 +212,7 @@ public struct Report: Sendable, Equatable, Codable {
         @Explicit public var swapPeakBytes: UInt64?
         /// `memory.events`: how often a limit was met, and what came of it. Names as in the kernel.
         @Explicit public var events: EventCounts?
-        /// `memory.events.local` (Linux 5.2): the same without cgroups below the job's.
+        /// `memory.events.local` (Linux 5.2): `events` without the cgroups below the job's.
         @Explicit public var eventsLocal: EventCounts?
     }
 
@@ -220,13 +220,13 @@ public struct Report: Sendable, Equatable, Codable {
     public struct PIDs: Sendable, Equatable, Codable {
         /// `pids.peak` (Linux 6.1).
         @Explicit public var peak: UInt64?
-        /// `max` in `pids.events`: how many the limit refused.
+        /// How many processes and threads the limit refused (`max` in `pids.events`).
         @Explicit public var refusedForks: UInt64?
     }
 
     /// CPU time (`cpu.stat`), which is counted without the controller, too.
     public struct CPU: Sendable, Equatable, Codable {
-        /// All of it.
+        /// In programs and in the kernel.
         @Explicit public var usageSeconds: Double?
         /// What was spent in programs.
         @Explicit public var userSeconds: Double?
@@ -242,7 +242,7 @@ public struct Report: Sendable, Equatable, Codable {
         public var device: String
         /// What reached the device; the page cache is not a device.
         public var readBytes: UInt64
-        /// The same of writes, which may come after the job's end.
+        /// What was written to the device; the page cache may write more after the job's end.
         public var writeBytes: UInt64
     }
 
@@ -258,23 +258,23 @@ public struct Report: Sendable, Equatable, Codable {
 
     /// How long processes waited for a resource.
     public struct Pressure: Sendable, Equatable, Codable {
-        /// At least one of them.
+        /// How long at least one process waited.
         public var someSeconds: Double
-        /// All of them at once; `nil` where the kernel does not tell.
+        /// How long all processes waited at once; `nil` where the kernel does not tell.
         @Explicit public var fullSeconds: Double?
     }
 
-    /// Who asked for the end, and how it came.
+    /// Who asked for the end of a job, and how the end came.
     public struct Termination: Sendable, Equatable, Codable {
         /// `timeout`, `cpu_timeout`, `caller` (a signal to cgrun), `parent_lost`, …; `nil`: nobody asked.
         @Explicit public var requestedBy: String?
         /// The stop signal, to the command alone.
         @Explicit public var signal: SignalInfo?
-        /// Between the stop signal and the kill.
+        /// How long after the stop signal the tree is killed.
         @Explicit public var graceSeconds: Double?
-        /// The grace was over, or there was none.
+        /// Whether the tree was killed because the grace was over, or there was none.
         public var escalated = false
-        /// `cgroup.kill` was written while processes were left.
+        /// Whether `cgroup.kill` was written while processes were left.
         public var cgroupKill = false
         /// From the command's end, or the kill, to an empty tree.
         @Explicit public var emptyAfterSeconds: Double?
@@ -297,10 +297,10 @@ public struct Report: Sendable, Equatable, Codable {
     }
 }
 
-/// An optional that is written as `null`, where the compiler's coding would leave it out.
+/// An optional that is encoded as `null`, where the compiler's coding would leave it out.
 ///
-/// What it can do depends on the value, rather than the type on what values can do: with conditions on
-/// the type itself, every launch would look up all of them.
+/// Only the extensions ask for values that are `Equatable` or `Codable`: with such a condition on the type itself,
+/// every launch would look up the conformances of all values.
 @propertyWrapper
 public struct Explicit<Value: Sendable>: Sendable {
     /// The value; `nil` is written as `null`.

@@ -1,8 +1,8 @@
 internal import LinuxSystem
 internal import SandboxValues
 
-/// Who wants the job to end, recorded before anything is done about it: what cgrun knows of
-/// its own doing beats whatever could be inferred from the way the command ended.
+/// Who wants the job to end, written down before anything is done about it: what cgrun knows of its own doing beats
+/// whatever could be inferred from the way the command ended.
 enum StopReason: Equatable, Sendable {
     case timeoutWall
     case timeoutCPU
@@ -26,7 +26,7 @@ enum StopReason: Equatable, Sendable {
         }
     }
 
-    /// Whether the command is asked first. Without its launcher's caller there is nobody to wait for it.
+    /// Whether the command is first asked to end, and given time. After a loss the job is killed at once.
     var isGraceful: Bool {
         switch self {
         case .timeoutWall, .timeoutCPU, .caller, .cancelled: true

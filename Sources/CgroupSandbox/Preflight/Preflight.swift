@@ -7,13 +7,13 @@ internal import SystemdBus
 public struct Preflight: Sendable {
     /// One thing that was tried.
     public struct Finding: Sendable, Equatable, Codable {
-        /// An option, or a part of the machinery.
+        /// An option, such as `--mem`, or what every job needs, such as `guard`.
         public var subject: String
         /// Whether it worked.
         public var isAvailable: Bool
-        /// With what: files and versions; or why not.
+        /// Which files and versions make it work, or why it does not work.
         public var detail: String
-        /// What to do where it is not.
+        /// What to do where it does not work.
         @Explicit public var remedy: String?
 
         enum CodingKeys: String, CodingKey {
@@ -66,7 +66,7 @@ public struct Preflight: Sendable {
                         .filter { $0 != "cgroup.subtree_control" }.joined(separator: ", ")
                 })
         }
-        // Not before: the scope goes with its owner.
+        // The scope is needed until here, and ends with its `ProbeScope`.
         withExtendedLifetime(scope) {}
     }
 
@@ -116,7 +116,7 @@ public struct Preflight: Sendable {
                 subject: subject, isAvailable: false, detail: error.reason(.options), remedy: error.remedy(.options)))
     }
 
-    /// A file that is found may still be no guard, or one that cannot run here: only a guard that watches tells.
+    /// Starts a guard: the file may be another program, or one that cannot run here.
     private mutating func addGuard() {
         do throws(LaunchError) {
             let program = try GuardProgram()
@@ -130,7 +130,7 @@ public struct Preflight: Sendable {
     }
 }
 
-/// A scope without a job, to see what one could have. It goes with its owner.
+/// A scope without a job, to try what a job could have. It ends with this object.
 private final class ProbeScope {
     private let guardian: GuardClient
     private let scope: OpenScope
@@ -145,7 +145,7 @@ private final class ProbeScope {
         }
         guardian = try GuardClient(program)
         let holder = try HolderProcess.start(program)
-        // Programs that are none are gone by the time that the manager moves them, and would leave it an empty scope.
+        // A program that is not a guard would be gone before the manager moves it, and the empty scope would stay.
         try guardian.awaitWatch()
         guardian.pin()
         try holder.check()

@@ -1,8 +1,8 @@
 internal import LinuxSystem
 internal import SystemPackage
 
-/// This program's end of a job's standard input. Writes happen in the event loop's thread, which
-/// has SIGPIPE blocked: a job that does not read must not end this program.
+/// This program's end of a job's standard input. Writes happen in the event loop's thread, which has SIGPIPE blocked: a
+/// job that does not read must not end this program.
 final class InputChannel: Sendable {
     private let loop: EventLoop
     private let state: Locked<State>
@@ -10,7 +10,7 @@ final class InputChannel: Sendable {
     private struct State {
         /// `nil` once it is closed.
         var descriptor: SharedDescriptor?
-        /// Where the end of the input has to be typed; open for no longer than the descriptor.
+        /// The job's terminal, on which the end of the input is typed; open for no longer than the descriptor.
         var terminal: PseudoTerminal?
         var queue: [Write] = []
         var watch: UInt64?
@@ -50,7 +50,7 @@ final class InputChannel: Sendable {
         if let error { throw error }
     }
 
-    /// - Returns: whether it will be written.
+    /// - Returns: whether the bytes will be written; they are not once the input is closed.
     private func append(_ write: Write, _ state: inout State) -> Bool {
         guard let descriptor = state.descriptor, !state.isFinished else { return false }
         if state.watch == nil {
@@ -73,7 +73,7 @@ final class InputChannel: Sendable {
         }
     }
 
-    /// The job is over.
+    /// To be called when the job is over.
     func end() {
         let left = state.withLock { state in
             close(&state)

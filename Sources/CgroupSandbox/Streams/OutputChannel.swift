@@ -5,7 +5,7 @@ final class OutputChannel: Sendable {
     enum Mode: Sendable {
         /// Read at once, and kept up to a number of bytes.
         case capture(limit: Int)
-        /// Read when somebody asks: until then the job waits.
+        /// Read when somebody asks: until then a full pipe makes the job wait.
         case sequence
     }
 
@@ -25,8 +25,8 @@ final class OutputChannel: Sendable {
 
     /// As much as a pipe holds.
     private static let chunk = 65_536
-    /// What is read at most after the job's end, for the sake of writers that never belonged to it: the
-    /// largest pipe that an ordinary user may have, and more than a terminal holds.
+    /// How much is read at most after the job's end, since writers that never belonged to the job might go on for ever:
+    /// as much as the largest pipe of an ordinary user holds, and more than a terminal does.
     static let mostAfterEnd = 1 << 20
 
     init(_ descriptor: SharedDescriptor, _ mode: Mode, _ loop: EventLoop) {
@@ -43,7 +43,7 @@ final class OutputChannel: Sendable {
         }
     }
 
-    /// Reads on and throws away what nobody asks for any more, so that the job does not wait.
+    /// Reads on and drops what nobody asks for any more, so that the job does not wait.
     func discardRest() {
         state.withLock { state in
             guard case .sequence = state.mode else { return }

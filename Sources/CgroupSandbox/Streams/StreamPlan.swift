@@ -18,7 +18,7 @@ final class JobStreams: Sendable {
         error?.begin()
     }
 
-    /// Nobody reads the sequences any more, nor writes.
+    /// To be called when nobody in this program reads the sequences or writes input any more.
     func discardRest() {
         input?.finish()
         output?.discardRest()
@@ -35,10 +35,10 @@ final class JobStreams: Sendable {
 /// Both ends of a job's standard streams, before it starts.
 struct StreamPlan: ~Copyable {
     private var descriptors: [CInt?] = [nil, nil, nil]
-    /// The job's ends, closed here once it has them.
+    /// The job's ends, which this process closes once the job has them.
     private var jobsEnds: [SharedDescriptor] = []
     private var closeAfterwards: [FileDescriptor] = []
-    /// This program's ends, given the job's terminal where it has one.
+    /// Makes this program's ends, from the job's terminal where it has one.
     private let streams: (PseudoTerminal?) -> JobStreams
 
     init(
@@ -50,7 +50,7 @@ struct StreamPlan: ~Copyable {
             switch input.kind {
             case .none: break
             case .bytes(let bytes):
-                // In memory: there is nothing to feed, and nobody to be stopped by a job that does not read.
+                // A file in memory: nothing has to be fed to the job, and a job that does not read makes nobody wait.
                 let file = try Descriptor.memoryFile(name: "cgrun-input")
                 try file.write(bytes, path: "standard input")
                 try file.rewind()
@@ -94,7 +94,7 @@ struct StreamPlan: ~Copyable {
         }
     }
 
-    /// For a terminal, which is input, output and errors in one, and has its end here.
+    /// For a job with a terminal, which is input, output and errors in one, and whose other end this program has.
     init(
         onTerminal input: JobInput, _ output: OutputDestination, _ error: OutputDestination, _ loop: EventLoop
     ) throws(LaunchError) {
@@ -130,7 +130,7 @@ struct StreamPlan: ~Copyable {
         }
     }
 
-    /// Descriptors that were handed over are not the caller's any more, whatever comes of it.
+    /// Closes the descriptors that the caller has handed over, also when the job is refused.
     private static func close(_ input: JobInput, _ output: OutputDestination, _ error: OutputDestination) {
         let given = [input.closedAfterwards, output.closedAfterwards, error.closedAfterwards].compactMap { $0 }
         for (index, descriptor) in given.enumerated() where !given[..<index].contains(descriptor) {
@@ -145,6 +145,6 @@ struct StreamPlan: ~Copyable {
     /// What to place at 0, 1 and 2 in the job.
     func childDescriptors(null: CInt) -> [CInt] { descriptors.map { $0 ?? null } }
 
-    /// Gives up the job's ends, which it has by now.
+    /// Closes the job's ends here, which the job has by now, and returns this program's ends.
     consuming func takeStreams(_ terminal: PseudoTerminal?) -> JobStreams { streams(terminal) }
 }

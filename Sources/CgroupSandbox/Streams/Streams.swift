@@ -24,7 +24,7 @@ public struct JobInput: Sendable {
     ///
     /// - Parameters:
     ///   - descriptor: stays this program's; the job gets a duplicate.
-    ///   - closeAfterSpawningProcess: whether it is closed here, also when the job does not start.
+    ///   - closeAfterSpawningProcess: whether this program's descriptor is closed, also when the job does not start.
     public static func fileDescriptor(
         _ descriptor: FileDescriptor, closeAfterSpawningProcess: Bool = false
     ) -> JobInput { JobInput(kind: .descriptor(descriptor, isClosed: closeAfterSpawningProcess)) }
@@ -41,9 +41,9 @@ public struct JobInput: Sendable {
 public protocol OutputMethod: Sendable {
     /// What the result of a run holds.
     associatedtype Value: Sendable
-    /// Where it goes.
+    /// Where the output goes.
     var destination: OutputDestination { get }
-    /// Makes the value from what was captured; nothing for destinations that are not captured.
+    /// Makes the value from what was captured; `bytes` is empty where nothing was.
     func value(of bytes: [UInt8]) -> Value
 }
 
@@ -80,7 +80,7 @@ public struct DiscardedOutput: OutputMethod {
 
 /// Output as text.
 public struct StringOutput: OutputMethod {
-    /// In bytes.
+    /// How many bytes are kept at most.
     public var limit: Int
     /// Memory of this program.
     public var destination: OutputDestination { .captured(limit: limit) }
@@ -90,7 +90,7 @@ public struct StringOutput: OutputMethod {
 
 /// Output byte for byte.
 public struct BytesOutput: OutputMethod {
-    /// In bytes.
+    /// How many bytes are kept at most.
     public var limit: Int
     /// Memory of this program.
     public var destination: OutputDestination { .captured(limit: limit) }
@@ -102,7 +102,7 @@ public struct BytesOutput: OutputMethod {
 public struct DescriptorOutput: OutputMethod {
     let descriptor: FileDescriptor
     let isClosed: Bool
-    /// That file.
+    /// The open file.
     public var destination: OutputDestination { OutputDestination(kind: .descriptor(descriptor, isClosed: isClosed)) }
     /// Nothing.
     public func value(of bytes: [UInt8]) {}
@@ -112,15 +112,15 @@ public struct DescriptorOutput: OutputMethod {
 public struct SequenceOutput: OutputMethod {
     /// A pipe that is read when somebody asks.
     public var destination: OutputDestination { OutputDestination(kind: .sequence) }
-    /// Nothing: it was for the body.
+    /// Nothing: the output was for the body.
     public func value(of bytes: [UInt8]) {}
 }
 
 /// Errors that go where the output goes.
 public struct CombinedOutput: OutputMethod {
-    /// What the output's is.
+    /// Where the output goes.
     public var destination: OutputDestination { OutputDestination(kind: .combined) }
-    /// Nothing: it is in the output.
+    /// Nothing: the errors are in the output.
     public func value(of bytes: [UInt8]) {}
 }
 
@@ -144,7 +144,7 @@ extension OutputMethod where Self == DescriptorOutput {
     ///
     /// - Parameters:
     ///   - descriptor: stays this program's; the job gets a duplicate.
-    ///   - closeAfterSpawningProcess: whether it is closed here, also when the job does not start.
+    ///   - closeAfterSpawningProcess: whether this program's descriptor is closed, also when the job does not start.
     public static func fileDescriptor(
         _ descriptor: FileDescriptor, closeAfterSpawningProcess: Bool = false
     ) -> DescriptorOutput { DescriptorOutput(descriptor: descriptor, isClosed: closeAfterSpawningProcess) }

@@ -11,20 +11,20 @@ final class GuardedJobs: Sendable {
     private let state = Locked(State())
 
     private struct State {
-        /// The jobs that are not over; a handle that was dropped ends nothing by itself.
+        /// The jobs that are not over. A job stays here also when nobody has a handle of it any more.
         var drivers: [String: JobDriver] = [:]
-        /// How often there was no guard to be had.
+        /// How often no guard could be started.
         var losses = 0
     }
 
-    // No job lives on without a guard, whoever loses it and when:
-    // - A command starts only after a guard has said that it watches, and was told of the job (`GuardClient.arm`).
-    // - The loop watches each guard's pidfd from before its first answer. One that died before is ready at once;
-    //   one that dies later is replaced, under the lock of `GuardClient`, by the loop or by a launch that was faster,
-    //   and the new one is told of every job that is registered, those on their way to their start included.
-    // - Where that fails, in whatever thread, the loop counts a loss and stops all jobs of which it has a record.
-    //   Count and records have one lock: a job that is added later finds the count changed, and is stopped by its
-    //   launch. Nobody asks whether there is a guard again: who asks would wait for who starts one.
+    // No job lives on without a guard, whenever and in whatever thread the guard is lost:
+    // - A command starts only after a guard has said that it watches and was told of the job (`GuardClient.arm`).
+    // - The loop watches each guard's pidfd from before the guard's first answer, so it sees every guard's end. A guard
+    //   that dies later is replaced, under the lock of `GuardClient`, by the loop or by a launch that is faster. The
+    //   new guard is told of every registered job, also of those whose command has not started yet.
+    // - If no guard can be started, the loop counts a loss and stops all jobs in `drivers`. The count and the jobs have
+    //   one lock: a launch that adds its job later finds the count changed, and stops the job. It does not ask whether
+    //   there is a guard, since it would have to wait for a thread that is starting one.
 
     init(_ loop: EventLoop, areOne: Bool) throws(LaunchError) {
         self.loop = loop
@@ -36,8 +36,8 @@ final class GuardedJobs: Sendable {
     /// Starts a job, and has the loop look after it.
     ///
     /// - Parameters:
-    ///   - watchesCommand: whether the loop notices the command's end, rather than whoever called this.
-    ///   - takeWhatIsOurs: takes from the job what is gone once it is over, which may be as soon as this returns.
+    ///   - watchesCommand: whether the loop notices the command's end; otherwise the caller does.
+    ///   - takeWhatIsOurs: called before the loop can end the job: takes what the loop would close then.
     func launch(
         _ prepared: PreparedJob, _ surroundings: PreparedJob.Surroundings, watchesCommand: Bool,
         _ takeWhatIsOurs: (JobDriver) -> Void = { _ in }
@@ -54,12 +54,12 @@ final class GuardedJobs: Sendable {
         return driver
     }
 
-    /// A job is over.
+    /// Forgets a job that is over.
     func remove(_ driver: JobDriver) { _ = state.withLock { $0.drivers.removeValue(forKey: driver.id) } }
 
-    /// Lets go of the guard for a job of which nothing is left.
+    /// Has the guard forget a job of which nothing is left, or ends the guard if there was only this job.
     ///
-    /// - Parameter number: `nil` for one that was never registered.
+    /// - Parameter number: the guard's number of the job; `nil`: the job was never registered.
     func letGo(of number: UInt64?) {
         if areOne { guardian.dismiss() } else if let number { guardian.forget(number) }
     }

@@ -5,14 +5,14 @@ internal import SystemPackage
 
 /// Drives one job by its `JobMachine`: tells the machine what happens, and does what it says.
 ///
-/// Handlers run in the thread of the event loop and wait for nothing that another job could be kept waiting by.
+/// Handlers run in the thread of the event loop. In a program with other jobs they wait for nothing.
 final class JobDriver: Sendable {
     let id: String
     let pid: ProcessID
     let cgroupPath: String
-    /// Whether the command leads a session of its own that has no terminal, to be kept from this process's.
+    /// Whether the command leads a session without a terminal, so that it cannot type into that of this process.
     let isApart: Bool
-    /// Whether it reads from that terminal nevertheless.
+    /// Whether the command's standard input is this process's terminal nevertheless.
     let readsTerminal: Bool
     let loop: EventLoop
     private let state: Locked<State>
@@ -20,16 +20,16 @@ final class JobDriver: Sendable {
     private struct State: ~Copyable {
         var machine: JobMachine
         var facts: JobFacts
-        /// This and what follows is given back when the job is over.
+        /// Released when the job is over, as are `command`, `home`, `jobs`, `parent` and `terminal`.
         var cgroup: JobCgroup?
         /// `nil` in the finisher.
         var command: CommandProcess?
         var home: (any JobHome)?
         var jobs: GuardedJobs?
-        /// What the guard knows the job by.
+        /// The number by which the guard knows the job.
         var number: UInt64?
         var parent: ParentWatch?
-        /// The command's own, if it has one.
+        /// The command's own terminal, if it has one.
         var terminal: PseudoTerminal?
         var story = Story()
         var detail = JobCgroup.Detail.everything
@@ -50,16 +50,15 @@ final class JobDriver: Sendable {
         }
     }
 
-    /// What was seen on the way.
+    /// What the driver has seen, for the report.
     private struct Story: Sendable {
         var signals = SignalLog()
         var strays: [Report.ProcessInfo] = []
         var unkillable: [Report.ProcessInfo] = []
-        /// Why the last look at the tree told nothing.
+        /// Why the last look at the tree failed.
         var blindness: SystemError?
     }
 
-    /// The command's process, which is gone when the job is over.
     private final class CommandProcess: Sendable {
         let process: ProcessDescriptor
         var descriptor: CInt { process.descriptor.rawValue }
@@ -88,7 +87,7 @@ final class JobDriver: Sendable {
         self.state = Locked(state)
     }
 
-    /// A job that its guard has killed, in place of its launcher.
+    /// For the finisher: a job that its guard has killed.
     init(finishing facts: JobFacts, _ cgroup: consuming JobCgroup, because reason: StopReason, _ loop: EventLoop) {
         id = facts.id
         pid = 0
@@ -100,22 +99,22 @@ final class JobDriver: Sendable {
         state = Locked(State(JobMachine(finishing: reason, at: .now), facts, cgroup))
     }
 
-    /// What to do with the report while the guard still stands by, and how much it is to tell.
+    /// Sets who gets the report while the guard still watches, and how much the report is to tell.
     func setDelivery(_ detail: JobCgroup.Detail, _ deliver: @escaping @Sendable (Report) -> Void) {
         state.withLock { ($0.detail, $0.deliver) = (detail, deliver) }
     }
 
-    /// What to do, once, when nothing is left of the job.
+    /// Sets what is called, once, when the job is over.
     func setWhenOver(_ body: @escaping @Sendable (Report) -> Void) { change { $0.whenOver = body } }
 
     /// Begins to look after the job.
     ///
-    /// - Parameter watchesCommand: whether this notices the command's end, rather than being told by `commandChange`.
+    /// - Parameter watchesCommand: whether the loop notices the command's end; otherwise the caller has to tell it.
     func begin(watchesCommand: Bool) {
         change { state in
             state.watchesCommand = watchesCommand
             do throws(SystemError) { try watch(&state) } catch {
-                // No room in the kernel for one more watch: better no job than one whose end nobody notices.
+                // The kernel has no room for one more watch: better no job than one whose end nobody notices.
                 run(.stop(.guardLost), &state)
             }
             perform(state.machine.begin(at: .now), &state)
@@ -137,13 +136,13 @@ final class JobDriver: Sendable {
 extension JobDriver {
     var isRunning: Bool { state.withLock { $0.machine.isRunning } }
     var isBeingStopped: Bool { state.withLock { $0.machine.stop != nil } }
-    /// Once nothing is left of the job.
+    /// `nil` while the job is not over.
     var finalReport: Report? { state.withLock { $0.machine.isOver ? $0.report : nil } }
     var guardPID: ProcessID? { state.withLock { $0.jobs?.guardian.pid } }
-    /// What was done besides at the start, for people.
+    /// What the launch did besides what was planned, for people.
     var notes: [String] { state.withLock { $0.home?.notes ?? [] } }
 
-    /// As of now, or of the moment when the tree was empty.
+    /// As of now; once the report is made, as of then.
     var statistics: JobStatistics {
         state.withLock { state in
             if let statistics = state.statistics { return statistics }
@@ -154,7 +153,7 @@ extension JobDriver {
         }
     }
 
-    /// Gives access to the cgroup and to what is true of the job.
+    /// Gives access to the cgroup and the facts of the job.
     ///
     /// - Returns: `nil` once the job is over.
     func withCgroup<Result: Sendable, Failure: Error>(
@@ -168,10 +167,9 @@ extension JobDriver {
         }
     }
 
-    /// The command's terminal, if it has one.
     var terminal: PseudoTerminal? { state.withLock { $0.terminal } }
 
-    /// Hands over the command's terminal to whoever closes it.
+    /// Hands the command's terminal over to the caller, who closes it.
     func takeTerminal() -> PseudoTerminal? { state.withLock { $0.terminal.take() } }
 
     /// Gives access to the command's terminal, unless the job is over.
@@ -188,7 +186,7 @@ extension JobDriver {
     /// Begins to stop the job, or to end it for a loss.
     func stop(_ reason: StopReason) {
         change { state in
-            // Whose parent is lost may have been killed for that by the guard, and is told as such.
+            // If the parent is lost, the guard may have killed the command for that: then it did not end by itself.
             if reason != .parentLost, settle(&state) { return }
             run(.stop(reason), &state)
         }
@@ -196,7 +194,7 @@ extension JobDriver {
 
     private func parentIsLost() {
         change { state in
-            // Its pidfd stays ready for as long as the command takes to die.
+            // The pidfd of a dead parent stays readable: the loop would call until the command has died.
             unwatchParent(&state)
             run(.stop(.parentLost), &state)
         }
@@ -252,7 +250,7 @@ extension JobDriver {
 // MARK: - The command's end
 
 extension JobDriver {
-    /// What became of the command, for a launcher that is told of its children. An end is told the machine.
+    /// Whether the command was stopped or continued, or has ended, of which this tells the machine. For SIGCHLD.
     func commandChange() -> ProcessDescriptor.Change? {
         var change: ProcessDescriptor.Change?
         self.change { state in
@@ -263,15 +261,15 @@ extension JobDriver {
         return change
     }
 
-    /// The command's pidfd is readable.
+    /// To be called when the command's pidfd is readable.
     func tellEnd() { change { state in tellEndIfThere(&state) } }
 
-    /// The command's pidfd.
+    /// The command's pidfd; -1 once the job is over.
     var descriptor: CInt { state.withLock { $0.command?.descriptor ?? -1 } }
 
-    /// What happened first counts first: a command that has ended by now ended by itself.
+    /// Tells the machine if the command has ended by now: then it ended by itself, whatever happens to the job next.
     ///
-    /// - Returns: whether that is so.
+    /// - Returns: whether the command has ended.
     private func settle(_ state: inout State) -> Bool {
         guard state.machine.isRunning, state.command?.process.hasEnded == true else { return false }
         if state.watchesCommand { tellEndIfThere(&state) }
@@ -286,7 +284,7 @@ extension JobDriver {
     }
 
     private func tellEnd(_ status: ExitStatus?, _ state: inout State) {
-        // The guard, which sees the loss of a parent as well, may have killed it for that.
+        // The guard watches the parent, too, and may have killed the command for the parent's loss.
         if state.parent?.isLost == true { run(.stop(.parentLost), &state) }
         run(.commandEnded(status), &state)
     }
@@ -295,7 +293,7 @@ extension JobDriver {
 // MARK: - The machine
 
 extension JobDriver {
-    /// Has something happen to the job, and tells those who wait for its end if that was it.
+    /// Changes the state, and calls `whenOver` if the job is over then.
     private func change(_ body: (inout State) -> Void) {
         let over = state.withLock { state -> (@Sendable (Report) -> Void, Report)? in
             body(&state)
@@ -311,8 +309,8 @@ extension JobDriver {
         perform(state.machine.handle(event, at: .now), &state)
     }
 
-    /// - Parameter deadline: of the timer, in whose place there may be another one already: the loop's thread had it on
-    ///   its way when it was cancelled.
+    /// - Parameter deadline: the time of the timer that has come. The loop may call for a timer just after it was
+    ///   cancelled: then `state.timer` is another one, and must stay.
     private func timeHasCome(_ deadline: BootTime) {
         change { state in
             if state.timer?.at == deadline { state.timer = nil }
@@ -321,7 +319,7 @@ extension JobDriver {
     }
 
     private func perform(_ actions: [JobMachine.Action], _ state: inout State) {
-        // First: the last of the actions closes what is watched.
+        // Watches end first: `release`, the last of the actions, closes what they watch.
         if !state.machine.isRunning { unwatch(&state) }
         var actions = actions[...]
         while let action = actions.popFirst() {
@@ -338,7 +336,7 @@ extension JobDriver {
         }
     }
 
-    /// Before the descriptors are closed.
+    /// Ends the watches, whose descriptors must not be closed before.
     private func unwatch(_ state: inout State) {
         if let watch = state.commandWatch.take(), let command = state.command {
             loop.unwatch(watch, command.descriptor)
@@ -350,7 +348,7 @@ extension JobDriver {
         if let watch = state.parentWatch.take(), let parent = state.parent?.descriptor { loop.unwatch(watch, parent) }
     }
 
-    /// - Returns: what the machine is to be told of it.
+    /// - Returns: what came of the action, for the machine; `nil`: nothing that it needs to know.
     private func perform(_ action: JobMachine.Action, _ state: inout State) -> JobMachine.Event? {
         switch action {
         case .signal(let signal): try? state.command?.process.send(signal)
@@ -392,7 +390,7 @@ extension JobDriver {
         pids.prefix(1_000).map { Report.ProcessInfo(pid: $0, comm: ProcessTable.commandName($0) ?? "?") }
     }
 
-    /// Lets go of a tree that is gone. One that is not stays under its guard, which waits for it and cleans up.
+    /// Gives everything back if the tree is gone. Otherwise the guard keeps the tree, waits for its end, and cleans up.
     private func release(_ state: inout State) {
         let (home, jobs) = (state.home.take(), state.jobs.take())
         state.cgroup = nil

@@ -2,10 +2,10 @@ internal import Cgroups
 internal import LinuxSystem
 internal import SandboxValues
 
-/// How a job goes from its command's start to its end: when it is stopped and killed, who is asked first, how long
-/// anybody is waited for, and what is done in which order once the command is gone.
+/// How a job goes from its command's start to its end: when it is stopped and killed, how long each step may take, and
+/// what is done in which order once the command is gone.
 ///
-/// Events and the time go in; what is to be done comes out, and when to say that time has passed. There is no
+/// Events and the time go in; out come the actions to carry out, and the time of the next event `time`. There is no
 /// descriptor and no clock in here, so every ending can be tested without a kernel. The command line, the library and
 /// the finisher run the same machine, by `JobDriver`.
 struct JobMachine: Sendable {
@@ -16,21 +16,21 @@ struct JobMachine: Sendable {
         var stopSignal = Signal.terminate
         /// Between the stop signal and the kill.
         var grace = Duration.seconds(5)
-        /// CPU time cannot be used up sooner than with all processors at work.
+        /// How many processors can use up CPU time at once.
         var processors = 1
-        /// Whether a tree that does not die is waited for when everything else is done, for as long as it takes. A
-        /// launcher leaves it to its guard; the finisher has none.
+        /// Whether a tree that does not die is waited for, after the report is out, for as long as it takes. A launcher
+        /// leaves such a tree to its guard; the finisher has no guard.
         var outlastsTree = false
     }
 
     enum Event: Sendable {
-        /// The command has ended. `nil`: how, nobody could learn.
+        /// The command has ended. `nil`: nobody could learn how.
         case commandEnded(ExitStatus?)
-        /// Somebody wants the job to end, or somebody was lost whom it may not outlive.
+        /// Somebody wants the job to end, or a process is lost that the job may not outlive.
         case stop(StopReason)
         /// The caller wants the whole tree killed at once.
         case kill
-        /// The deadline has come, or it may have.
+        /// The deadline may have come.
         case time
         /// The answer to `readCPUTime`. `nil`: it could not be read.
         case cpuTime(Duration?)
@@ -41,7 +41,7 @@ struct JobMachine: Sendable {
     }
 
     enum Action: Equatable, Sendable {
-        /// Let the processes of the tree go on: frozen, the command could not act on its signal.
+        /// Let a frozen tree go on, so that the command can act on its stop signal.
         case thaw
         /// Send the command a signal.
         case signal(Signal)
@@ -50,7 +50,7 @@ struct JobMachine: Sendable {
         case kill
         /// Find out whether anything is left in the tree.
         case look
-        /// Write down which processes the command has left, if that is not known yet.
+        /// Write down which processes the command has left, unless some are written down already.
         case nameStrays
         /// Write down which processes do not die.
         case nameUnkillable
@@ -58,16 +58,16 @@ struct JobMachine: Sendable {
         case report
         /// Remove the cgroups.
         case remove
-        /// Hand the report out. The guard still stands by: should this process be lost now, it has the report written.
+        /// Hand the report out. The guard still watches: if this process is lost now, the guard has the report written.
         case deliver
-        /// Let go of the guard and of what holds the job. The last action of all.
+        /// Give the job's home back, and let go of the guard. The last action of all.
         case release
     }
 
     private enum Phase: Sendable {
         /// The command runs.
         case running
-        /// The command has ended, or is given up; what is left of its tree is brought to its end.
+        /// The command has ended or is given up, and what is left of its tree is being killed.
         case ending(TreeEnding)
         /// The tree is empty, and its cgroups are being removed.
         case removing(TreeEnding)
@@ -78,23 +78,23 @@ struct JobMachine: Sendable {
     static let patienceAfterKill = Duration.seconds(10)
     private static let removalPatience = Duration.seconds(10)
     private static let longestPause = Duration.milliseconds(20)
-    /// For a tree that was given up and is waited for.
+    /// The longest pause between looks at a tree that does not die and is waited for.
     private static let longestPauseOfOutlasting = Duration.seconds(1)
     private static let removalPatienceOfOutlasting = Duration.seconds(30)
     private static let shortestPauseOfCPUTime = Duration.milliseconds(5)
 
     private let rules: Rules
-    /// Whether there is no command whose end could be told.
+    /// Whether this is the finisher, which is not told of the command's end.
     private let isFinishing: Bool
     private var phase = Phase.running
     private var cpuTimeIsDue: BootTime?
     private var isReported = false
 
-    /// Before the command could run, however late its launcher gets on with it.
+    /// Taken before the command could run, so that a launcher that is slow does not give the command more time.
     let startedAt: BootTime
-    /// When to send the event `time`; `nil`: not before another event.
+    /// When to send the event `time`; `nil`: there is no need to, unless another event changes this.
     private(set) var deadline: BootTime?
-    /// Who wants the job to end, and how far that has got.
+    /// Who wants the job to end, and how far the stop has got.
     private(set) var stop: Stop?
     private(set) var killedAt: BootTime?
     /// When the command ended, or was given up.
@@ -107,9 +107,9 @@ struct JobMachine: Sendable {
 
     var isRunning: Bool { if case .running = phase { true } else { false } }
     var isOver: Bool { if case .over = phase { true } else { false } }
-    /// One that is being stopped has to be able to act on its signal.
+    /// A job that is being stopped must be able to act on its stop signal.
     var mayBeFrozen: Bool { isRunning && stop == nil }
-    /// Whether the tree stands still, as the driver has seen to it.
+    /// Whether the driver has frozen the tree.
     var isFrozen = false
 
     /// For a command that runs.
@@ -121,7 +121,7 @@ struct JobMachine: Sendable {
         updateDeadline()
     }
 
-    /// For a job that its guard has killed, as somebody was lost. `begin` is the first thing to call then.
+    /// For a job that its guard has killed after a loss. `begin` is the first thing to call then.
     init(finishing reason: StopReason, at now: BootTime) {
         rules = Rules(outlastsTree: true)
         isFinishing = true
@@ -130,7 +130,7 @@ struct JobMachine: Sendable {
         (killedAt, wroteKill) = (now, true)
     }
 
-    /// A command may have been killed before this is called; its end is still to come.
+    /// Begins to end a job of the finisher's. For a launcher there is nothing to begin: the command's end is an event.
     mutating func begin(at now: BootTime) -> [Action] { isRunning && isFinishing ? end(nil, now) : [] }
 
     mutating func handle(_ event: Event, at now: BootTime) -> [Action] {
@@ -150,7 +150,7 @@ struct JobMachine: Sendable {
         case (.ending, .time): deadline.map { $0 <= now } == true ? look() : []
         case (.removing(let ending), .removal(let succeeded)): proceed(ending, removed: succeeded, now)
         case (.removing, .time): deadline.map { $0 <= now } == true ? removeAgain() : []
-        // What comes too late changes nothing any more.
+        // An event that comes too late changes nothing.
         default: []
         }
     }
@@ -161,7 +161,7 @@ struct JobMachine: Sendable {
         if stop == nil {
             stop = Stop(reason: reason)
         } else if !reason.isGraceful {
-            // Whoever is lost explains the end better than who asked for it before.
+            // A loss explains the end better than a request that came before it.
             stop?.reason = reason
         }
         guard reason.isGraceful, rules.grace > .zero, stop?.escalated != true else { return kill(now) }
@@ -193,7 +193,7 @@ struct JobMachine: Sendable {
 
     private mutating func checkTime(_ now: BootTime) -> [Action] {
         if let killedAt {
-            // A command that does not die would never end: the tree is given up, and reported.
+            // The command survives SIGKILL, and may never end: the tree is given up, and reported.
             return now - killedAt >= Self.patienceAfterKill ? end(nil, now) : []
         }
         if let killAt = stop?.killAt { return killAt <= now ? kill(now) : [] }
@@ -235,7 +235,7 @@ struct JobMachine: Sendable {
         endedAt = now
         let bounds = TreeEnding.Bounds(
             death: Self.patienceAfterKill, removal: Self.removalPatience, longestPause: Self.longestPause)
-        // One that was killed long ago without effect had its time.
+        // A command that is given up has had its time since it was killed.
         phase = .ending(TreeEnding(bounds, since: status == nil ? killedAt ?? now : now))
         return look()
     }
@@ -279,9 +279,9 @@ struct JobMachine: Sendable {
         switch step {
         case .tryAgain(let pause):
             deadline = now + pause
-            // Somebody may have moved in meanwhile.
+            // Somebody may have moved a process in meanwhile.
             return [.kill]
-        // Cgroups that cannot be removed now are the next sweep's.
+        // Cgroups that cannot be removed now are left to the next sweep.
         case .done, .leave: return (isReported ? [] : [.deliver]) + release()
         }
     }

@@ -3,19 +3,19 @@ internal import Glibc
 internal import LinuxSystem
 internal import SandboxValues
 
-/// What a program's jobs share: one event loop with a thread of its own, one guard, and the places where they are made.
+/// What a program's jobs share: an event loop with a thread of its own, a guard, and open parents for their cgroups.
 final class JobRuntime: Sendable {
     let jobs: GuardedJobs
     /// `/dev/null`, for streams that nobody wants.
     let null: Descriptor
-    /// Made for this program's jobs by `HostScope.enter`.
+    /// The scope that `HostScope.enter` has had made for this program's jobs.
     let scope = Locked<HeldScope?>(nil)
     private let state = Locked(State())
 
     private struct State {
-        /// Where leftovers were looked for already.
+        /// The directories in which leftovers were looked for already.
         var sweptParents: Set<String> = []
-        /// Parents that are open already, as long as this process is in these cgroups.
+        /// Parents that are open already. They hold as long as this process stays in its cgroups.
         var places: [PlaceKey: ParentCgroups] = [:]
         var membership = ""
         var membershipIsFreshUntil: BootTime?
@@ -32,7 +32,7 @@ final class JobRuntime: Sendable {
 
     private static let current = Locked<JobRuntime?>(nil)
 
-    /// - Throws: when there is no descriptor or thread to be had; the next call tries again.
+    /// - Throws: when no descriptor or thread can be had; the next call tries again.
     static func shared() throws(LaunchError) -> JobRuntime {
         try current.withLock { current throws(LaunchError) in
             if let current { return current }
@@ -65,7 +65,7 @@ final class JobRuntime: Sendable {
         let key = PlaceKey(parent: parent, controllers: spec.limits.controllers)
         let (place, isKnown) = try place(key, spec)
         do { return try launch(spec, streams: streams, in: place, takeWhatIsOurs) } catch {
-            // A parent that was removed and made again is another one.
+            // The parent may have been removed and made again: then there is another directory to open.
             guard isKnown, error.kind == .setup, !place.exists else { throw error }
         }
         state.withLock { _ = $0.places.removeValue(forKey: key) }
@@ -74,7 +74,7 @@ final class JobRuntime: Sendable {
 
     private func place(_ key: PlaceKey, _ spec: JobSpec) throws(LaunchError) -> (place: ParentCgroups, isKnown: Bool) {
         do throws(CgroupError) {
-            // Reading it takes the kernel's lock over all cgroups.
+            // To read the membership takes the kernel's lock over all cgroups, so it is not read again for 100 ms.
             if let known = state.withLock({ $0.membershipIsFreshUntil ?? .now > .now ? $0.places[key] : nil }) {
                 return (known, true)
             }
@@ -87,7 +87,7 @@ final class JobRuntime: Sendable {
             if let known { return (known, true) }
             let place = try ParentCgroups(Hierarchies.current(), parentPath: key.parent, limits: spec.limits.resolved())
             state.withLock { state in
-                // Each keeps descriptors open.
+                // Each place keeps descriptors open.
                 if state.places.count >= Self.mostPlaces { state.places = [:] }
                 state.places[key] = place
             }
@@ -98,7 +98,7 @@ final class JobRuntime: Sendable {
     private func launch(
         _ spec: JobSpec, streams: [CInt], in place: ParentCgroups, _ takeWhatIsOurs: (JobDriver) -> Void
     ) throws(LaunchError) -> JobDriver {
-        // Once: what appears later is left by others, and is theirs or the timer's to sweep.
+        // Once for each parent: what appears there later was left by others, and they or a timer sweep it.
         let sweeps = state.withLock { $0.sweptParents.insert(place.path).inserted }
         let prepared = try PreparedJob(
             spec, in: place, because: "a directory below this program's own", sweeps: sweeps)

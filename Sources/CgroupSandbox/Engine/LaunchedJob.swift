@@ -2,7 +2,7 @@ internal import Cgroups
 public import LinuxSystem
 internal import SandboxValues
 
-/// A running job: a command in a cgroup of its own, with a guard that ends it if this process cannot.
+/// A running job: a command in a cgroup of its own, with a guard that kills it if this process is lost.
 ///
 /// For programs that run one job and nothing else, such as `cgrun`: everything happens in the thread that calls
 /// `waitForEnd`. `run` and `Job` are the same for concurrent programs.
@@ -10,10 +10,10 @@ public final class LaunchedJob {
     let driver: JobDriver
     private let jobs: GuardedJobs
     private let parent: ParentWatch?
-    /// The command was stopped from here, for a key.
+    /// Whether this process has stopped the command, because somebody pressed the key for that.
     var hasStoppedCommand = false
 
-    /// The job's own number, as in its cgroup's name and its report.
+    /// The job's ID, as in its cgroup's name and its report.
     public var id: String { driver.id }
     /// The command's pid.
     public var pid: ProcessID { driver.pid }
@@ -21,16 +21,16 @@ public final class LaunchedJob {
     public var guardPID: ProcessID? { driver.guardPID }
     /// The job's cgroup as an absolute path.
     public var cgroupPath: String { driver.cgroupPath }
-    /// What else was done at the start, for people.
+    /// What the launch did besides what `PreparedJob.plan` tells, for people.
     package var notes: [String] { driver.notes }
 
-    /// Starts a job. When this returns, the command runs inside its cgroup, every limit has been
-    /// read back, and a guard holds what it needs to kill it.
+    /// Starts a job. When this returns, the command runs inside its cgroup, every limit has been read back, and the
+    /// guard can kill the job.
     ///
     /// - Parameters:
-    ///   - prepared: from `PreparedJob`, made from the specification.
+    ///   - prepared: the job, of which nothing exists yet.
     ///   - parent: the process whose loss ends the job; `nil` for none.
-    /// - Throws: why not. Nothing is left behind then.
+    /// - Throws: why the job did not start. Nothing of it is left then.
     public convenience init(_ prepared: PreparedJob, parent: ParentWatch? = nil) throws(LaunchError) {
         try self.init(prepared, parent: parent, recovery: nil)
     }
@@ -41,13 +41,13 @@ public final class LaunchedJob {
         do { loop = try EventLoop() } catch { throw LaunchError(error) }
         jobs = try GuardedJobs(loop, areOne: true)
         self.parent = parent
-        // This object notices the command's end: signals that came before it have to be told first.
+        // This object notices the command's end itself, so that it first handles the signals that came before that end.
         driver = try jobs.launch(
             prepared, PreparedJob.Surroundings(parent: parent, recovery: recovery), watchesCommand: false)
     }
 
-    /// Begins to stop the job: stop signal, grace, `cgroup.kill`. A second request changes nothing
-    /// but that the command gets the signal again.
+    /// Begins to stop the job: stop signal, grace, `cgroup.kill`. A second call only sends the command the stop signal
+    /// again.
     public func requestStop() { driver.stop(.caller) }
 
     /// Waits until the command has ended and nothing is left of it, and meanwhile enforces the time limits, replaces a
@@ -55,16 +55,16 @@ public final class LaunchedJob {
     ///
     /// - Parameters:
     ///   - signals: what to pass on; `nil` leaves signals to the program.
-    ///   - relay: for a command with a terminal of its own, what goes there and comes from it.
+    ///   - relay: connects the command's own terminal, if it has one, with the standard streams of this process.
     /// - Returns: the report.
     public func waitForEnd(_ signals: SignalForwarder? = nil, _ relay: TerminalRelay? = nil) -> Report {
         waitForEnd(signals, relay, detail: .everything) { _ in }
     }
 
     /// - Parameters:
-    ///   - detail: how much there is to tell; to read everything takes a while.
-    ///   - deliver: gets the report while the guard still stands by, so that a report which was asked for is written
-    ///     even if this process is killed now.
+    ///   - detail: how much the report is to tell; to read everything takes a while.
+    ///   - deliver: gets the report while the guard still watches: if this process is killed now, the guard has a
+    ///     report written that was asked for.
     package func waitForEnd(
         _ signals: SignalForwarder?, _ relay: TerminalRelay?, detail: JobCgroup.Detail,
         _ deliver: @escaping @Sendable (Report) -> Void
@@ -103,16 +103,16 @@ public final class LaunchedJob {
         }
     }
 
-    /// - Parameter wasContinued: this process was, so the command's stop may be one that is over.
+    /// - Parameter wasContinued: whether this process was continued just now, so that the command may have been, too.
     private func lookAtCommand(wasContinued: Bool, _ relay: TerminalRelay?) {
         guard case .stopped = driver.commandChange() else { return }
         if wasContinued {
-            // The shell continues a whole process group, but one member after the other.
+            // The shell continues the whole process group, but one member after the other: give it a moment.
             var moment = Poller()
             _ = moment.wait(.milliseconds(20))
             guard ProcessTable.state(pid) == "T" else { return }
         }
-        // On a terminal the shell waits for this process: stop with the command, and let `fg` wake both.
+        // The shell waits for this process, so it stops with the command. `fg` continues both.
         guard ThisProcess.isTerminalForeground else { return }
         if relay != nil || driver.isApart { stop(with: relay) } else { ThisProcess.stop() }
     }
@@ -127,8 +127,8 @@ public final class LaunchedJob {
         case _ where driver.isApart: pass(received, of: arrived)
         case let signal
         where received.isFromKernel && signal != .continue && !(signal == .hangUp && ThisProcess.leadsSession):
-            // The terminal sent it to the whole foreground process group: the command has it already.
-            // Only that it hung up, it tells the leader of the session alone.
+            // The terminal sends signals to the whole foreground process group, so the command has this one already.
+            // Only SIGHUP, when the terminal hangs up, goes to the leader of the session alone.
             driver.note(fromTerminal: [signal])
         case let signal: try? driver.pass(signal)
         }

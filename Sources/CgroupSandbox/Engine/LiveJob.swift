@@ -11,7 +11,7 @@ final class LiveJob: Sendable {
     private let state = Locked(State())
 
     private struct State {
-        /// Once nothing is left of the job.
+        /// `nil` while the job is not over.
         var report: Report?
         var waiters: [CheckedContinuation<Report, Never>] = []
         /// Called once the job is over.
@@ -24,14 +24,14 @@ final class LiveJob: Sendable {
     /// Starts a job and lets the event loop look after it.
     static func start(_ spec: JobSpec, _ plan: consuming StreamPlan) throws(LaunchError) -> LiveJob {
         let runtime = try JobRuntime.shared()
-        // The loop may have ended a short job before the next line: its output must not go with its terminal.
+        // The loop may end a short job before `launch` returns, and would close its terminal with the output in it.
         var terminal: PseudoTerminal?
         let driver = try runtime.launch(spec, streams: plan.childDescriptors(null: runtime.null.rawValue)) {
             terminal = $0.terminal
         }
         let live = LiveJob(driver, plan.takeStreams(terminal), runtime.jobs)
         live.streams.begin()
-        // The driver holds this object for as long as the job runs, whether anybody waits for it or not.
+        // The closure keeps this object alive until the job is over, whether anybody waits for it or not.
         driver.setWhenOver { report in live.isOver(report) }
         return live
     }
@@ -43,7 +43,7 @@ final class LiveJob: Sendable {
     }
 
     private func isOver(_ report: Report) {
-        // Nobody is left to write, but for processes that never belonged to the job.
+        // No process of the job is left that could write; nobody waits for other processes that may.
         streams.end()
         jobs.remove(driver)
         let (waiters, subscribers) = state.withLock { state in
@@ -68,7 +68,7 @@ final class LiveJob: Sendable {
 
     var report: Report? { state.withLock { $0.report } }
 
-    /// Has the body called once the job is over, or at once if it is.
+    /// Has the body called once the job is over, or at once if it is over already.
     func whenOver(_ body: @escaping @Sendable () -> Void) -> UInt64 {
         let (id, isOver) = state.withLock { state in
             state.lastSubscriber += 1

@@ -4,11 +4,11 @@ internal import LinuxSystem
 internal import SandboxValues
 internal import SystemPackage
 
-/// The guard of a process's jobs, however many: one process, started with the first of them and replaced when it dies.
+/// The guard of a process's jobs, however many: one process, started with the first job and replaced when it dies.
 ///
-/// What the guard has still to be told waits in an outbox until its socket takes it. Nobody waits for that while he
-/// holds the lock, and the event loop's thread does not wait at all: a guard that is stopped delays no job's end, and no
-/// other job's time limit. Only who starts a job waits, outside of the lock, until the guard knows of it.
+/// Messages to the guard wait in an outbox until its socket takes them. No thread waits for that while it holds the
+/// lock, and the event loop's thread does not wait at all: a guard that is stopped delays no job's end, and no other
+/// job's time limit. Only a thread that starts a job waits, without the lock, until the guard knows of the job.
 final class GuardClient: Sendable {
     private let program: GuardProgram
     private let launcher: ProcessDescriptor
@@ -16,54 +16,54 @@ final class GuardClient: Sendable {
 
     private struct State: ~Copyable {
         var process: GuardProcess?
-        /// In the order of their numbers.
+        /// The registered jobs, in the order of their numbers.
         var wards: [(number: UInt64, ward: Ward)] = []
         var holder: GuardProcess.Holder?
-        /// What the process has still to be told, in this order.
+        /// What the guard has still to be told, in this order.
         var outbox: [GuardProcess.Notice] = []
-        /// Since when its socket takes no more.
+        /// Since when the guard's socket has taken nothing; `nil` while it takes messages.
         var isFullSince: BootTime?
         var lastNumber: UInt64 = 0
-        /// How often a guard had died and was replaced.
+        /// How often a guard that had died was replaced.
         var replaced = 0
-        /// How many guards were lost since the last one that watched.
+        /// How many guards in a row were lost before they watched.
         var lostInARow = 0
         var descriptorCount = 0
-        /// Whether another guard would be no use: the manager has put this one into a scope by its pid.
+        /// Whether the guard must not be replaced: a manager moves it by its pid, and would not move another.
         var isIrreplaceable = false
-        /// Where such a one was when it was found dead.
+        /// The cgroup of a guard that must not be replaced, as it was when the guard was found dead.
         var lastPlace: String?
-        /// What the last guard that did not answer was refused with, and until when no other is waited for: those
-        /// who want one meanwhile would otherwise wait as long, one after the other.
+        /// The error for the last guard that did not answer in time, and until when all who want a guard get this
+        /// error: otherwise each of them would wait as long for another guard, one after the other.
         var silence: (error: LaunchError, until: BootTime)?
         var observer: Observer?
-        /// The observer's watch of the process's end.
+        /// The watch by which the observer's loop learns of the guard's end.
         var watch: UInt64?
-        /// Whether the observer's loop will come back for what could not be done at once.
+        /// Whether the observer's loop is going to call `keepUp`.
         var isScheduled = false
     }
 
-    /// Who sees to it that a guard that has ended is replaced.
+    /// The event loop that has a guard replaced when it ends.
     private struct Observer {
         let loop: EventLoop
         let whenMissing: @Sendable () -> Void
     }
 
-    /// No guard runs yet.
+    /// Starts no guard yet.
     init(_ program: GuardProgram) throws(LaunchError) {
         self.program = program
         do { launcher = try ProcessDescriptor(pid: ThisProcess.id) } catch { throw LaunchError(error) }
     }
 
-    /// Has a loop replace guards that end. To be called before there is one.
+    /// Has a loop replace guards that end. To be called before the first guard starts.
     ///
-    /// - Parameter whenMissing: called by the loop when there is no guard, and none to be had: no job must live on that
-    ///   was started before.
+    /// - Parameter whenMissing: called by the loop when there is no guard and none can be started. It has to end all
+    ///   jobs that were started before.
     func observe(by loop: EventLoop, whenMissing: @escaping @Sendable () -> Void) {
         state.withLock { $0.observer = Observer(loop: loop, whenMissing: whenMissing) }
     }
 
-    /// The pidfd of the guard at the moment; -1 for none.
+    /// The pidfd of the present guard; -1 where there is none.
     var descriptor: CInt {
         state.withLock { state in
             switch state.process {
@@ -72,7 +72,6 @@ final class GuardClient: Sendable {
             }
         }
     }
-    /// How often a guard had died and was replaced.
     var replacementCount: Int { state.withLock { $0.replaced } }
     var pid: ProcessID? {
         state.withLock { state in
@@ -83,7 +82,7 @@ final class GuardClient: Sendable {
         }
     }
 
-    /// The cgroup of the guard at the moment, or of one that was pinned and is dead, as in `/proc/PID/cgroup`.
+    /// The cgroup of the present guard, or of a pinned guard that has died, as in `/proc/PID/cgroup`.
     var unifiedPath: String? { state.withLock { Self.place(of: $0) ?? $0.lastPlace } }
 
     private static func place(of state: borrowing State) -> String? {
@@ -95,7 +94,7 @@ final class GuardClient: Sendable {
 
     // MARK: Before there is a job
 
-    /// Starts the guard, if it does not run yet. Whether it is one is not known yet.
+    /// Starts the guard's program, unless it runs. Whether the program is a guard is not known before it watches.
     func start() throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
             if state.process == nil { try start(&state) }
@@ -104,23 +103,22 @@ final class GuardClient: Sendable {
 
     /// Returns once a guard watches.
     ///
-    /// - Throws: when there is none to be had.
+    /// - Throws: when no guard can be started.
     func awaitWatch() throws(LaunchError) { try wait(untilItWatches: true) { _ in true } }
 
-    /// Keeps the guard that runs from being replaced: a manager is being told its pid, and another one would not be
-    /// where this one is.
+    /// Keeps the running guard from being replaced: a manager is told its pid, and would not move another guard.
     func pin() { state.withLock { $0.isIrreplaceable = true } }
 
-    /// Returns once the guard watches that was pinned.
+    /// Returns once the pinned guard watches.
     ///
-    /// - Throws: when it does not, or has ended.
+    /// - Throws: when it does not watch, or has ended.
     func check() throws(LaunchError) {
         try awaitWatch()
         guard state.withLock({ !Self.hasEnded($0) }) else { throw endedTooEarly }
     }
 
-    /// Tells the guard, which runs, and the holder that a manager is being asked to move them out of the
-    /// cgroups with this hash into scopes, the holder into that of the jobs.
+    /// Tells the running guard and the holder that a manager is being asked to move them out of the cgroups with this
+    /// hash: the holder into the jobs' scope, the guard into the companion scope.
     func awaitScope(_ cgroupBefore: UInt64, keptBy holder: borrowing HolderProcess) throws(LaunchError) {
         let process: SharedDescriptor
         do { process = SharedDescriptor(try holder.process.descriptor.duplicate()) } catch { throw LaunchError(error) }
@@ -132,7 +130,7 @@ final class GuardClient: Sendable {
         try wait { $0.outbox.isEmpty }
     }
 
-    /// Says which scope the holder keeps, for the guard to leave nothing of it.
+    /// Hands the directory of the jobs' scope to the guard, which removes it after a loss if systemd does not.
     func keep(_ scope: consuming Descriptor) throws(LaunchError) {
         let scope = SharedDescriptor(scope)
         state.withLock { state in
@@ -147,10 +145,10 @@ final class GuardClient: Sendable {
 
     /// Registers a job before its cgroups exist, and returns once the guard has been told.
     ///
-    /// - Returns: the job's number.
+    /// - Returns: the number by which the guard knows the job.
     func register(_ ward: Ward) throws(LaunchError) -> UInt64 {
         let number = try state.withLock { state throws(LaunchError) in
-            // The guard's hard limit is this process's: what did not fit would be lost on its way.
+            // The guard has the same hard limit as this process, and the kernel drops descriptors that exceed it.
             let count = state.descriptorCount + ward.descriptorCount
             guard count + Self.ownDescriptors <= ThisProcess.hardDescriptorLimit else {
                 throw LaunchError(
@@ -164,8 +162,8 @@ final class GuardClient: Sendable {
             return state.lastNumber
         }
         do {
-            // The first guard starts while the first job's cgroups are made. After one that was lost or was none,
-            // nothing is begun before another one watches.
+            // The first guard starts while the first job's cgroups are made. After a guard was lost, or its program was
+            // not a guard's, no job is begun before another guard watches.
             try wait(untilItWatches: number > 1 && state.withLock { $0.process == nil }) {
                 !$0.outbox.contains { $0.number == number }
             }
@@ -176,13 +174,13 @@ final class GuardClient: Sendable {
         return number
     }
 
-    /// Hands over the cgroups of a registered job, and returns once a guard watches. From here on a loss kills,
-    /// and the command may start.
+    /// Hands the cgroups of a registered job to the guard, and returns once a guard watches. From then on the guard
+    /// kills the job after a loss, and the command may start.
     func arm(_ number: UInt64, _ directories: [CgroupDirectory]) throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
             guard let index = Self.index(of: number, state) else { return }
             state.wards[index].ward.directories = directories
-            // Opened before anything is told: for want of a descriptor no guard need be replaced.
+            // Opened before the guard is told anything: if no descriptor is free, the guard need not be replaced.
             let killFile: Descriptor
             do throws(SystemError) { killFile = try state.wards[index].ward.openKillFile() } catch {
                 throw LaunchError(.openingKillFile(error))
@@ -192,7 +190,7 @@ final class GuardClient: Sendable {
         try wait(untilItWatches: true) { !$0.outbox.contains { $0.number == number } }
     }
 
-    /// Lets go of a job of which nothing is left. Never waits.
+    /// Has the guard forget a job of which nothing is left. Never waits.
     func forget(_ number: UInt64) {
         state.withLock { state in
             guard let index = Self.index(of: number, state) else { return }
@@ -201,13 +199,13 @@ final class GuardClient: Sendable {
             let isUnknown = state.outbox.contains { if case .job(number) = $0 { true } else { false } }
             state.outbox.removeAll { $0.number == number }
             if !isUnknown { state.outbox.append(.done(number)) }
-            // A guard that is gone needs not be told; the observer has it replaced.
+            // A guard that has ended need not be told: the next one never hears of this job.
             _ = try? deliver(&state)
             schedule(&state)
         }
     }
 
-    /// Ends the guard without letting it act, once nothing is left for it.
+    /// Ends the guard without letting it kill anything. To be called when nothing is left of any job.
     func dismiss() {
         state.withLock { state in
             state.wards = []
@@ -215,7 +213,7 @@ final class GuardClient: Sendable {
         }
     }
 
-    /// Standard streams, the socket, epoll, the launcher, and what is open for a moment only.
+    /// The guard's other descriptors: standard streams, socket, epoll, launcher, and what is open only for a moment.
     private static let ownDescriptors = 24
 
     private static func index(of number: UInt64, _ state: borrowing State) -> Int? {
@@ -231,14 +229,14 @@ final class GuardClient: Sendable {
 // MARK: - Waiting
 
 extension GuardClient {
-    /// How long a thread sleeps at most before it looks again: another one may have replaced what it waits for.
+    /// How long a thread sleeps at most before it looks again: another thread may have replaced the guard meanwhile.
     private static let longestPause = Duration.milliseconds(5)
     /// How many guards in a row may be killed before they watch.
     private static let attempts = 30
 
-    /// Returns once the condition holds, and with `untilItWatches` a guard watches that knows all jobs so far.
+    /// Returns once the condition holds and, with `untilItWatches`, a guard watches that knows all jobs so far.
     ///
-    /// - Throws: when there is no guard to be had. Then no job must live on, and the observer knows.
+    /// - Throws: when no guard can be started. Then no job may live on, and the observer is told.
     private func wait(
         untilItWatches: Bool = false, _ isMet: (borrowing State) -> Bool
     ) throws(LaunchError) {
@@ -255,9 +253,9 @@ extension GuardClient {
         }
     }
 
-    /// What is worth waiting for.
+    /// What a thread waits for before it looks again.
     private struct Pause {
-        /// -1: it tells nothing.
+        /// -1 where nothing is expected from the socket.
         var socket: CInt
         var process: CInt
         var atMost: Duration
@@ -277,18 +275,18 @@ extension GuardClient {
         }
     }
 
-    /// The observer's loop: has a guard replaced that has ended, and tells what could not be told at once.
+    /// Called by the observer's loop: replaces a guard that has ended, and sends what its socket did not take before.
     private func keepUp() {
         state.withLock { state in
             state.isScheduled = false
             guard state.process != nil else { return }
-            // Where there is none to be had, the observer hears of it.
+            // If no guard can be started, `advance` has told the observer.
             guard (try? advance(&state, isLost: Self.hasEnded(state))) != nil else { return }
             schedule(&state)
         }
     }
 
-    /// Has the loop come back for what the guard has still to be told, or to say.
+    /// Has the observer's loop call `keepUp`, if the guard has still to be told something, or to answer.
     private func schedule(_ state: inout State) {
         guard let observer = state.observer, !state.isScheduled, state.process != nil,
             !state.outbox.isEmpty || !Self.watches(state)
@@ -301,13 +299,13 @@ extension GuardClient {
 // MARK: - The guard's process
 
 extension GuardClient {
-    /// Brings the guard as far as it goes without waiting: starts it, tells it what is in the outbox, takes its answer,
-    /// and replaces it if it is lost.
+    /// Gets on with the guard as far as is possible without waiting: starts it, sends what is in the outbox, takes the
+    /// guard's answer, and replaces a guard that is lost.
     ///
-    /// - Parameter isLost: whether the present guard is no use any more. Whether it has ended is noticed only when there
-    ///   is something to tell.
+    /// - Parameter isLost: whether the caller knows that the present guard has ended. Otherwise the end of a guard that
+    ///   watches is noticed only when there is something to send.
     /// - Returns: what to wait for, if that is not far enough.
-    /// - Throws: when there is no guard to be had. Then there is none, no job must live on, and the observer knows.
+    /// - Throws: when no guard can be started. Then there is none, no job may live on, and the observer is told.
     private func advance(_ state: inout State, isLost: Bool = false) throws(LaunchError) -> Pause {
         do throws(LaunchError) {
             if isLost { try bury(&state) }
@@ -339,7 +337,7 @@ extension GuardClient {
         switch state.process {
         case .some(let process):
             pause.process = process.process.descriptor.rawValue
-            // A socket may be ready and yet refuse descriptors, while too many are on their way.
+            // poll(2) may call a socket ready that refuses descriptors, since too many are on their way.
             if isFull { pause.atMost = .microseconds(200) }
             if !isFull, !isHungUp, !process.watches { pause.socket = process.socket }
         case .none: break
@@ -347,7 +345,7 @@ extension GuardClient {
         return pause
     }
 
-    /// Starts a guard, and queues for it what is to be said of all jobs. Whether it is one is not known yet.
+    /// Starts the guard's program, and queues what it has to be told of all jobs.
     private func start(_ state: inout State) throws(LaunchError) {
         if let silence = state.silence, .now < silence.until { throw silence.error }
         guard !state.isIrreplaceable || state.lostInARow == 0 else { throw endedTooEarly }
@@ -361,7 +359,7 @@ extension GuardClient {
             state.outbox.append(.job(number))
             if ward.isArmed { state.outbox.append(.arm(number, killFile: nil)) }
         }
-        // Well below what a socket's queue takes.
+        // Well below what a socket takes that nobody reads yet.
         let queued = state.outbox.prefix(64)
         let process = try GuardProcess.start(program, launcher: launcher) { socket throws(SystemError) in
             for notice in queued { try Self.send(notice, state, to: socket) }
@@ -373,7 +371,7 @@ extension GuardClient {
                     [weak self] in self?.keepUp()
                 }
             } catch {
-                // A guard whose end nobody would notice is no use.
+                // Nobody would notice the end of this guard.
                 process.dismiss()
                 throw LaunchError(error)
             }
@@ -384,9 +382,9 @@ extension GuardClient {
 
     private enum Delivery { case all, full, lost }
 
-    /// Tells the guard what is in the outbox, as far as its socket takes it.
+    /// Sends the guard what is in the outbox, as far as its socket takes it.
     ///
-    /// - Throws: for want of a descriptor.
+    /// - Throws: when no descriptor is free.
     private func deliver(_ state: inout State) throws(LaunchError) -> Delivery {
         var count = 0
         defer { state.outbox.removeFirst(count) }
@@ -399,7 +397,7 @@ extension GuardClient {
                     return .lost
                 }
                 if count > 0 || state.isFullSince == nil { state.isFullSince = .now }
-                // One that is stopped, or stuck, does not come back for its jobs.
+                // A guard that has read nothing for so long is stopped or stuck, and is replaced.
                 return BootTime.now - (state.isFullSince ?? .now) >= Helper.patience ? .lost : .full
             }
             count += 1
@@ -408,7 +406,7 @@ extension GuardClient {
         return .all
     }
 
-    /// - Parameter socket: `nil` for that of the guard.
+    /// - Parameter socket: `nil`: that of the present guard.
     private static func send(
         _ notice: GuardProcess.Notice, _ state: borrowing State, to socket: CInt? = nil
     ) throws(SystemError) {
@@ -421,7 +419,7 @@ extension GuardClient {
         try notice.send(to: control, about: ward, holder: state.holder)
     }
 
-    /// - Throws: when the guard had time enough to say that it watches.
+    /// - Throws: when the guard has not said in time that it watches.
     private func checkPatience(_ state: inout State) throws(LaunchError) {
         switch state.process {
         case .some(let process) where process.answerBy <= .now: break
@@ -437,16 +435,16 @@ extension GuardClient {
         LaunchError(noGuard: program.path, "ended before the command could start")
     }
 
-    /// Lets go of a guard that is lost.
+    /// Ends a guard that is lost, and forgets it.
     ///
-    /// - Throws: when it left by itself: then its program is none, and another of it would be no better.
+    /// - Throws: when it had exited by itself: then its program is not a guard's, and starting it again would not help.
     private func bury(_ state: inout State) throws(LaunchError) {
         unwatch(&state)
-        // Only until it is reaped can that be told.
+        // A process's cgroup can be read only until the process is reaped.
         if state.isIrreplaceable { state.lastPlace = Self.place(of: state) }
         guard let lost = state.process.take() else { return }
         state.lostInARow += 1
-        // Stuck or stopped, it gets no further; ended, it takes no notice.
+        // `dismiss` kills a guard that is stuck or stopped; of a guard that was dead before, it tells how that ended.
         guard case .exited(let code) = lost.dismiss() else { return }
         throw LaunchError(noGuard: program.path, "left by itself, with status \(code)")
     }
@@ -458,7 +456,7 @@ extension GuardClient {
         state.lostInARow = 0
     }
 
-    /// Before the pidfd is closed.
+    /// Ends the watch of the guard's pidfd, which must not be closed before.
     private func unwatch(_ state: inout State) {
         guard let watch = state.watch.take(), let observer = state.observer else { return }
         switch state.process {

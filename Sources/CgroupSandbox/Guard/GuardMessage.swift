@@ -22,7 +22,6 @@ extension guard_contents {
         has_directories = true
     }
 
-    /// The cgroups' common name.
     var nameText: String { withUnsafeBytes(of: name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) } }
     var tagList: [UInt8] { withUnsafeBytes(of: tags) { Array($0.prefix(Int(groups))) } }
     var parentList: [CInt] { withUnsafeBytes(of: parents) { Array($0.bindMemory(to: CInt.self).prefix(Int(groups))) } }
@@ -30,7 +29,7 @@ extension guard_contents {
         withUnsafeBytes(of: directories) { Array($0.bindMemory(to: CInt.self).prefix(Int(groups))) }
     }
 
-    /// Never waits.
+    /// Sends the message, and never waits.
     ///
     /// - Throws: `EAGAIN` or `ETOOMANYREFS` while the other side has not read what came before.
     func send(to socket: CInt) throws(SystemError) {

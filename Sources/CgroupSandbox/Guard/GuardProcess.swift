@@ -5,39 +5,39 @@ internal import LinuxSystem
 internal import SandboxValues
 internal import SystemPackage
 
-/// A running guard. It watches until it is dismissed or somebody kills it. Nothing here waits for it but `dismiss`.
+/// A running guard, which watches until it is dismissed or killed. Of all methods, only `dismiss` waits for it.
 struct GuardProcess: ~Copyable {
     let process: ProcessDescriptor
     private let control: Descriptor
-    /// Whether it has said so.
+    /// Whether the guard has said that it watches.
     private(set) var watches = false
-    /// Until when it has time to say so.
+    /// When the guard must have said that it watches.
     let answerBy: BootTime
 
-    /// What keeps the scope that the jobs are in.
+    /// The process that keeps the scope of the jobs.
     struct Holder: Sendable {
-        /// A pidfd.
+        /// The pidfd of the holder.
         var process: SharedDescriptor
-        /// The process ends once nobody has this open.
+        /// The holder's socket: the holder ends once nobody has this end of it open.
         var control: SharedDescriptor
-        /// The scope, once there is one.
+        /// The scope's directory, once it is there.
         var directory: SharedDescriptor?
     }
 
     /// Something to tell a guard.
     enum Notice: Sendable {
-        /// What keeps the jobs' scope.
+        /// Which process keeps the jobs' scope.
         case holder
         /// A manager is being asked to move the guard out of the cgroup with this hash.
         case scope(UInt64)
         /// A job whose cgroups do not exist yet.
         case job(UInt64)
-        /// The cgroups of a job exist; from here on a loss kills. `nil`: the file is opened when the time has come.
+        /// The cgroups of a job exist: from now on the guard kills it after a loss. `nil`: `send` opens the file.
         case arm(UInt64, killFile: SharedDescriptor?)
         /// Nothing is left of a job.
         case done(UInt64)
 
-        /// The job that it is about.
+        /// The number of the job that the notice is about.
         var number: UInt64? {
             switch self {
             case .holder, .scope: nil
@@ -48,8 +48,8 @@ struct GuardProcess: ~Copyable {
 
     /// Starts a guard.
     ///
-    /// - Parameter queue: sends what the guard finds when it starts: there is no moment at which it could see a loss
-    ///   and not be able to kill.
+    /// - Parameter queue: sends the messages that are in the socket before the guard starts. So a guard that sees a
+    ///   loss already knows what to kill.
     static func start(
         _ program: GuardProgram, launcher: borrowing ProcessDescriptor, _ queue: (CInt) throws(SystemError) -> Void
     ) throws(LaunchError) -> GuardProcess {
@@ -70,11 +70,10 @@ struct GuardProcess: ~Copyable {
 
     // MARK: Messages
 
-    /// Where to wait for its answer, or for room for more messages.
+    /// The socket to wait at for the guard's answer, or for room for more messages.
     var socket: CInt { control.rawValue }
 
-    /// Takes its answer, if it has come. Costs nothing once it has, even if the guard has ended since: that is told by
-    /// its pidfd.
+    /// Takes the guard's answer, if it has come. After `ready` no end of the guard is looked for: its pidfd tells that.
     mutating func takeAnswer() -> Helper.Answer {
         if watches { return .ready }
         let answer = Helper.takeAnswer(of: process, at: control.rawValue)
@@ -84,14 +83,14 @@ struct GuardProcess: ~Copyable {
 
     // MARK: The end
 
-    /// Ends the guard without letting it act, and returns once it is gone. SIGKILL, because a
-    /// stopped guard would not answer anything else.
+    /// Ends the guard without letting it kill anything, and returns once it is gone. SIGKILL, because a guard that is
+    /// stopped would not act on anything else.
     ///
-    /// - Returns: how it ended, which may have been before.
+    /// - Returns: how the guard ended, now or before.
     @discardableResult
     consuming func dismiss() -> ExitStatus? {
-        // What is no guard may have children, in the session that was made for it. Nobody else has its number before
-        // it is reaped.
+        // A program that is not a guard may have children, in the session that was made for it. The number of its
+        // process group means no other group before the program is reaped.
         if !watches, clinux_pidfd_send_signal(process.descriptor.rawValue, 0) == 0 { process.sendToGroup(.kill) }
         try? process.send(.kill)
         return try? process.waitForEnd()
@@ -99,10 +98,10 @@ struct GuardProcess: ~Copyable {
 }
 
 extension GuardProcess.Notice {
-    /// Sends it. A job that nobody knows any more, or whose cgroup is gone, is nothing to tell of.
+    /// Sends the notice. Nothing is sent about a job that is not registered any more, or whose cgroup is gone.
     ///
-    /// - Parameter ward: the job that it is about.
-    /// - Throws: as `guard_contents.send`, and for want of a descriptor.
+    /// - Parameter ward: the job that the notice is about.
+    /// - Throws: as `guard_contents.send`, and when no descriptor is free.
     func send(to socket: CInt, about ward: Ward?, holder: GuardProcess.Holder?) throws(SystemError) {
         switch self {
         case .holder:

@@ -7,10 +7,10 @@ internal import SandboxValues
 struct GuardProgram: Sendable {
     let candidates: [ByteString]
 
-    /// The candidate that is executed, as far as that can be told.
+    /// The first candidate that can be executed; the first of all where none can.
     var path: ByteString { candidates.first { isExecutable($0.description) } ?? candidates[0] }
 
-    /// `CGRUN_GUARD` if set, else beside this executable, else in `../libexec/cgrun`.
+    /// `CGRUN_GUARD` if set, else `cgrun-guard` beside this executable, else the one in `../libexec/cgrun`.
     init() throws(LaunchError) {
         if let path = ThisProcess.environmentVariable("CGRUN_GUARD"), let given = ByteString(path.utf8) {
             candidates = [given]
@@ -25,29 +25,30 @@ struct GuardProgram: Sendable {
     }
 }
 
-/// A process of the guard program, and the near end of its socket.
+/// A guard or a holder: a process of the guard's program, and this process's end of its socket.
 struct Helper: ~Copyable {
     let process: ProcessDescriptor
     let control: Descriptor
 
-    /// What a process has said so far.
+    /// What a guard or a holder has said so far.
     enum Answer {
-        /// That it is at its post.
+        /// It watches, or it holds its scope.
         case ready
         /// Nothing yet.
         case nothing
-        /// Nothing, and it will not say anything any more: it has closed its socket, and should end soon.
+        /// Nothing, and nothing will come: the process has closed its socket, and should end soon.
         case hungUp
-        /// It has ended.
+        /// The process has ended.
         case ended
     }
 
-    /// How long a process may take to start, and to read its messages; longer, and it is stopped, stuck, or no guard.
+    /// How long a process may take to start, and to read its messages. One that takes longer is stopped, stuck or no
+    /// guard.
     static var patience: Duration { .seconds(5) }
 
-    /// Takes what the process has said, without waiting. To be asked until it is at its post, and not again.
+    /// Takes what the process has said, without waiting. Not to be called again after `ready`.
     static func takeAnswer(of process: borrowing ProcessDescriptor, at control: CInt) -> Answer {
-        // Asked before the socket is read: what has ended says nothing after that.
+        // Asked before the socket is read: a process that has ended by now sends nothing afterwards.
         let hasEnded = process.hasEnded
         var message = guard_contents()
         let result = guard_receive(control, &message)
@@ -55,9 +56,9 @@ struct Helper: ~Copyable {
         return hasEnded ? .ended : result == -EAGAIN || result == -EBADMSG || result > 0 ? .nothing : .hungUp
     }
 
-    /// Waits until the process says that it is at its post.
+    /// Waits until the process is ready or has ended.
     ///
-    /// - Returns: `nothing` when it did not within its time.
+    /// - Returns: `nothing` when the process did not answer in time.
     static func awaitAnswer(of process: borrowing ProcessDescriptor, at control: CInt) -> Answer {
         let deadline = BootTime.now + patience
         while true {
@@ -87,7 +88,7 @@ extension GuardProgram {
             try queue(ends.near.rawValue)
             let null = try Descriptor(opening: "/dev/null", O_RDWR)
             var program = Program(candidates: candidates, arguments: [name], environment: ThisProcess.environment)
-            // Nothing that this process inherited: a pipe must end with the job, not with the guard.
+            // The guard gets nothing that this process inherited: a pipe must end with the job, not with the guard.
             program.descriptors = [null.rawValue, null.rawValue, null.rawValue, ends.far.rawValue]
             program.startsSession = true
             program.signalMask = .all

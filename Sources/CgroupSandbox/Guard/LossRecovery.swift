@@ -1,16 +1,16 @@
 internal import CLinux
 package import LinuxSystem
 
-/// What the guard executes after a loss, instead of leaving without a report, and what it hands to that program
+/// The finisher, which the guard executes after a loss to have the report written, and what the guard hands to it
 /// (GUARD_FINISH in guard_protocol.h).
 package final class LossRecovery: Sendable {
-    /// Run as `cgrun-finish`.
+    /// The program that runs as `cgrun-finish`.
     private let executable: Descriptor
-    /// The job's facts, as that program reads them; written once, before the job starts.
+    /// The job's facts, for the finisher. They are written once, before the job starts.
     private let record: Descriptor
-    /// An open `--report-fd` that has to outlive the launcher.
+    /// The open descriptor of `--report-fd`, which has to outlive the launcher.
     private let report: SharedDescriptor?
-    /// What `--report` was found to mean: no path is looked at again.
+    /// What the path of `--report` led to. Nobody looks the path up again.
     private let target: SharedDescriptor?
 
     package init(
@@ -30,9 +30,9 @@ package final class LossRecovery: Sendable {
         message.target = target?.descriptor.rawValue ?? -1
     }
 
-    /// How many descriptors the guard has open for it.
+    /// How many descriptors the guard has open for this recovery.
     var descriptorCount: Int { 2 + (report == nil ? 0 : 1) + (target == nil ? 0 : 1) }
 
-    /// Tells whoever reads the record that the report is out: an empty record asks for none.
+    /// Keeps the finisher from writing the report again: an empty record asks for no report.
     package func markDelivered() { record.truncate() }
 }

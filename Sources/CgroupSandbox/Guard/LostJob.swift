@@ -8,16 +8,16 @@ internal import SystemPackage
 package final class LostJob {
     private let reason: StopReason
     private let message: guard_contents
-    /// What the launcher has written down; empty once it had delivered the report.
+    /// The facts that the launcher has written down; empty if the launcher had delivered the report.
     package let record: Descriptor
-    /// The open `--report-fd`.
+    /// The descriptor of `--report-fd`, if one was given.
     package let report: SharedDescriptor?
-    /// What `--report` was found to mean.
+    /// What the path of `--report` led to, if one was given.
     package let target: SharedDescriptor?
 
     /// Reads what the guard has queued on descriptor 3.
     ///
-    /// - Throws: when no guard did.
+    /// - Throws: when there is no such message: this process was not started by a guard.
     package init() throws(SystemError) {
         var message = guard_contents()
         let result = guard_receive(CInt(GUARD_CONTROL), &message)
@@ -33,10 +33,10 @@ package final class LostJob {
         self.message = message
     }
 
-    /// Ends what is left of the job, in place of its launcher, and waits until nothing is, for as long as that takes.
+    /// Ends the job in place of its launcher, and waits until nothing of it is left, for as long as that takes.
     ///
     /// - Parameters:
-    ///   - facts: what the launcher has written down; `nil` where it wanted no report, or nobody can read that.
+    ///   - facts: what the launcher has written down; `nil` where no report is wanted, or nobody can read the record.
     ///   - deliver: gets the report.
     package func finish(
         _ facts: JobFacts?, _ deliver: @escaping @Sendable (Report) -> Void
@@ -50,7 +50,7 @@ package final class LostJob {
         do {
             loop = try EventLoop()
         } catch {
-            // Without a report, then; but nothing of the job may be left.
+            // No event loop means no report; but nothing of the job may be left.
             try cgroup.end(.forEver)
             throw error
         }

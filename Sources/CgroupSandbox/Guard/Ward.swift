@@ -7,21 +7,21 @@ internal import SystemPackage
 struct Ward: Sendable {
     /// The common name of the job's cgroups.
     var name: String
-    /// What each cgroup is; the unified hierarchy first.
+    /// For each cgroup a letter that tells its hierarchy, as in guard_protocol.h; cgroup v2 first.
     var tags: [UInt8]
-    /// Where the cgroups are, or will be.
+    /// The directories that the cgroups are in, or will be.
     var parents: [CgroupDirectory]
     /// The process whose loss ends the job.
     var parent: ParentWatch?
     var recovery: LossRecovery?
-    /// The cgroups once they exist; from then on a loss kills.
+    /// The cgroups, once they exist. From then on the guard kills the job after a loss.
     var directories: [CgroupDirectory] = []
 
     var isArmed: Bool { !directories.isEmpty }
 
     func openKillFile() throws(SystemError) -> Descriptor { try directories[0].open("cgroup.kill", O_WRONLY) }
 
-    /// - Returns: `nil` before the job is armed, and once its cgroup is removed: it is over then, and about to be
+    /// - Returns: `nil` before the job is armed, and once its cgroup is removed: then the job is over, and about to be
     ///   forgotten.
     func openKillFileIfThere() throws(SystemError) -> SharedDescriptor? {
         guard isArmed else { return nil }
@@ -32,7 +32,7 @@ struct Ward: Sendable {
         }
     }
 
-    /// How many descriptors the guard has open for this job: at its start, and once it is armed.
+    /// How many descriptors the guard has open for this job at most, while the job lives.
     var descriptorCount: Int {
         (parent?.descriptor == nil ? 0 : 1) + (recovery?.descriptorCount ?? 0) + parents.count + 1
     }

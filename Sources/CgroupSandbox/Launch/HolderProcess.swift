@@ -2,7 +2,7 @@ internal import CLinux
 internal import LinuxSystem
 internal import SandboxValues
 
-/// A process that does nothing but keep a scope, and ends once nobody holds its other end.
+/// A process that keeps a scope by being in it, and ends once nobody has the other end of its socket open.
 struct HolderProcess: ~Copyable {
     let process: ProcessDescriptor
     let control: SharedDescriptor
@@ -20,8 +20,8 @@ struct HolderProcess: ~Copyable {
     }
 
     /// - Parameters:
-    ///   - first: what the process starts before it is a holder, when it is told to.
-    ///   - held: gets that program.
+    ///   - first: the command, which the process starts when it is told to, before it becomes a holder.
+    ///   - held: is set to the command that waits to be started.
     static func start(
         _ program: GuardProgram, startingFirst first: Program, _ held: inout HeldProgram?
     ) throws(LaunchError) -> HolderProcess {
@@ -38,9 +38,9 @@ struct HolderProcess: ~Copyable {
         try guard_message(GUARD_HOLD).send(to: socket)
     }
 
-    /// Returns once it is a holder. Not for one that starts another program first, nor twice.
+    /// Returns once the process is a holder. To be called once, and not for a process that starts a command first.
     ///
-    /// - Throws: when it is none.
+    /// - Throws: when the process has ended, or does not answer.
     func check() throws(LaunchError) {
         switch Helper.awaitAnswer(of: process, at: control.descriptor.rawValue) {
         case .ready where !process.hasEnded: return
@@ -49,15 +49,15 @@ struct HolderProcess: ~Copyable {
         }
     }
 
-    /// Says that a manager is being asked to move it out of the cgroups with this hash. One that is gone needs
-    /// not be told; `check` says so.
+    /// Tells the holder that a manager is being asked to move it out of the cgroups with this hash. A holder that has
+    /// ended is no error here; `OpenScope.open` notices it.
     func awaitScope(_ cgroupBefore: UInt64) {
         var message = guard_message(GUARD_SCOPE)
         message.number = cgroupBefore
         try? message.send(to: control.descriptor.rawValue)
     }
 
-    /// Has it kill a cgroup when nobody holds its other end any more.
+    /// Has the holder kill a cgroup before it ends.
     func arm(_ killFile: borrowing Descriptor) throws(SystemError) {
         var message = guard_message(GUARD_HOLD)
         message.kill_file = killFile.rawValue
@@ -66,7 +66,7 @@ struct HolderProcess: ~Copyable {
 
     deinit {
         guard !isLeftToGuard else { return }
-        // A stopped process would not notice that it is let go.
+        // A holder that is stopped would not notice that its socket is closed.
         try? process.send(.kill)
         _ = try? process.waitForEnd()
     }

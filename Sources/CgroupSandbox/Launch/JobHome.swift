@@ -2,38 +2,38 @@ internal import Cgroups
 internal import LinuxSystem
 internal import SandboxValues
 
-/// What a job's cgroup is made in, and what is given back after it: a directory of the caller's, or a scope that
-/// systemd makes. Nothing outside of these types asks which it is.
+/// Where a job's cgroup is made, and what the launcher gives back afterwards: a directory in a cgroup of the caller's,
+/// or a scope that systemd makes. Only the types that conform know which.
 ///
-/// A launch goes through `open`, tells the guard, makes the cgroup, and ends with `start`. Where it fails on the way,
-/// `clearAway` is called; else `release`, once, when the job is over.
+/// A launch calls `open`, tells the guard, makes the cgroup, and calls `start`. If it fails on the way, it calls
+/// `clearAway`. When the job is over, its driver calls `release` or `abandon`, once.
 protocol JobHome: AnyObject, Sendable {
-    /// What reports say of it, as far as that is known.
+    /// What reports say of the home, as far as it is known.
     var facts: JobFacts.Home { get }
     /// What `open` and the making of the cgroup will do, in order, for people.
     func plan() throws(CgroupError) -> [String]
-    /// Makes ready for the job.
+    /// Makes the home ready for the job.
     ///
     /// - Parameter program: the command, which is not started yet.
-    /// - Returns: where its cgroup is to be made.
+    /// - Returns: where the job's cgroup is to be made.
     func open(_ program: Program, _ guardian: GuardClient) throws(LaunchError) -> PlannedCgroup
     /// What else `open` did, for people.
     var notes: [String] { get }
     /// Starts the command in its cgroup, once the guard knows of it.
     func start(_ program: Program, in cgroup: borrowing JobCgroup) throws(StartError) -> SpawnedProcess
-    /// Whether somebody else has ended all that was in it.
+    /// Whether somebody else has killed all that was in the home.
     func wasEmptied() -> Bool
-    /// Gives it back. Where its name is the caller's, it can be used again when this returns.
+    /// Gives the home back. If the caller chose its name, the name can be used again when this returns.
     ///
     /// - Parameters:
-    ///   - wasStopped: somebody else had ended it already.
-    ///   - letGo: lets the guard go.
+    ///   - wasStopped: whether somebody else had stopped the scope already.
+    ///   - letGo: has the guard forget the job.
     func release(wasStopped: Bool, _ letGo: () -> Void)
-    /// Leaves it to the guard, together with processes that do not die.
+    /// Leaves the home to the guard, together with processes that do not die.
     func abandon()
-    /// Sees to it that nothing is left of it. No job came to run.
+    /// Removes what `open` has made, after a launch that failed.
     ///
-    /// - Parameter letGo: lets the guard go.
+    /// - Parameter letGo: has the guard forget the job.
     func clearAway(_ guardian: GuardClient, _ letGo: () -> Void)
 }
 
@@ -48,7 +48,7 @@ final class DirectoryHome: JobHome {
     private let site: PlannedCgroup
     private let sweeps: Bool
     let facts: JobFacts.Home
-    /// What dead launchers had left beside the job, and was removed before it.
+    /// The leftovers of dead launchers that were removed before the job's start.
     private let swept = Locked<[Sweep.Leftover]>([])
 
     /// - Parameter sweeps: whether leftovers beside the job are looked for.

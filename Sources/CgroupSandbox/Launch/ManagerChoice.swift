@@ -7,25 +7,25 @@ public enum ManagerChoice: String, Sendable, CaseIterable, Codable {
     /// systemd where the machine was booted with it and it can be reached, else cgroupfs; and cgroupfs
     /// inside a job or a unit with `Delegate=`, so that the job stays within it.
     case auto
-    /// A transient scope for each job.
+    /// systemd, which makes a transient scope for each job.
     case systemd
-    /// A directory below the caller's own cgroup.
+    /// This program, which makes a directory below its own cgroup, or below `JobSpec.cgroupParent`.
     case cgroupfs
 }
 
-/// The manager of a job, decided.
+/// The manager that was chosen, and why.
 enum Manager: ~Copyable {
     case systemd(ServiceManager, because: String)
     case cgroupfs(because: String)
 }
 
 extension LaunchSpec {
-    /// What stands in for `auto`, but inside a job.
+    /// The environment variable that stands in for `auto`, except inside a job.
     private static let managerVariable = "CGRUN_CGROUP_MANAGER"
 
-    /// The only place that decides.
+    /// Chooses the manager. Nothing else does.
     ///
-    /// - Throws: where the one that was asked for cannot be had; `auto` takes what there is.
+    /// - Throws: when the manager that was asked for cannot be had; `auto` takes what can be had.
     func resolveManager(_ layout: Hierarchies) throws(LaunchError) -> Manager {
         switch manager {
         case .cgroupfs:
@@ -41,7 +41,7 @@ extension LaunchSpec {
             return .systemd(try reachSystemd(layout), because: "an option asks for a unit")
         case .auto:
             if job.cgroupParent != nil { return .cgroupfs(because: "--cgroup-parent names a cgroup") }
-            // A scope of its own would escape the limits of the job around it.
+            // A scope would escape the limits of the job that this program is in.
             if let outer = layout.ownJob {
                 return .cgroupfs(because: "inside the job \(outer), whose limits hold here, too")
             }
@@ -71,9 +71,9 @@ extension LaunchSpec {
 }
 
 extension ServiceManager {
-    /// - Throws: why scopes cannot be had from it, with what to do.
-    ///
+    /// Connects to a manager that can make scopes.
     /// - Parameter wording: how errors call what can be done instead.
+    /// - Throws: why no scope can be had, and what to do.
     static func reach(
         _ domain: Domain, _ layout: Hierarchies, _ wording: Wording
     ) throws(LaunchError) -> ServiceManager {
@@ -98,7 +98,7 @@ extension Wording {
 }
 
 extension LaunchError {
-    /// Why a manager could not be reached, with what is missing in the places where that is usual.
+    /// Why a manager could not be reached, and what is usually missing then.
     init(_ error: BusError, connectingTo domain: ServiceManager.Domain, _ wording: Wording) {
         let what = "cannot reach systemd's \(domain.rawValue) manager: \(error)"
         switch (error.kind, domain) {

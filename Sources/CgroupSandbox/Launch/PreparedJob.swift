@@ -5,16 +5,16 @@ internal import SystemdBus
 
 /// A job whose place is known, but of which nothing exists yet.
 public struct PreparedJob: Sendable {
-    /// The job's own number, as in its cgroup's name and its report.
+    /// The job's ID, as in its cgroup's name and its report.
     public let id: String
-    /// What was asked for.
+    /// The specification that the job was prepared from.
     public let spec: LaunchSpec
-    /// What is known before the start.
+    /// What is known of the job before its start.
     package let facts: JobFacts
     /// What the job's cgroup will be called.
     private let name: String
     private let home: any JobHome
-    /// How its errors call what was asked for.
+    /// Whether errors call limits by the library's names or by options.
     private let wording: Wording
 
     /// What a job gets from the program that launches it.
@@ -23,7 +23,7 @@ public struct PreparedJob: Sendable {
         var parent: ParentWatch?
         /// What the guard executes after a loss.
         var recovery: LossRecovery?
-        /// Standard input, output and error, with no other descriptors; `nil`: the caller's, and all others.
+        /// The command's standard streams, without other descriptors; `nil`: it gets all descriptors of this process.
         var streams: [CInt]?
     }
 
@@ -41,7 +41,7 @@ public struct PreparedJob: Sendable {
         self.facts = facts
     }
 
-    /// A directory in a place that is open already, for a job of a program's that was checked.
+    /// A job in a directory that is open already, from a specification that the caller has checked.
     ///
     /// - Parameter sweeps: whether leftovers beside the job are looked for.
     init(_ job: JobSpec, in place: ParentCgroups, because reason: String, sweeps: Bool) throws(LaunchError) {
@@ -54,7 +54,7 @@ public struct PreparedJob: Sendable {
         } catch { throw LaunchError(error) }
     }
 
-    /// - Throws: when the machine or the caller's rights cannot hold such a job, as far as that can be told.
+    /// - Throws: when the machine or the caller's rights do not allow such a job, as far as that can be told.
     public init(_ spec: LaunchSpec) throws(LaunchError) {
         try spec.job.check()
         let id = JobName.make()
@@ -64,7 +64,7 @@ public struct PreparedJob: Sendable {
             layout = try Hierarchies.current()
             limits = try spec.job.limits.resolved()
         } catch { throw LaunchError(error, .options) }
-        // Before anything else: while systemd gets ready for this process, there is enough to do.
+        // Connects before anything else: systemd gets ready for this process while this process prepares the rest.
         switch try spec.resolveManager(layout) {
         case .cgroupfs(let reason):
             let site: PlannedCgroup
@@ -89,9 +89,9 @@ public struct PreparedJob: Sendable {
 
 extension PreparedJob {
     /// Starts the job. When this returns, the command runs inside its cgroup, every limit has been read back, and the
-    /// guard holds what it needs to kill it.
+    /// guard can kill the job.
     ///
-    /// - Throws: why not. Nothing is left behind then.
+    /// - Throws: why the job did not start. Nothing of it is left then.
     func launch(_ surroundings: Surroundings, _ jobs: GuardedJobs) throws(LaunchError) -> JobDriver {
         if surroundings.parent?.isLost == true {
             throw LaunchError(.parentLost, "the process that started this one is gone already")
@@ -102,7 +102,7 @@ extension PreparedJob {
         let program = program(surroundings.streams, terminal, session)
         var number: UInt64?
         do throws(LaunchError) {
-            // The guard starts while the cgroups are made; it knows their names, so a loss leaves none of them.
+            // The guard starts while the cgroups are made. It knows their names, so it can remove them after a loss.
             let site = try home.open(program, jobs.guardian)
             let ward = Ward(
                 name: name, tags: site.tags, parents: site.parents, parent: surroundings.parent,
@@ -161,7 +161,7 @@ extension PreparedJob {
         var job = spec.job
         job.setEnvironment(ByteString("CGRUN_JOB_ID=\(id)".utf8)!)
         var program = Program(candidates: job.candidates, arguments: job.arguments, environment: job.environment)
-        // Sockets that were handed to this process are for the command.
+        // Sockets that a service manager has handed to this process are meant for the command.
         if job.environmentValue("LISTEN_PID").map(Array.init) == Array("\(ThisProcess.id)".utf8) {
             program.variableWithOwnPID = "LISTEN_PID"
         }
@@ -174,7 +174,7 @@ extension PreparedJob {
         program.closesAboveStandardError = spec.closesDescriptors
         program.signalMask = spec.signalMask
         program.keepsIgnoredSignals = job.keepsIgnoredSignals
-        // Inherited, it would exempt the job from its own memory limit's OOM kill.
+        // A score of -1000 would exempt the job from the OOM kill at its own memory limit.
         program.resetsOOMScore = ThisProcess.oomScoreAdjustment == -1000
         return program
     }

@@ -3,11 +3,11 @@ internal import LinuxSystem
 internal import SandboxValues
 internal import SystemdBus
 
-/// A scope that systemd makes for one job, with a process that keeps it from being collected before the job's
-/// statistics are read.
+/// A scope that systemd makes for one job. A holder in it keeps systemd from collecting it before the job's statistics
+/// are read.
 ///
-/// Only a manager may move a user's processes from one unit to another: it moves the holder, which starts the command
-/// once its cgroup is there.
+/// Only a manager may move a user's processes from one unit to another. So the manager moves the holder, which starts
+/// the command once the job's cgroup is there.
 final class ScopeHome: JobHome {
     private let name: String
     private let scopePlan: ScopePlan
@@ -15,11 +15,11 @@ final class ScopeHome: JobHome {
     private let state: Locked<State>
 
     private struct State: ~Copyable {
-        /// Connected; `nil` once the scope is made.
+        /// The connection to the manager; `nil` once it was used.
         var manager: ServiceManager?
         var facts: JobFacts.Home
         var scope: OpenScope?
-        /// What the holder starts first.
+        /// The command, which the holder starts first.
         var command: HeldProgram?
     }
 
@@ -60,10 +60,10 @@ final class ScopeHome: JobHome {
         let helper = try GuardProgram()
         return try state.withLock { state throws(LaunchError) in
             guard let manager = state.manager.take() else { throw LaunchError(.setup, "the scope was opened before") }
-            // Before the guard: it would have a copy of its socket, and the guard would not notice a loss.
+            // Before the guard: a later holder would have a copy of the guard's socket, which the guard would not see
+            // closed after a loss.
             let holder = try HolderProcess.start(helper, startingFirst: program, &state.command)
             try guardian.start()
-            // Another one would not be where the manager puts this one.
             guardian.pin()
             let cgroupBefore = ThisProcess.cgroupHash
             state.command?.awaitScope(cgroupBefore)
@@ -90,7 +90,7 @@ final class ScopeHome: JobHome {
     func wasEmptied() -> Bool {
         state.withLock { state in
             switch state.scope {
-            // The manager kills one process after the other.
+            // The manager kills one process after the other: the holder may die a moment after the command.
             case .some(let scope): scope.wasEmptied(within: .milliseconds(20))
             case .none: false
             }
@@ -100,7 +100,7 @@ final class ScopeHome: JobHome {
     func release(wasStopped: Bool, _ letGo: () -> Void) {
         guard let scope = state.withLock({ $0.scope.take() }) else { return letGo() }
         let path = scope.path
-        // The job's scope first: once the guard is gone, the manager would stop it.
+        // The job's scope goes first: once the guard is gone, the manager would stop that scope.
         _ = consume scope
         letGo()
         guard scopePlan.isNamed || wasStopped else { return }
@@ -114,16 +114,16 @@ final class ScopeHome: JobHome {
             state.command = nil
             state.scope = nil
         }
-        // The guard's own cgroup tells where both scopes are: the job's may have no process that would tell.
+        // The guard's cgroup tells where both scopes are: the job's scope may have no process any more that could tell.
         let beside = guardian.unifiedPath
         letGo()
         guard let beside, beside.hasSuffix("/" + scopePlan.companionName) else { return }
         awaitEnd(removing: beside.dropLast(scopePlan.companionName.count) + scopePlan.name)
     }
 
-    /// Waits until both units are gone, but not for ever.
+    /// Waits until both scopes are gone, but for 5 s at most.
     ///
-    /// - Parameter path: the scope of a job that others have ended; systemd may leave its directory.
+    /// - Parameter path: the job's scope, if others may have stopped it: systemd may leave its directory.
     private func awaitEnd(removing path: String?) {
         guard let manager = try? ServiceManager(scopePlan.domain) else { return }
         let deadline = BootTime.now + .seconds(5)
@@ -135,17 +135,17 @@ final class ScopeHome: JobHome {
     }
 }
 
-/// Two scopes that are there: that of a job, or of all jobs of a program, with its holder in it; and the one beside it,
-/// with the guard or the program. They go with this value.
+/// Two scopes that the manager has made: one for jobs, with the holder in it, and its companion, with the guard and
+/// perhaps a program. The holder, and so the scope for jobs, ends with this value.
 struct OpenScope: ~Copyable {
-    /// As in `/proc/PID/cgroup`.
+    /// The path of the scope for jobs, as in `/proc/PID/cgroup`.
     let path: String
     let started: ServiceManager.Started
     private var holder: HolderProcess
 
-    /// Has the manager make both scopes and move the processes into them, and makes the one ready for jobs in it.
+    /// Has the manager make both scopes and move the processes into them, and makes the first ready for jobs.
     ///
-    /// - Throws: why there is none. What was made of it goes with its processes.
+    /// - Throws: why there is no scope. Scopes that were made end with their processes.
     static func open(
         _ plan: ScopePlan, by manager: borrowing ServiceManager, _ holder: consuming HolderProcess,
         _ guardian: GuardClient, _ layout: Hierarchies
@@ -170,7 +170,8 @@ struct OpenScope: ~Copyable {
                 by: manager, plan.jobScope(members: [held]), beside: plan.companionScope(members: beside),
                 members: members)
         } catch {
-            // One that is none may be what the manager could not find.
+            // If the guard's program is not a guard, its process has ended, and the manager could not move it: then
+            // that is the error to tell.
             if !plan.takesProgram { try guardian.check() }
             throw error
         }
@@ -180,13 +181,13 @@ struct OpenScope: ~Copyable {
         return OpenScope(path: path, started: started, holder: holder)
     }
 
-    /// Makes sure that the processes are where they should be, and the scope ready for jobs in it.
+    /// Makes sure that the processes are where they should be, and makes the scope ready for jobs.
     ///
     /// - Returns: the scope's path.
     private static func arrange(
         _ plan: ScopePlan, keptBy holder: borrowing HolderProcess, _ guardian: GuardClient, _ layout: Hierarchies
     ) throws(LaunchError) -> String {
-        // The manager's word is not enough.
+        // The manager's answer is not enough: see where the holder is.
         guard let path = try? Hierarchies.unifiedPath(of: holder.process.pid), !holder.process.hasEnded else {
             throw LaunchError(.setup, "the process that keeps \(plan.name) was killed")
         }
@@ -214,13 +215,13 @@ struct OpenScope: ~Copyable {
         return path
     }
 
-    /// Whether the process that keeps the scope was killed, as happens when the unit is stopped.
+    /// Whether the holder was killed, as happens when the scope is stopped.
     func wasEmptied(within patience: Duration) -> Bool {
         var poller = Poller()
         poller.add(holder.process.descriptor.rawValue)
         return poller.wait(patience)[0]
     }
 
-    /// Leaves the scope to the guard.
+    /// Leaves the holder, and so the scope, to the guard.
     consuming func abandon() { holder.isLeftToGuard = true }
 }

@@ -3,23 +3,24 @@ internal import LinuxSystem
 internal import SandboxValues
 internal import SystemdBus
 
-/// The scope that a job gets, and the one beside it that holds the guard; or one for all jobs of a
-/// program, and one that holds the program.
+/// What a manager is asked for: the scope of a job and, as its companion, the scope of the guard; or the scope of all
+/// jobs of a program and, as its companion, the scope of the program and the guard.
 struct ScopePlan: Sendable {
-    /// With its ending.
+    /// The name of the scope for jobs, with `.scope`.
     let name: String
-    /// The scope beside it: while this one is not there, the manager stops the other. So the manager guards the guard.
+    /// The name of the companion. The manager stops the scope for jobs when the companion is gone. So the manager
+    /// guards the guard.
     let companionName: String
     let limits: ResolvedLimits
-    /// Whose manager.
+    /// Which manager makes the scopes.
     let domain: ServiceManager.Domain
     private let options: UnitOptions
     private let title: String
-    /// Whose jobs these are; `nil`: of a launcher that has one job.
+    /// The program that the jobs belong to; `nil`: a launcher with one job.
     private let program: String?
     private let controllers: [Controller]
 
-    /// - Parameter controllers: what to hand over; `nil` is what the limits need, and what the report reads from.
+    /// - Parameter controllers: those that the scope gets; `nil`: those that the limits and the report need.
     init(_ spec: LaunchSpec, _ limits: ResolvedLimits, jobName: String, controllers: [Controller]? = nil) {
         let stem = spec.unit.name ?? jobName
         name = stem + ".scope"
@@ -31,12 +32,12 @@ struct ScopePlan: Sendable {
         domain = spec.unit.managerDomain
         options = spec.unit
         program = nil
-        // Not of Swift's characters, any one of which may be as long as the whole command line.
+        // Unicode scalars: one `Character` may be as long as the whole command line.
         let command = spec.job.arguments.map(\.description).joined(separator: " ").unicodeScalars.prefix(200)
         title = "cgrun " + Substring(command)
     }
 
-    /// - Parameter program: whose jobs.
+    /// - Parameter program: the name of the program that the jobs belong to.
     init(_ options: UnitOptions, _ limits: ResolvedLimits, jobsOf program: String) {
         let stem = options.name ?? JobName.make().cgroup
         name = stem + ".scope"
@@ -49,13 +50,13 @@ struct ScopePlan: Sendable {
         title = "jobs of \(program)"
     }
 
-    /// Whether somebody may want the unit's name again.
+    /// Whether the caller chose the name of the scope, and may want to use it again.
     var isNamed: Bool { options.name != nil }
 
-    /// What else than processes is in the job's scope, and counts against its tasks: the holder.
+    /// How many tasks in the scope are no job's, and count against the limit of the scope: one, the holder.
     static let holderTasks = 1
 
-    /// The job's scope, or the jobs'.
+    /// The scope for jobs.
     func jobScope(members: [CInt]) -> ServiceManager.TransientScope {
         var properties =
             placement + [
@@ -64,12 +65,12 @@ struct ScopePlan: Sendable {
                 UnitProperty("BindsTo", .strings([companionName])),
                 UnitProperty("After", .strings([companionName])),
                 UnitProperty("DelegateControllers", .strings(controllers.map(\.rawValue))),
-                // A job that has lost launcher and guard has nobody to finish for.
+                // systemd stops this scope when launcher and guard are lost: nobody waits for the job any more.
                 UnitProperty("KillSignal", .int32(Signal.kill.rawValue)),
                 UnitProperty("SendSIGKILL", .bool(true)),
                 UnitProperty("TimeoutStopUSec", .uint64(5_000_000)),
                 UnitProperty("CollectMode", .string("inactive-or-failed")),
-                // What an OOM kill means for the others is for cgrun to say, and for memory.oom.group.
+                // cgrun and `memory.oom.group` decide what an OOM kill means for other processes, and not systemd.
                 UnitProperty("OOMPolicy", .string("continue")),
             ]
         properties += limitProperties
@@ -77,14 +78,14 @@ struct ScopePlan: Sendable {
         return ServiceManager.TransientScope(name: name, properties: properties + options.properties)
     }
 
-    /// How errors call what was asked for.
+    /// Whether errors call limits by the library's names or by options.
     var wording: Wording { takesProgram ? .library : .options }
 
-    /// Whether the scope beside the jobs' holds the program that starts them, and not only their guard.
+    /// Whether the companion holds the program that starts the jobs, and not only their guard.
     var takesProgram: Bool { program != nil }
 
-    /// The scope beside it. One that holds a program is stopped as systemd stops all scopes, since a program has its
-    /// own will, and an OOM kill of one of its processes does not stop it.
+    /// The companion. Where it holds a program, systemd stops it as any other scope, so that the program can end in its
+    /// own way, and an OOM kill of one process in it does not stop the program.
     func companionScope(members: [CInt]) -> ServiceManager.TransientScope {
         let common = [
             UnitProperty("PIDFDs", .descriptors(members)), UnitProperty("CollectMode", .string("inactive-or-failed")),
@@ -120,7 +121,7 @@ struct ScopePlan: Sendable {
         }
     }
 
-    /// One line for each unit.
+    /// What the manager is asked for, for people: one line for each scope.
     func description(by manager: String) -> [String] {
         func line(_ unit: ServiceManager.TransientScope) -> String {
             "start \(unit.name) with " + unit.properties.map(\.description).joined(separator: " ")
@@ -130,23 +131,23 @@ struct ScopePlan: Sendable {
 
     private var placement: [UnitProperty] { options.slice.map { [UnitProperty("Slice", .string($0))] } ?? [] }
 
-    /// What the scope itself is limited to, as systemd is told.
+    /// The limits of the scope itself, in which the holder needs room, too.
     var limitsOfScope: ResolvedLimits { limits.adding(pids: Self.holderTasks) }
 
-    /// The limits as the unit shows them. They hold the job in its own cgroup, too, where they are
-    /// read back; only a weight has its meaning here, among the scope's siblings.
+    /// The limits as properties of the scope, where `systemctl` shows them. They are also set on the job's own cgroup,
+    /// and read back there. But a weight has its meaning on the scope, among the scope's siblings.
     private var limitProperties: [UnitProperty] {
         LimitKind.all.flatMap { $0.busProperties(limitsOfScope.values) }.map(UnitProperty.init)
     }
 
-    /// What to send where this manager does not know a property.
+    /// What to send in place of a property that this manager does not know; `nil`: it must know the property.
     static func retreat(_ property: UnitProperty, members: [CInt: ProcessID]) -> [UnitProperty]? {
         switch (property.name, property.value) {
         case ("PIDFDs", .descriptors(let pidfds)):
-            // Children that are not reaped yet: their pids mean nobody else.
+            // This process and its children that are not reaped yet: their pids mean no other processes.
             [UnitProperty("PIDs", .pids(pidfds.compactMap { members[$0] }))]
         case ("OOMPolicy", .string("continue")):
-            // Before 253 a scope has no such policy, and does nothing.
+            // Before systemd 253 scopes have no OOM policy: an OOM kill stops none.
             []
         default: nil
         }

@@ -4,26 +4,25 @@ internal import SandboxValues
 
 /// What keeps a command that runs as another user away from this process's terminal.
 ///
-/// The terminal of a session takes characters from any of its processes as if they were typed (TIOCSTI), through
-/// whatever descriptor of it, and opens for all of them as `/dev/tty`. Once the command has ended, the shell that
-/// started this process would read and carry them out, as its own user. In a session of its own the command has
-/// no terminal, and cannot get this one. The kernel's signals for keys do not reach it there, and its reads are not
-/// stopped in the background.
+/// Every process of a session can write into the session's terminal as if somebody typed (TIOCSTI), and can open it as
+/// `/dev/tty`. Once the command has ended, the shell that started this process would read the text and run it as its
+/// own user. A command in a session of its own has no terminal, and cannot get this one. There, the signals for keys do
+/// not reach it, and the kernel does not stop its reads in the background.
 struct OwnSession: Sendable {
-    /// What the command gets as standard streams in place of this process's terminal.
+    /// What the command gets in place of standard streams that are this process's terminal.
     let streams: [Int: SharedDescriptor]
-    /// Whether it reads from that terminal, which this process is in the foreground of.
+    /// Whether the command's standard input stays that terminal, since this process is in its foreground.
     let readsTerminal: Bool
 
-    /// - Parameter given: what would be the command's standard streams.
+    /// - Parameter given: the standard streams that the command would get otherwise.
     init(_ given: [CInt]) throws(LaunchError) {
         var streams: [Int: SharedDescriptor] = [:]
         var readsTerminal = false
         do throws(SystemError) {
             for (place, stream) in given.enumerated() where ThisProcess.isControlled(by: stream) {
                 if place > 0 {
-                    // Terminals are opened for both ways. Through these the command would read what is typed for a
-                    // shell, once this process is in the background.
+                    // A terminal that others have opened for both ways would let the command read from its stdout or
+                    // stderr what is typed for a shell, once this process is in the background.
                     let path = "/proc/self/fd/\(stream)"
                     streams[place] = SharedDescriptor(try Descriptor(opening: path, O_WRONLY | O_NOCTTY))
                 } else if ThisProcess.isInBackground(of: stream) {
@@ -39,9 +38,9 @@ struct OwnSession: Sendable {
 }
 
 extension JobSpec {
-    /// Whether the command is to be another user, and this process has a terminal that it could type into.
+    /// Whether the command runs as another user, and this process has a terminal that the command could type into.
     ///
-    /// - Parameter streams: what would be the command's standard streams.
+    /// - Parameter streams: the standard streams that the command would get otherwise.
     package func needsOwnSession(_ streams: [CInt] = [0, 1, 2]) -> Bool {
         guard let uid = credentials?.uid, uid != ThisProcess.effectiveUserID, terminal == nil else { return false }
         return ThisProcess.hasTerminal || streams.contains { TerminalModes(of: $0) != nil }
@@ -49,10 +48,10 @@ extension JobSpec {
 }
 
 extension LaunchedJob {
-    /// Acts on what arrived at this process, for a command in a session of its own without a terminal. What this
-    /// process's terminal tells, the command learns from here or not at all.
+    /// Acts on a signal to this process, for a command in a session of its own without a terminal. Signals of this
+    /// process's terminal reach the command only if this process passes them on.
     ///
-    /// - Parameter arrived: all that arrived with it.
+    /// - Parameter arrived: all signals that have arrived with it.
     func pass(_ received: SignalDescriptor.Received, of arrived: [SignalDescriptor.Received]) {
         switch received.signal {
         case .windowChange: driver.sendToGroup(.windowChange)
@@ -71,8 +70,8 @@ extension LaunchedJob {
         }
     }
 
-    /// Stops the command as the key for it would. The kernel stops no process group for a terminal that nobody
-    /// outside it in its session could continue, and the command's is such an orphan: its parent is this process.
+    /// Stops the command as Ctrl-Z would. The kernel does not stop an orphaned process group for SIGTSTP, and the
+    /// command's group is orphaned, since its parent, this process, is in another session.
     private func stopForKey() {
         driver.sendToGroup(.terminalStop)
         guard !ProcessTable.ignores(.terminalStop, pid) else { return }

@@ -1,16 +1,16 @@
 public import LinuxSystem
 internal import SystemPackage
 
-/// The process that started this one, as something that can be lost.
+/// The process that started this one, and whether it is lost.
 public final class ParentWatch: Sendable {
     /// `nil` for a parent that cannot be lost: init, or one outside the pid namespace.
     private let process: ProcessDescriptor?
-    /// It was gone before it could be watched.
+    /// Whether the parent was gone before it could be watched.
     private let isLostAlready: Bool
 
-    /// - Parameter parent: `ThisProcess.parentID` as it was when this process started, so that a
-    ///   parent that died since counts as lost and not as replaced by init. One that died before is
-    ///   noticed only if whoever adopts orphans is of another session; else it passes for the parent.
+    /// - Parameter parent: `ThisProcess.parentID` as it was when this process started, so that a parent that has died
+    ///   since counts as lost. A parent that died before counts as lost only if the process that adopts orphans is in
+    ///   another session; else that process passes for the parent.
     public init(_ parent: ProcessID) throws(SystemError) {
         guard parent > 1 else {
             process = nil
@@ -19,8 +19,8 @@ public final class ParentWatch: Sendable {
         }
         do {
             process = try ProcessDescriptor(pid: parent)
-            // The pid may have been taken by somebody else in between. And one that died before this
-            // process could ask for it shows as a reaper, of another session than the one inherited.
+            // If `parentID` has changed, the parent is dead, and another process may have got its pid. If the parent
+            // was dead before, `parent` is the process that adopts orphans, which is in another session.
             isLostAlready = ThisProcess.parentID != parent || !ThisProcess.sharesSession(with: parent)
         } catch  where error.errno == .noSuchProcess {
             process = nil
@@ -28,7 +28,7 @@ public final class ParentWatch: Sendable {
         }
     }
 
-    /// Whether it is gone by now.
+    /// Whether the parent is gone by now.
     var isLost: Bool {
         switch process {
         case .some(let process): isLostAlready || process.hasEnded

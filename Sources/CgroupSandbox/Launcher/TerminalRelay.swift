@@ -3,15 +3,15 @@ public import LinuxSystem
 internal import SandboxValues
 internal import SystemPackage
 
-/// Ties a job's terminal to the standard streams of this process, as ssh does with one far away.
+/// Connects a job's terminal with the standard streams of this process, as ssh does with a remote terminal.
 ///
-/// For programs that are a launcher and nothing else, such as `cgrun`. A terminal on standard input
-/// passes every key on, and is restored by `finish` and with this object. Any other input is typed,
-/// and its end is typed as the key for it. A standard output that fails, with `EPIPE` for one, hangs
-/// the job's terminal up: its session gets SIGHUP.
+/// For programs that are a launcher and nothing else, such as `cgrun`. A terminal on standard input passes every key
+/// on; `finish` and the end of this object restore it. Any other input is typed on the job's terminal, and its end as
+/// the key for the end of input. If a write to standard output fails, as with `EPIPE`, the job's terminal hangs up: its
+/// session gets SIGHUP.
 public final class TerminalRelay {
-    /// What the job's terminal is to be like: as that of this process, where there is one. What goes to
-    /// a file or a pipe stays as the command writes it, without echo.
+    /// The settings of the job's terminal: those of this process's terminal, where there is one. What goes to a file or
+    /// a pipe stays as the command writes it, without echo.
     public let settings: PseudoTerminal.Settings
     private let input: Descriptor
     private let output: Descriptor
@@ -23,7 +23,7 @@ public final class TerminalRelay {
     private let window: CInt?
     private var passesKeys = false
 
-    /// `nil` before the job, and once it has hung up.
+    /// `nil` before the job starts, and once its terminal has hung up.
     private var terminal: PseudoTerminal?
     private var inputHasEnded = false
     private var lastTyped: UInt8?
@@ -41,8 +41,8 @@ public final class TerminalRelay {
         isShown = TerminalModes(of: 1) != nil
         window = (CInt(0)...2).first { TerminalModes(of: $0) != nil }
         input = try InheritedDescriptor.duplicate(0)
-        // A terminal with room for one byte is ready for writing. Others use the open file that was
-        // inherited, and would not expect it to be non-blocking.
+        // A terminal with room for one byte counts as ready for writing, so writes must not block. It is opened anew,
+        // since others use the inherited open file, and do not expect it to be non-blocking.
         if isShown, let own = try? Descriptor(opening: "/proc/self/fd/1", O_WRONLY | O_NOCTTY | O_NONBLOCK) {
             output = own
         } else {
@@ -60,15 +60,15 @@ public final class TerminalRelay {
 
     // MARK: The terminal of this process
 
-    /// Has the terminal on standard input pass every key on. In the background this process is stopped
-    /// first (SIGTTOU), like any that wants the terminal, until it is in the foreground or asked to end.
+    /// Has the terminal on standard input pass every key on. In the background this process is stopped first (SIGTTOU),
+    /// like any that changes its terminal, until it is in the foreground or asked to end.
     ///
-    /// - Throws: in the background without anybody who could bring this process to the foreground.
+    /// - Throws: when this process is in the background, and nobody could bring it to the foreground.
     public func passKeys() throws(SystemError) {
         guard let modes else { return }
-        // Left to the kernel, this would go on inside of tcsetattr(3), and no signal could end it.
+        // In the background, tcsetattr(3) would be stopped again and again, and no signal could end that.
         guard ThisProcess.awaitForeground(of: 0, by: .terminalOutput) else { return }
-        // Others of a pipeline may show things on this terminal meanwhile.
+        // If the output is not shown here, other programs of a pipeline may show theirs on this terminal meanwhile.
         try modes.forKeysOnly(processesOutput: !isShown).apply(to: 0)
         passesKeys = true
     }
@@ -83,7 +83,7 @@ public final class TerminalRelay {
     /// Whether the terminal on standard input is gone.
     var hasLostTerminal: Bool { modes != nil && TerminalModes(of: 0) == nil }
 
-    /// Passes the size on.
+    /// Gives the job's terminal the size of this process's terminal.
     func adoptSize() {
         if let size = window.flatMap({ PseudoTerminal.Size(of: $0) }) { try? terminal?.resize(to: size) }
     }
@@ -92,7 +92,7 @@ public final class TerminalRelay {
 
     func attach(_ terminal: PseudoTerminal?) {
         self.terminal = terminal
-        // It may have changed since the start.
+        // The size may have changed since `settings` were made.
         adoptSize()
     }
 
@@ -108,7 +108,7 @@ public final class TerminalRelay {
 
     // MARK: Relaying
 
-    /// Three places.
+    /// Adds three places: for the input, the job's terminal, and the output.
     func add(to poller: inout Poller) {
         var interest: Poller.Interest = []
         if toShow.isEmpty { interest.insert(.reading) }
@@ -120,8 +120,8 @@ public final class TerminalRelay {
 
     /// Moves what can be moved without waiting.
     ///
-    /// - Parameter ready: of the three places.
-    /// - Returns: the signals that the terminal sends on account of it.
+    /// - Parameter ready: which of the three places are ready.
+    /// - Returns: the signals that the job's terminal sends because of what was typed.
     func act(_ ready: ArraySlice<Bool>) -> [Signal] {
         let ready = Array(ready)
         var signals: [Signal] = []
@@ -154,7 +154,7 @@ public final class TerminalRelay {
 
     private func type() {
         guard !toType.isEmpty, let terminal else { return }
-        // A terminal that does not take it any more has nobody who would read it.
+        // If the terminal takes nothing any more, nobody would read the rest.
         toType = toType.dropFirst((try? terminal.writing.descriptor.writeSome(toType)) ?? toType.count)
     }
 
@@ -163,7 +163,7 @@ public final class TerminalRelay {
         guard toShow.isEmpty else { return true }
         switch terminal?.reading.descriptor.readSome(Self.chunk) {
         case .bytes(let bytes): toShow = bytes[...]
-        // Hung up from inside (vhangup), whatever is open here.
+        // A process of the job has hung the terminal up (vhangup(2)).
         case .end: hangUp()
         case .nothingYet, nil: break
         }
@@ -178,17 +178,17 @@ public final class TerminalRelay {
         }
     }
 
-    /// Shows what the terminal still holds once the tree is gone, and restores the own terminal.
+    /// Shows what the job's terminal still holds once the tree is gone, and restores the terminal of this process.
     ///
-    /// A reader that takes its time is waited for, as any program would. A signal or the loss of the
-    /// parent ends that.
+    /// A reader of the output that takes its time is waited for, until a signal asks this process to end or the parent
+    /// is lost.
     ///
     /// - Parameters:
-    ///   - signals: as for `supervise`.
-    ///   - parent: as for the launch.
-    ///   - patience: how long a reader that takes nothing is waited for; `nil` is for ever.
+    ///   - signals: those that were passed on to the command, as for `LaunchedJob.waitForEnd`.
+    ///   - parent: the process whose loss ends the job; `nil` for none.
+    ///   - patience: how long a reader that takes nothing is waited for; `nil`: for ever.
     public func finish(_ signals: SignalForwarder, parent: ParentWatch?, patience: Duration?) {
-        // Ctrl-C is a signal again.
+        // From here on Ctrl-C is a signal again, which can end the wait.
         if !isShown { restore() }
         var left = OutputChannel.mostAfterEnd
         while !toShow.isEmpty || left > 0 && takeOutput() {
@@ -220,10 +220,10 @@ extension SignalForwarder {
 }
 
 extension LaunchedJob {
-    /// Acts on what arrived at this process. The command is in a session of its own: what a shell or
-    /// this process's terminal sends reaches it from here or not at all.
+    /// Acts on a signal to this process, for a command with a terminal of its own. Signals of a shell or of this
+    /// process's terminal reach the command only if this process passes them on.
     ///
-    /// - Parameter arrived: all that arrived with it.
+    /// - Parameter arrived: all signals that have arrived with it.
     func pass(
         _ received: SignalDescriptor.Received, of arrived: [SignalDescriptor.Received], by relay: TerminalRelay
     ) {
@@ -234,8 +234,8 @@ extension LaunchedJob {
             relay.signal(received.signal)
             driver.note(fromTerminal: [received.signal])
         case .continue:
-            // In the background this stops right here, and the command with it. But one that is
-            // asked to end does not need the terminal any more.
+            // If this process was continued in the background, `passKeys` stops it again, and the command stays
+            // stopped. A job that is being ended does not need the terminal any more.
             let isAskedToEnd = arrived.contains { Signal.requestsToEnd.contains($0.signal) }
             if !driver.isBeingStopped, !isAskedToEnd { try? relay.passKeys() }
             relay.adoptSize()
@@ -248,18 +248,18 @@ extension LaunchedJob {
         }
     }
 
-    /// - Parameter signals: those that the command's own terminal has sent.
+    /// - Parameter signals: the signals that the command's own terminal has sent.
     func note(_ signals: [Signal], from relay: TerminalRelay) {
         driver.note(fromTerminal: signals.filter { $0 != .terminalStop })
-        // A process group that nobody outside it in its session could continue is not stopped by the
-        // kernel for a terminal, and the command's own is such an orphan: its parent is this process.
+        // The kernel does not stop the command's process group for its terminal, since the group is orphaned (see
+        // `stopForKey`).
         guard signals.contains(.terminalStop), relay.foregroundGroup == pid,
             !ProcessTable.ignores(.terminalStop, pid)
         else { return }
         stopCommand(afterMoment: true)
     }
 
-    /// - Parameter afterMoment: whether what the command does about the key comes first.
+    /// - Parameter afterMoment: whether the command first gets a moment to act on the key itself.
     func stopCommand(afterMoment: Bool = false) {
         if afterMoment {
             var moment = Poller()
@@ -269,12 +269,12 @@ extension LaunchedJob {
         driver.sendToGroup(.stop)
     }
 
-    /// Stops this process after the command, with its terminal as it was found.
+    /// Stops this process, since the command has stopped, and first restores its terminal.
     func stop(with relay: TerminalRelay?) {
         relay?.restore()
         let wasContinued = ThisProcess.stop(by: .terminalStop)
         if !wasContinued {
-            // Without a shell that could continue them, keys stop neither.
+            // No shell could continue this process, so it was not stopped, and the command goes on, too.
             try? relay?.passKeys()
             if hasStoppedCommand { driver.sendToGroup(.continue) }
         }

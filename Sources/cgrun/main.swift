@@ -8,7 +8,7 @@ let version = "0.1.0"
 /// Starting ArgumentParser costs more than a whole launch. So `run` is parsed by table, and
 /// ArgumentParser is asked only for what is not a well-formed `run`.
 func cgrun() -> CInt {
-    // First of all: a parent that dies from here on is noticed.
+    // Asked before anything else: if the parent dies after this, its loss is noticed.
     let parent = ThisProcess.parentID
     InheritedDescriptor.occupyStandardStreams()
     let arguments = (0..<Int(CommandLine.argc)).compactMap {
@@ -31,7 +31,7 @@ func cgrun() -> CInt {
         // --help, or a mistake that ArgumentParser can name best when it sees nothing else.
         return parseWithArgumentParser((first == "run" ? ["run"] : []) + [unknown.name])
     } catch {
-        // One of ArgumentParser's own, such as --generate-completion-script bash.
+        // An option of ArgumentParser's own, such as --generate-completion-script bash.
         return parseWithArgumentParser(words.map(\.description))
     }
 }
@@ -39,7 +39,7 @@ func cgrun() -> CInt {
 func parseWithArgumentParser(_ arguments: [String]) -> CInt {
     do {
         switch arguments.first {
-        // Each by itself: the root's options have some of the same names, and would take them.
+        // Each subcommand is parsed by itself: the root has options of the same names, and would take them.
         case "sweep": try SweepCommand.parse(Array(arguments.dropFirst())).run()
         case "check": try CheckCommand.parse(Array(arguments.dropFirst())).run()
         case "unit":

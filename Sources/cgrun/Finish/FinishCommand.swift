@@ -3,9 +3,9 @@ internal import FoundationEssentials
 internal import Glibc
 internal import LinuxSystem
 
-/// `cgrun-finish`, which a guard becomes after a loss when a report was asked for. The guard hands the job over in a
-/// message of its own (GUARD_FINISH in guard_protocol.h). All signals are blocked, as they are in the guard: a report
-/// that nobody reads any more ends nobody.
+/// `cgrun-finish`, the finisher: the guard executes it after a loss if a report was asked for, and hands the job over
+/// in a message (GUARD_FINISH in guard_protocol.h). All signals are blocked, as they are in the guard: SIGPIPE from a
+/// report that nobody reads does not end the finisher.
 enum FinishCommand {
     static let name = "cgrun-finish"
 
@@ -19,7 +19,7 @@ enum FinishCommand {
         var record: ReportOutput.Record?
         do {
             let text = try job.record.readAll(path: "cgrun-record")
-            // Empty: the launcher had delivered its report, and only the cgroups are left.
+            // An empty record: the launcher had delivered its report, and only the cgroups are left.
             if !text.isEmpty { record = try JSONDecoder().decode(ReportOutput.Record.self, from: Data(text.utf8)) }
         } catch {
             // Whatever becomes of the report, nothing of the job may be left.
@@ -33,8 +33,8 @@ enum FinishCommand {
             Console().error("the job cannot be ended: \(error)")
             status = 125
         }
-        // Whoever reads the report until the end of file may rely on it that nothing of the job is left then. So
-        // the output stays open until this process is gone, too.
+        // Whoever reads the report until the end of file may rely on nothing of the job being left then. So the output
+        // stays open until this process is gone, too.
         withExtendedLifetime(output) { exit(status) }
     }
 }

@@ -27,7 +27,7 @@ struct Console {
         let name = isColoured ? "\u{1B}[\(colour)mcgrun:\u{1B}[0m" : "cgrun:"
         // One write, so that lines of several cgruns do not mix.
         let end = TerminalModes(of: 2)?.processesOutput == false ? "\r\n" : "\n"
-        // Names and values of others' making must neither end the line nor talk to the terminal.
+        // Names and values that others chose must neither end the line nor send control characters to the terminal.
         let line = Array("\(name) \(message.inOneLine)\(end)".utf8)
         _ = line.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
     }

@@ -6,17 +6,17 @@ internal import SystemPackage
 
 /// Where the report goes.
 struct ReportOutput: Sendable {
-    /// What `--report` means.
+    /// The file of `--report`.
     private var file: OutputFile?
     /// The descriptor of `--report-fd`.
     private var descriptor: OutputFile?
-    /// These options as they were given.
+    /// Both options as they were given, for messages.
     private var words = (file: "--report", descriptor: "--report-fd")
-    /// After a loss, another process may have begun to write.
+    /// The finisher is the second writer: the launcher may have begun to write before it was lost.
     private let writer: OutputFile.Writer
 
     /// - Returns: `nil` when no report was asked for.
-    /// - Throws: when it could not be written where it is wanted; better now than after the job.
+    /// - Throws: when the report could not be written where it is wanted: better now than after the job.
     init?(_ request: RunRequest) throws(UsageError) {
         guard request.reportFile != nil || request.reportDescriptor != nil else { return nil }
         writer = .first
@@ -36,7 +36,7 @@ struct ReportOutput: Sendable {
         UsageError(message: "\(option): cannot be written: \(refusal.reason); expected \(refusal.accepted)")
     }
 
-    /// - Throws: when it was not written everywhere; wherever it could be, it was.
+    /// - Throws: when the report could not be written everywhere; it is written wherever it could be.
     func write(_ report: Report) throws {
         let bytes = [UInt8](try Self.encode(report))
         var failures: [String] = []
@@ -52,7 +52,7 @@ struct ReportOutput: Sendable {
         error.errno == .fileTooLarge ? "\(error); raise the limit on files (ulimit -f)" : "\(error)"
     }
 
-    /// The one form of the report.
+    /// The one form of JSON that cgrun writes.
     static func encode(_ value: some Encodable) throws -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -61,14 +61,14 @@ struct ReportOutput: Sendable {
 
     // MARK: After a loss
 
-    /// What the finisher reads.
+    /// What the launcher writes down for the finisher.
     struct Record: Codable {
         var facts: JobFacts
-        /// What the descriptor is that comes for `--report`.
+        /// What the descriptor of `--report` stands for.
         var target: OutputFile.Form?
     }
 
-    /// Prepares the report that is written should this process be lost.
+    /// Prepares the report that the guard has written if this process is lost.
     func recovery(for facts: JobFacts) throws -> LossRecovery {
         let record = try Descriptor.memoryFile(name: "cgrun-record")
         let text = [UInt8](try Self.encode(Record(facts: facts, target: file?.form)))
@@ -80,7 +80,7 @@ struct ReportOutput: Sendable {
             report: descriptor?.descriptor, target: file?.descriptor)
     }
 
-    /// What a guard has handed on.
+    /// For the finisher: where the report goes, as the guard has handed it on.
     init(_ target: OutputFile.Form?, _ job: LostJob) {
         writer = .second
         file = target.flatMap { form in job.target.map { OutputFile(form, $0) } }

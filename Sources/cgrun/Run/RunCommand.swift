@@ -8,7 +8,7 @@ internal import SandboxValues
 struct RunCommand {
     let request: RunRequest
     let console: Console
-    /// As it was when this process started.
+    /// The parent of this process, as it was when this process started.
     let parent: ProcessID
 
     init(_ request: RunRequest, parent: ProcessID) {
@@ -20,8 +20,8 @@ struct RunCommand {
     /// - Returns: the exit status.
     func run() -> CInt {
         do {
-            // Another user's command must not type into this terminal. It gets one of its own where that can take
-            // this one's place: a pipeline would share the keys, and one in the background must not stop for them.
+            // Another user's command must not type into this terminal. It gets a terminal of its own if all standard
+            // streams are this terminal and this process is in the foreground: a pipeline would share the keys.
             let isKeptApart = request.spec.job.needsOwnSession()
             let wantsTerminal = request.wantsTerminal || isKeptApart && ThisProcess.isAtTerminal
             let signals = try SignalForwarder(relaysTerminal: wantsTerminal || isKeptApart)
@@ -86,7 +86,7 @@ struct RunCommand {
             relay?.finish(signals, parent: watch, patience: spec.job.grace)
             throw failure
         }
-        // The reader of one that was stopped does not get all the time in the world.
+        // After a stop, a slow reader of the output does not get more time than the command.
         relay?.finish(signals, parent: watch, patience: report.termination.requestedBy == nil ? nil : spec.job.grace)
         console.explain(report)
         return report.launcherExitCode ?? 125

@@ -1,8 +1,7 @@
 internal import SandboxValues
 
-/// The grammar of `cgrun run`: every option, once. The parser of the launch path reads these tables,
-/// and the ArgumentParser declarations that make help, completions and the manual take their names
-/// and texts from them.
+/// The grammar of `cgrun run`: every option, once. The parser of the launch path reads these tables, and the
+/// ArgumentParser declarations that make help, completions and the manual take their names and texts from them.
 enum RunOption: CaseIterable, Hashable {
     case limit(LimitKind)
     case setting(RunSetting)
@@ -48,7 +47,7 @@ enum RunOption: CaseIterable, Hashable {
     }
 }
 
-/// The options of `cgrun run` that are no limits.
+/// The options of `cgrun run` that are not limits.
 enum RunSetting: String, CaseIterable {
     case timeout
     case cpuTime = "cpu-time"

@@ -59,7 +59,7 @@ struct RunRequest {
             }
             return
         }
-        // -q -v, -qv, -C DIR, -CDIR
+        // Options with one letter: -q -v, -qv, -C DIR, -CDIR.
         var letters = argument.bytes.dropFirst()
         while let letter = letters.popFirst() {
             let name = "-\(Character(Unicode.Scalar(letter)))"
@@ -164,7 +164,7 @@ struct RunRequest {
         guard let first = assignment.bytes.first, first != UInt8(ascii: "=") else {
             throw LimitSyntaxError(accepted: "NAME=VALUE, or NAME to keep the caller's value")
         }
-        // A name alone is inherited like all the others.
+        // For a name alone there is nothing to do: the command inherits the variable like all others.
         if assignment.bytes.contains(UInt8(ascii: "=")) { spec.job.setEnvironment(assignment) }
     }
 

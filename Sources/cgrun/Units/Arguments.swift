@@ -1,7 +1,7 @@
 public import ArgumentParser
 public import SystemdUnits
 
-// The library's own words are the command line's words.
+// The command line calls these values as the library does.
 
 extension Service.Restart: ExpressibleByArgument {}
 extension Service.KillMode: ExpressibleByArgument {}

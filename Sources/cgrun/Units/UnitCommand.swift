@@ -4,7 +4,7 @@ internal import LinuxSystem
 internal import SandboxValues
 internal import SystemdUnits
 
-// `cgrun unit …`: options to models. Values are checked by the library, which names keys; here they
+// `cgrun unit …` makes models of units from options. The library checks the values, and its errors name keys; here they
 // get the names of the options that set them.
 
 struct UnitCommand: ParsableCommand {
@@ -62,7 +62,7 @@ struct UnitOutputOptions: ParsableArguments {
         guard let writer = try writer() else {
             if enable || diff { return }
             for (index, file) in files.enumerated() {
-                // What belongs to which file, where there is more than one.
+                // Headings tell which text belongs to which file.
                 if files.count > 1 { print((index == 0 ? "" : "\n") + "# ---- \(file.path)") }
                 print(try file.text(), terminator: "")
             }
@@ -139,7 +139,7 @@ enum RawArguments {
         (0..<Int(CommandLine.argc)).compactMap { CommandLine.unsafeArgv[$0].map { ByteString(cString: $0) } }
     }
 
-    /// What stands behind `--`: the last words of all.
+    /// The words behind `--`, which are the last of all.
     static func command(_ parsed: [String]) -> [ByteString] { Array(words.suffix(parsed.count)) }
 
     /// The bytes of the value that was given with `-E` or `--setenv`.

@@ -214,7 +214,7 @@ struct UnitServiceCommand: ParsableCommand {
             throw UsageError(message: "--mode wrapped: expected --cgrun PATH")
         }
         _ = try service.command.text()
-        // Half of the time for the command, the rest for what kills and reports.
+        // The command gets half of the time; cgrun needs the rest to kill the tree and to report.
         let grace = max(1, service.stopTimeout.components.seconds / 2)
         var words =
             ["run"] + limits.arguments + ["--stop-signal", "\(service.stopSignal)", "--kill-after", "\(grace)s"]
@@ -229,11 +229,11 @@ struct UnitServiceCommand: ParsableCommand {
         service.command = Command(path: cgrun, arguments: arguments)
         service.header.append(
             "cgrun runs the command: it sets the limits, tells in the journal why it died, and writes the report.")
-        // cgrun ends as the command did, which the stop signal ended.
+        // After a stop, cgrun exits as for a command that the stop signal has ended.
         service.successExitStatuses = [String(128 + service.stopSignal.rawValue)]
-        // cgrun's own failure, and commands that cannot run.
+        // cgrun itself has failed, or the command cannot run: a restart would not help.
         if service.restart != .no { service.restartPreventExitStatuses = ["125", "126", "127"] }
-        // cgrun passes the signal on; the rest of the tree is its business until the time is up.
+        // systemd signals cgrun alone, which stops the command and ends the tree within the stop timeout.
         service.killMode = .mixed
         service.stopSignal = .terminate
         service.delegatesCgroups = true

@@ -6,7 +6,7 @@ internal import SystemdUnits
 /// Puts files into a unit directory: all of them or none, each in one step.
 struct UnitWriter {
     let directory: String
-    /// How the directory was asked for.
+    /// The option that named the directory, for messages.
     let option: String
     let isUser: Bool
     let isForced: Bool
@@ -27,7 +27,7 @@ struct UnitWriter {
         }
     }
 
-    /// Of the user who runs this.
+    /// The unit directory of the user who runs this.
     static func userDirectory() throws(UsageError) -> String {
         if let base = ThisProcess.environmentVariable("XDG_CONFIG_HOME"), base.hasPrefix("/") {
             return base + "/systemd/user"
@@ -104,7 +104,7 @@ struct UnitWriter {
                 let descriptor = try Descriptor(opening: path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o644)
                 temporary.append((path, target))
                 try descriptor.write(Array(file.text.utf8), path: path)
-                // Not what the caller's mask left of it: systemd reads units as root, their owners as themselves.
+                // The mode does not depend on the caller's umask: others than root read units, too.
                 fchmod(descriptor.rawValue, 0o644)
                 if fsync(descriptor.rawValue) != 0 { failure = "\(target): cannot be written" }
             } catch {

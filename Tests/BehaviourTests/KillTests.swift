@@ -122,9 +122,10 @@ extension Behaviour {
         /// cgrun itself needs no answer from a guard that it dismisses.
         @Test func stoppedGuardDoesNotHoldUpANormalEnd() throws {
             let file = harness.path("end")
-            let job = try harness.startCgrun(["--", "sh", "-c", "until [ -e \(file) ]; do sleep 0.01; done"])
+            let script = "echo ready; until [ -e \(file) ]; do sleep 0.01; done"
+            let job = try harness.startCgrun(["--", "sh", "-c", script])
             // Before that, cgrun does need an answer.
-            try eventually("the command") { harness.marker.survivors.contains { $0.command == "sleep" } }
+            try job.waitForOutput("ready")
             try ProcessDescriptor(pid: harness.survivor("cgrun-guard").pid).send(.stop)
             _ = try harness.writeFile("end", "")
             #expect(try job.end().exitCode == 0)

@@ -406,6 +406,9 @@ extension Behaviour {
             #expect(await kind(try spec { $0.stopSignal = Signal(rawValue: 999) }) == nil)
             #expect(await kind(try spec { $0.environment = ["no assignment", "="] }) == nil)
             #expect(await kind(try JobSpec(.path("/bin/true"), arguments: Arguments(bytes: [[0xff, 0xfe]]))) == nil)
+            // The loop's timer serves all jobs, and this one needs it: its tree outlives its command.
+            let later = try await run(shell("sleep 100 & exit 0"), output: .discarded)
+            #expect(later.report.straysKilled)
             let closed = FileDescriptor(rawValue: 987)
             await #expect(throws: LaunchError.self) {
                 try await run(shell("true"), input: .fileDescriptor(closed), output: .discarded)

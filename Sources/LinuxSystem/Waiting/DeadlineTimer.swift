@@ -13,14 +13,14 @@ package struct DeadlineTimer: ~Copyable, Sendable {
                 "timerfd_create"))
     }
 
-    /// Replaces the deadline; `nil` disarms.
+    /// Replaces the deadline; `nil` disarms. A deadline before the boot has come.
     package func set(_ deadline: BootTime?) {
         var value = itimerspec()
         if let deadline {
-            let parts = deadline.sinceBoot.components
-            value.it_value.tv_sec = Int(min(parts.seconds, 1 << 40))
-            // An all-zero value would disarm.
-            value.it_value.tv_nsec = max(1, Int(parts.attoseconds / 1_000_000_000))
+            // The kernel takes no negative time, and disarms for zero.
+            let parts = max(deadline.sinceBoot, .nanoseconds(1)).components
+            value.it_value.tv_sec = Int(parts.seconds)
+            value.it_value.tv_nsec = Int(parts.attoseconds / 1_000_000_000)
         }
         timerfd_settime(descriptor.rawValue, CInt(TFD_TIMER_ABSTIME), &value, nil)
     }

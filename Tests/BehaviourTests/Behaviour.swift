@@ -15,7 +15,7 @@ struct LeavesNothing: SuiteTrait, TestTrait, TestScoping {
         defer {
             do { try leftovers.expectNone() } catch { Issue.record(error) }
         }
-        try await function()
+        try await Watchdog.watch("\(test.name)", function)
     }
 }
 

@@ -4,9 +4,13 @@ import Glibc
 /// What a test leaves behind: processes with its marker, and cgroups that came into being since it began.
 package struct Leftovers: Sendable, CustomStringConvertible {
     private let marker: Marker
-    private let before = Set(TestCgroups.jobs)
+    private let before: Set<String>
 
-    package init(of marker: Marker) { self.marker = marker }
+    /// - Parameter before: cgroups that are no leftovers.
+    package init(of marker: Marker, before: Set<String> = Set(TestCgroups.jobs)) {
+        self.marker = marker
+        self.before = before
+    }
 
     private var cgroups: [String] { TestCgroups.jobs.filter { !before.contains($0) } }
     private var isEmpty: Bool { cgroups.isEmpty && marker.survivors.isEmpty }

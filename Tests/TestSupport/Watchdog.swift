@@ -18,12 +18,7 @@ package enum Watchdog {
     }
 
     private static func startThread() {
-        signal(SIGUSR2) { _ in
-            // By the C library alone, since this thread may have been interrupted anywhere.
-            withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 64) { frames in
-                backtrace_symbols_fd(frames.baseAddress, backtrace(frames.baseAddress, 64), STDERR_FILENO)
-            }
-        }
+        CallStack.prepare()
         var thread = pthread_t()
         let error = pthread_create(&thread, nil, { _ in Watchdog.keepWatching() }, nil)
         precondition(error == 0, "no thread for the watchdog: \(error)")
@@ -35,28 +30,62 @@ package enum Watchdog {
             pause(.seconds(1))
             let hung = watched.withLock { $0.filter { $0.value <= .now }.keys.sorted() }
             guard !hung.isEmpty else { continue }
-            tell("✘ still not over after \(limit): \(hung.joined(separator: ", "))")
-            tell("left: \(Leftovers(of: .ofAnyTest, before: []))")
+            tell("✘ not over after \(limit): \(hung.joined(separator: ", "))")
             for pid in Marker.ofAnyTest.survivors.map(\.pid) { describe(pid) }
             describe(ThisProcess.id) { thread in
-                // Where the thread is in the program; `addr2line` makes lines of it.
-                syscall(Int(SYS_tgkill), ThisProcess.id, thread, SIGUSR2)
+                CallStack.ask(thread)
                 pause(.milliseconds(200))
             }
+            tell("left: \(Leftovers(of: .ofAnyTest, before: []))")
             _exit(70)
         }
     }
 
     /// Tells what each thread of a process is called, and which system call it is in, with what arguments.
     private static func describe(_ pid: ProcessID, _ further: (ProcessID) -> Void = { _ in }) {
-        for thread in Marker.entries(of: "/proc/\(pid)/task").compactMap({ ProcessID($0) }) {
-            let words = ["stat", "wchan", "syscall"].map { file in
+        for thread in Marker.entries(of: "/proc/\(pid)/task").compactMap({ ProcessID($0) }).sorted() {
+            func word(_ file: String) -> Substring {
                 (try? readTextFile("/proc/\(pid)/task/\(thread)/\(file)"))?.split(separator: "\n").first ?? "?"
             }
-            tell("\(pid)/\(thread): \(words.joined(separator: " | "))")
+            let state = ProcessTable.field(0, of: "\(pid)/task/\(thread)") ?? "?"
+            tell("\(pid)/\(thread) \(word("comm")): \(state) in \(word("wchan")), \(word("syscall"))")
             further(thread)
         }
     }
 
-    private static func tell(_ line: String) { fputs("\(line)\n", stderr) }
+    private static func tell(_ line: String) {
+        // Not by the C library's streams, which a thread that hangs may have locked.
+        let bytes = Array("\(line)\n".utf8)
+        _ = write(STDERR_FILENO, bytes, bytes.count)
+    }
+}
+
+/// Where a thread is in the program. What this takes is in the C library, but not in Swift's module of it.
+private enum CallStack {
+    private typealias Collect = @convention(c) (UnsafeMutablePointer<UnsafeMutableRawPointer?>, CInt) -> CInt
+    private typealias Write = @convention(c) (UnsafeMutablePointer<UnsafeMutableRawPointer?>, CInt, CInt) -> Void
+    private typealias Kill = @convention(c) (pid_t, pid_t, CInt) -> CInt
+
+    private static let collect = unsafeBitCast(dlsym(nil, "backtrace"), to: Collect.self)
+    private static let write = unsafeBitCast(dlsym(nil, "backtrace_symbols_fd"), to: Write.self)
+    private static let kill = unsafeBitCast(dlsym(nil, "tgkill"), to: Kill.self)
+
+    /// Makes `show` fit for signal handlers: its first call loads a library.
+    static func prepare() {
+        _ = (kill, write)
+        withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 1) {
+            _ = collect($0.baseAddress!, 1)
+        }
+        // Unlike others, this signal is not blocked in the threads of the dispatch library.
+        signal(SIGTRAP) { _ in CallStack.show() }
+    }
+
+    /// Has a thread of this process write where it is; `addr2line` makes lines of that.
+    static func ask(_ thread: ProcessID) { _ = kill(ThisProcess.id, thread, SIGTRAP) }
+
+    private static func show() {
+        withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 64) {
+            write($0.baseAddress!, collect($0.baseAddress!, 64), STDERR_FILENO)
+        }
+    }
 }

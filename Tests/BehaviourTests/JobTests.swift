@@ -289,6 +289,17 @@ extension Behaviour {
             #expect(result.report.explanation?.contains(text: "its memory limit (32.0 MiB;") == true)
         }
 
+        /// Whether a death in the tree spoils a command that went on is for the caller to say.
+        @Test(.enabled(if: Capability.has("--mem"), "no memory controller"), arguments: [false, true])
+        func anOOMKillSpoilsSuccessWhereAsked(_ fails: Bool) async throws {
+            var spec = try shell("\(Programs.probe) child-allocate 100 ignore")
+            spec.limits.memoryMax = .value(.bytes(32 << 20))
+            spec.failsOnOOM = fails
+            let result = try await run(spec, output: .discarded)
+            #expect(result.terminationStatus == .exited(code: 0) && result.report.oomInTree)
+            #expect(result.isSuccess == !fails)
+        }
+
         /// What an update enables accounts for the job from then on.
         @Test(.enabled(if: Capability.isUnified && Capability.has("--pids"), "needs the pids controller of cgroup v2"))
         func anEnabledControllerIsRead() async throws {

@@ -29,7 +29,7 @@ public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 /// Turns the `-errno` of a CLinux function into a thrown error.
-func check<Result: SignedInteger>(
+package func check<Result: SignedInteger>(
     _ result: Result, _ operation: @autoclosure () -> String,
     path: @autoclosure () -> String? = nil, value: @autoclosure () -> String? = nil
 ) throws(SystemError) -> Result {
@@ -40,7 +40,7 @@ func check<Result: SignedInteger>(
 
 /// Turns the -1 of a C library function, which leaves the reason in `errno`, into a thrown error.
 @discardableResult
-func checkErrno(
+package func checkErrno(
     _ result: CInt, _ operation: @autoclosure () -> String, path: @autoclosure () -> String? = nil,
     value: @autoclosure () -> String? = nil
 ) throws(SystemError) -> CInt {

@@ -60,10 +60,7 @@ package final class CgroupDirectory: Sendable {
             isOfJob
             ? clinux_open_of_job(descriptor.rawValue, file, flags)
             : clinux_open_beneath(descriptor.rawValue, file, flags)
-        guard result >= 0 else {
-            throw SystemError("open", path: path(of: file), errno: Errno(rawValue: -result))
-        }
-        return Descriptor(owning: result)
+        return Descriptor(owning: try check(result, "open", path: path(of: file)))
     }
 
     /// Reads a whole control file, without its final newline.
@@ -81,9 +78,7 @@ package final class CgroupDirectory: Sendable {
         try opened.write(value, path: path(of: file))
     }
 
-    package func has(_ file: String) -> Bool {
-        faccessat(descriptor.rawValue, file, F_OK, 0) == 0
-    }
+    package func has(_ file: String) -> Bool { faccessat(descriptor.rawValue, file, F_OK, 0) == 0 }
 
     // MARK: Children
 
@@ -94,26 +89,19 @@ package final class CgroupDirectory: Sendable {
     /// Opens a child that is the cgroup of a job.
     func openJob(_ name: String) throws(SystemError) -> CgroupDirectory {
         let result = clinux_open_of_job(descriptor.rawValue, name, O_RDONLY | O_DIRECTORY)
-        guard result >= 0 else {
-            throw SystemError("open", path: path(of: name), errno: Errno(rawValue: -result))
-        }
-        return CgroupDirectory(Descriptor(owning: result), path: path(of: name), isOfJob: true)
+        let opened = Descriptor(owning: try check(result, "open", path: path(of: name)))
+        return CgroupDirectory(opened, path: path(of: name), isOfJob: true)
     }
 
     package func makeChild(_ name: String) throws(SystemError) {
-        guard mkdirat(descriptor.rawValue, name, 0o755) == 0 else {
-            throw SystemError("mkdir", path: path(of: name), errno: Errno(rawValue: errno))
-        }
+        try checkErrno(mkdirat(descriptor.rawValue, name, 0o755), "mkdir", path: path(of: name))
     }
 
     /// Removes a child and all cgroups below it, leaf first. A child that is gone is no error.
     ///
     /// - Throws: `EBUSY` while a process is left in any of them.
     package func removeChild(_ name: String) throws(SystemError) {
-        let result = clinux_remove_cgroup(descriptor.rawValue, name)
-        guard result == 0 else {
-            throw SystemError("rmdir", path: path(of: name), errno: Errno(rawValue: -result))
-        }
+        _ = try check(clinux_remove_cgroup(descriptor.rawValue, name), "rmdir", path: path(of: name))
     }
 
     /// The names of the cgroups directly below.

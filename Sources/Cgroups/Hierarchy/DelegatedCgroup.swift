@@ -42,7 +42,7 @@ package struct DelegatedCgroup: ~Copyable {
     /// Writes limits for all that is in the scope, and reads each back.
     package func apply(_ limits: ResolvedLimits) throws(CgroupError) {
         _ = try Delegation.missingControllers(for: limits, in: directory)
-        try PlannedCgroup.apply(limits, to: directory)
+        try limits.apply(to: directory)
     }
 
     /// Opens `cgroup.kill`, by which everything in the scope dies.
@@ -57,15 +57,6 @@ package struct DelegatedCgroup: ~Copyable {
     /// Reads back the CPU weight, which the manager has set on the scope: it decides about the scope's share among its
     /// siblings, and would mean nothing on a cgroup below.
     package func checkWeight(_ limits: ResolvedLimits) throws(CgroupError) {
-        guard let setting = limits.settings.first(where: { $0.file == "cpu.weight" }) else { return }
-        let got: String
-        do { got = try directory.read(setting.file) } catch {
-            throw CgroupError.setting(error, setting.file, limit: setting.limit, in: directory.path)
-        }
-        guard got == setting.value else {
-            throw CgroupError(
-                .notApplied(
-                    file: directory.path(of: setting.file), wanted: setting.value, got: got, limit: setting.limit))
-        }
+        try limits.settings.first { $0.kind == .cpuWeight }?.check(in: directory)
     }
 }

@@ -19,14 +19,14 @@ enum Delegation {
             available = try parent.read("cgroup.controllers")
         } catch { throw CgroupError(error) }
         var missing: [Controller] = []
-        for setting in limits.settings where !enabled.contains(Substring(setting.controller.rawValue)) {
-            guard !missing.contains(setting.controller) else { continue }
-            guard available.split(separator: " ").contains(Substring(setting.controller.rawValue)) else {
+        for setting in limits.settings {
+            let controller = setting.controller
+            guard !enabled.contains(controller.rawValue[...]), !missing.contains(controller) else { continue }
+            guard available.split(separator: " ").contains(controller.rawValue[...]) else {
                 throw CgroupError(
-                    .controllerMissing(
-                        setting.controller, limit: setting.limit, path: parent.path, available: available))
+                    .controllerMissing(controller, limit: setting.limit, path: parent.path, available: available))
             }
-            missing.append(setting.controller)
+            missing.append(controller)
         }
         return missing
     }
@@ -115,13 +115,9 @@ enum Delegation {
     }
 
     /// Whether `prepare` would change anything.
-    static func needsChange(_ parent: CgroupDirectory, for limits: ResolvedLimits) throws(CgroupError) -> Bool {
-        try needsChange(parent, missingControllers(for: limits, in: parent))
-    }
-
-    private static func needsChange(
-        _ parent: CgroupDirectory, _ missing: [Controller]
-    ) throws(CgroupError) -> Bool {
+    ///
+    /// - Parameter missing: what `missingControllers` says.
+    static func needsChange(_ parent: CgroupDirectory, _ missing: [Controller]) throws(CgroupError) -> Bool {
         // Also where no controller has to be enabled: another program may have left a domain of threads.
         try isDomainOfThreads(parent) || !missing.isEmpty
     }

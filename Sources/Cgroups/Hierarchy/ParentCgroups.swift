@@ -31,8 +31,11 @@ package struct ParentCgroups: Sendable {
 
     /// Whether all parents are still there: a cgroup that was removed has no files.
     package var exists: Bool {
-        ([parent] + legacyParents.map(\.directory)).allSatisfy { $0.has("cgroup.procs") }
+        directories.allSatisfy { $0.has("cgroup.procs") }
     }
+
+    /// All parents; that of cgroup v2 first.
+    var directories: [CgroupDirectory] { [parent] + legacyParents.map(\.directory) }
 
     /// The path of the cgroup v2 among the parents.
     package var path: String { parent.path }

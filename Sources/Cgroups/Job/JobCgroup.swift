@@ -42,10 +42,11 @@ package struct JobCgroup: ~Copyable, Sendable {
     ) {
         let parentPath = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
         let groups = tags.indices.dropFirst().compactMap { index in
-            LegacyController(tag: tags[index]).map { controller in
+            LegacyController.allCases.first { $0.tag == tags[index] }.map { controller in
                 LegacyGroup(
-                    controller,
-                    parent: CgroupDirectory(adopting: parents[index], path: controller.mount),
+                    parent: LegacyParent(
+                        controller: controller,
+                        directory: CgroupDirectory(adopting: parents[index], path: controller.mount)),
                     directory: CgroupDirectory(
                         adopting: directories[index], path: "\(controller.mount)/\(name)", isOfJob: true))
             }
@@ -143,7 +144,7 @@ package struct JobCgroup: ~Copyable, Sendable {
             try Delegation.prepare(parent, for: limits)
             // A controller that was enabled just now accounts for the job from here on, even if its limit is refused.
             modernControllers = Self.controllers(of: directory) ?? modernControllers
-            return try PlannedCgroup.apply(limits, to: directory)
+            return try limits.apply(to: directory)
         }
         for setting in limits.settings where !legacy.contains(where: { $0.controller.modern == setting.controller }) {
             throw CgroupError(

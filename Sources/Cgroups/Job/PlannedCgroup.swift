@@ -5,10 +5,8 @@ internal import SystemPackage
 /// Where a job's cgroups will be: their parents, opened, and their common name. The cgroups are not made yet, so that
 /// the guard can be told of the job before there is anything to lose.
 package struct PlannedCgroup: Sendable {
-    package let layout: Hierarchies
     package let name: String
-    let parent: CgroupDirectory
-    let legacyParents: [LegacyParent]
+    let place: ParentCgroups
     package let limits: ResolvedLimits
     package let parentSharesLimits: Bool
 
@@ -19,24 +17,25 @@ package struct PlannedCgroup: Sendable {
     package init(
         _ place: ParentCgroups, name: String, limits: ResolvedLimits, parentSharesLimits: Bool = false
     ) throws(CgroupError) {
-        for parent in place.legacyParents { try parent.check(limits) }
-        self.layout = place.layout
+        for parent in place.legacyParents { _ = try parent.settings(for: limits) }
+        self.place = place
         self.name = name
         self.limits = limits
         self.parentSharesLimits = parentSharesLimits
-        self.parent = place.parent
-        self.legacyParents = place.legacyParents
     }
 
     package var path: String { parent.path(of: name) }
 
+    private var parent: CgroupDirectory { place.parent }
+    private var isUnified: Bool { place.layout.mode == .unified }
+
     // MARK: For the guard
 
     /// The directories that the cgroups will be in, in the order of `tags`.
-    package var parents: [CgroupDirectory] { [parent] + legacyParents.map(\.directory) }
+    package var parents: [CgroupDirectory] { place.directories }
 
     /// The hierarchies that the cgroups will be in, as the guard is told; cgroup v2 first.
-    package var tags: [UInt8] { [CgroupTag.unified] + legacyParents.map(\.controller.tag) }
+    package var tags: [UInt8] { [UInt8(ascii: "u")] + place.legacyParents.map(\.controller.tag) }
 
     // MARK: Planning
 
@@ -58,7 +57,7 @@ package struct PlannedCgroup: Sendable {
     /// The steps that `create` will take, in order.
     package func steps() throws(CgroupError) -> [Step] {
         var steps: [Step] = []
-        if layout.mode == .unified {
+        if isUnified {
             let missing = try Delegation.missingControllers(for: limits, in: parent)
             if !missing.isEmpty {
                 steps.append(
@@ -66,10 +65,10 @@ package struct PlannedCgroup: Sendable {
             }
         }
         steps.append(Step(path: path))
-        if layout.mode == .unified {
+        if isUnified {
             steps += limits.settings.map { $0.step(in: path) }
         } else {
-            for legacy in legacyParents { steps += try legacy.steps(name: name, limits: limits) }
+            for legacy in place.legacyParents { steps += try legacy.steps(name: name, limits: limits) }
         }
         return steps
     }
@@ -80,18 +79,24 @@ package struct PlannedCgroup: Sendable {
     ///
     /// - Throws: why a limit cannot be enforced; nothing is left behind then.
     package func create() throws(CgroupError) -> JobCgroup {
-        if layout.mode == .unified { try Delegation.prepare(parent, for: limits) }
-        let directory = try makeDirectory()
+        if isUnified { try Delegation.prepare(parent, for: limits) }
+        let directory: CgroupDirectory
+        do { directory = try parent.makeLockedChild(name) } catch {
+            throw CgroupError.writing(error, in: parent.path)
+        }
         var groups: [LegacyGroup] = []
         do throws(CgroupError) {
-            if layout.mode == .unified {
-                try Self.apply(limits, to: directory)
+            if isUnified {
+                try limits.apply(to: directory)
             } else {
-                for legacy in legacyParents {
+                for legacy in place.legacyParents {
                     groups.append(try legacy.makeGroup(name: name, limits: limits))
                 }
             }
-            return try job(directory, groups)
+            // On hybrid machines, all controllers that a job could use belong to cgroup v1.
+            return JobCgroup(
+                parent: parent, directory: directory, name: name, legacy: groups,
+                parentSharesLimits: parentSharesLimits, modernControllers: isUnified ? nil : [])
         } catch {
             for group in groups { try? group.remove(name) }
             try? parent.removeChild(name)
@@ -102,7 +107,7 @@ package struct PlannedCgroup: Sendable {
     /// Finds out whether `create` would succeed, and leaves everything as it is: no controller is
     /// enabled and no process moved, even where `create` would.
     package func probe() throws(CgroupError) {
-        if layout.mode == .unified, try Delegation.needsChange(parent, for: limits) {
+        if isUnified, try Delegation.needsChange(parent, Delegation.missingControllers(for: limits, in: parent)) {
             try Delegation.checkPreparing(parent)
             return
         }
@@ -112,59 +117,5 @@ package struct PlannedCgroup: Sendable {
             throw CgroupError(.kernelTooOld(release: Machine.kernelRelease))
         }
         do { try cgroup.remove() } catch { throw CgroupError(error) }
-    }
-
-    private func makeDirectory() throws(CgroupError) -> CgroupDirectory {
-        do { return try parent.makeLockedChild(name) } catch {
-            throw CgroupError.writing(error, in: parent.path)
-        }
-    }
-
-    private func job(
-        _ directory: CgroupDirectory, _ groups: [LegacyGroup]
-    ) throws(CgroupError) -> JobCgroup {
-        // On hybrid machines, all controllers that a job could use belong to cgroup v1.
-        let controllers: [String]? = layout.mode == .hybrid ? [] : nil
-        return JobCgroup(
-            parent: parent, directory: directory, name: name, legacy: groups, parentSharesLimits: parentSharesLimits,
-            modernControllers: controllers)
-    }
-
-    static func apply(_ limits: ResolvedLimits, to directory: CgroupDirectory) throws(CgroupError) {
-        for setting in limits.settings {
-            if setting.isMissingWithoutSwap, !directory.has(setting.file) {
-                guard setting.value == "0", !Machine.hasSwap else {
-                    throw CgroupError(.knobMissing(file: setting.file, limit: setting.limit))
-                }
-                continue
-            }
-            let got: String
-            do {
-                try directory.write(setting.value, to: setting.file)
-                got = try directory.read(setting.file)
-            } catch {
-                throw CgroupError.setting(error, setting.file, limit: setting.limit, in: directory.path)
-            }
-            guard setting.readBack.has(setting.value, in: got, pageSize: UInt64(Machine.pageSize)) else {
-                throw CgroupError(
-                    .notApplied(
-                        file: directory.path(of: setting.file), wanted: setting.value, got: got,
-                        limit: setting.limit))
-            }
-        }
-        try checkProcessors(limits, directory)
-    }
-
-    /// The kernel takes any `cpuset.cpus` and then uses what the cgroups above leave of it.
-    private static func checkProcessors(
-        _ limits: ResolvedLimits, _ directory: CgroupDirectory
-    ) throws(CgroupError) {
-        guard let wanted = limits.values.cpuset else { return }
-        let effective = (try? directory.read("cpuset.cpus.effective")) ?? ""
-        guard effective != wanted.kernelText else { return }
-        throw CgroupError(
-            .notApplied(
-                file: directory.path(of: "cpuset.cpus.effective"), wanted: wanted.kernelText, got: effective,
-                limit: LimitKind.cpuset.name))
     }
 }

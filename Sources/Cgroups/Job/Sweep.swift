@@ -27,10 +27,10 @@ package enum Sweep {
 
     /// Sweeps the leftovers beside a job that is about to start.
     package static func siblings(of planned: PlannedCgroup) -> [Leftover] {
-        var found = sweep(planned.parent, isLegacy: false, recursively: false, dryRun: false)
+        var found = sweep(planned.place.parent, isLegacy: false, recursively: false, dryRun: false)
         // A job's cgroup v2 is removed last: where none is left over, no v1 group is left over either.
-        guard !found.isEmpty, planned.layout.mode == .hybrid else { return found }
-        for legacy in LegacyParent.all(in: planned.layout) {
+        guard !found.isEmpty, planned.place.layout.mode == .hybrid else { return found }
+        for legacy in LegacyParent.all(in: planned.place.layout) {
             found += sweep(legacy.directory, isLegacy: true, recursively: false, dryRun: false)
         }
         return found

@@ -18,21 +18,8 @@ package enum LegacyController: String, Sendable, CaseIterable {
         }
     }
 
-    init?(tag: UInt8) {
-        guard let controller = Self.allCases.first(where: { $0.tag == tag }) else { return nil }
-        self = controller
-    }
-
     var mount: String { "\(Hierarchies.root)/\(rawValue)" }
 
-    /// The v2 controller for the same limits.
-    var modern: Controller {
-        switch self {
-        case .memory: .memory
-        case .pids: .pids
-        case .cpu: .cpu
-        case .cpuset: .cpuset
-        case .blkio: .io
-        }
-    }
+    /// The v2 controller for the same limits, which for all but block I/O has the same name.
+    var modern: Controller { Controller(rawValue: rawValue) ?? .io }
 }

@@ -72,10 +72,13 @@ final class DirectoryHome: JobHome {
     var notes: [String] { swept.withLock { $0.map { "swept \($0.text)" } } }
 
     func start(_ program: Program, in cgroup: borrowing JobCgroup) throws(StartError) -> SpawnedProcess {
-        let joins: JobCgroup.JoinFiles
+        let joins: [SharedDescriptor]
         do { joins = try cgroup.joinFiles() } catch { throw .cgroup(error) }
+        // Nobody closes the files before the command has entered its groups by them.
+        defer { withExtendedLifetime(joins) {} }
         do {
-            return try program.start(cgroup: cgroup.directory.descriptor.rawValue, joinFiles: joins.rawValues)
+            return try program.start(
+                cgroup: cgroup.directory.descriptor.rawValue, joinFiles: joins.map { $0.descriptor.rawValue })
         } catch { throw .command(error) }
     }
 

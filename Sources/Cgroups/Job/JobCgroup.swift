@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 package import LinuxSystem
 package import SandboxValues
@@ -69,15 +70,8 @@ package struct JobCgroup: ~Copyable, Sendable {
     // MARK: For launching and for the guard
 
     /// The `tasks` files of the job's v1 groups, opened: the job's first process enters the groups by them before exec.
-    package func joinFiles() throws(CgroupError) -> JoinFiles {
-        JoinFiles(try legacy.map { group throws(CgroupError) in try group.openTasks() })
-    }
-
-    /// Descriptors that are open as long as this value lives.
-    package final class JoinFiles: Sendable {
-        private let files: [SharedDescriptor]
-        init(_ files: [SharedDescriptor]) { self.files = files }
-        package var rawValues: [CInt] { files.map { $0.descriptor.rawValue } }
+    package func joinFiles() throws(CgroupError) -> [SharedDescriptor] {
+        try legacy.map { group throws(CgroupError) in try group.openTasks() }
     }
 
     /// The directory of each cgroup, in the order of `PlannedCgroup.tags`.
@@ -94,25 +88,20 @@ package struct JobCgroup: ~Copyable, Sendable {
         {}
     }
 
-    /// Opens `cgroup.events`, which signals priority data when `populated` changes.
+    /// Whether a process is left in the tree; zombies do not count, and a cgroup that is gone has none.
     ///
-    /// - Returns: `nil` when the cgroup is gone.
-    package func openEvents() throws(SystemError) -> CgroupEvents? {
-        do { return CgroupEvents(try directory.open("cgroup.events", O_RDONLY)) } catch
-            where error.errno.rawValue == ENODEV || error.errno == .noSuchFileOrDirectory
-        { return nil }
-    }
-
-    /// Whether a process is left in the tree; zombies do not count.
-    ///
+    /// - Parameter bound: how long to wait for the tree's end.
     /// - Throws: when that cannot be found out. Then the tree must not be taken for empty.
-    package func isPopulated() throws(SystemError) -> Bool {
-        try openEvents()?.waitUntilEmpty(atMost: .zero) == false
+    package func isPopulated(after bound: Duration = .zero) throws(SystemError) -> Bool {
+        do {
+            let events = try directory.open("cgroup.events", O_RDONLY)
+            return clinux_wait_until_empty(events.rawValue, bound.nanoseconds) != 1
+        } catch  where error.errno.rawValue == ENODEV || error.errno == .noSuchFileOrDirectory { return false }
     }
 
     /// - Returns: `false` if a process was still there at the end of `bound`, or if that could not be found out.
     package func waitUntilEmpty(atMost bound: Duration) -> Bool {
-        do { return try openEvents()?.waitUntilEmpty(atMost: bound) ?? true } catch {
+        do { return try !isPopulated(after: bound) } catch {
             var pause = Poller()
             _ = pause.wait(min(bound, .milliseconds(10)))
             return false

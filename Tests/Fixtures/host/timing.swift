@@ -27,7 +27,8 @@ private func runInCgroup(_ place: ParentCgroups) throws {
     let cgroup = try PlannedCgroup(place, name: JobName.make().cgroup, limits: limits().resolved()).create()
     let program = Program(candidates: ["/bin/true"], arguments: ["true"], environment: ThisProcess.environment)
     let files = try cgroup.joinFiles()
-    let started = try program.start(cgroup: cgroup.directory.descriptor.rawValue, joinFiles: files.rawValues)
+    let started = try program.start(
+        cgroup: cgroup.directory.descriptor.rawValue, joinFiles: files.map { $0.descriptor.rawValue })
     _ = try started.takeProcess().waitForEnd()
     try cgroup.remove()
 }

@@ -45,8 +45,8 @@ import Testing
         let resolved = ResolvedLimits(limits, memory: ByteCount(0)) { device in
             if case .path = device { .number(major: 8, minor: 16) } else { device }
         }
-        #expect(LimitKind.ioMax.kernelValues(resolved.values) == ["8:0 rbps=1024 wiops=5", "8:16 wbps=max"])
-        #expect(resolved.origins == [.ioMax: "/srv"])
+        #expect(LimitKind.ioMax.kernelTexts(resolved.values) == ["8:0 rbps=1024 wiops=5", "8:16 wbps=max"])
+        #expect(resolved.origin(of: .ioMax) == "/srv" && resolved.origin(of: .memoryMax) == nil)
         let legacy = try LimitKind.ioMax.legacyValues(resolved.values).map { "\($0.file)=\($0.text ?? "")" }
         #expect(
             legacy == [
@@ -70,7 +70,7 @@ import Testing
         let limits = try limits("/:rbps=2M,wbps=max", "/:rbps=1M", "/:wbps=5,riops=7", "8:0:riops=9,wiops=1")
         #expect(limits.ioMax.map(\.device) == [.path("/"), .number(major: 8, minor: 0)])
         let resolved = ResolvedLimits(limits, memory: ByteCount(0)) { _ in .number(major: 8, minor: 0) }
-        #expect(LimitKind.ioMax.kernelValues(resolved.values) == ["8:0 rbps=1048576 wbps=5 riops=7 wiops=1"])
+        #expect(LimitKind.ioMax.kernelTexts(resolved.values) == ["8:0 rbps=1048576 wbps=5 riops=7 wiops=1"])
     }
 
     @Test func aPathThatLeadsNowhereIsAnError() throws {

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Testing
 
@@ -11,11 +12,35 @@ import Testing
 
     private func sample(_ kind: LimitKind) throws -> Limits {
         var limits = Limits()
-        kind.setSample(
-            &limits,
-            LimitKind.Sample(
-                processors: try CPUSet(parsing: "0-1"), device: .number(major: 8, minor: 0)))
+        let ofThisMachine: [LimitKind: String] = [.cpuset: "0-1", .ioMax: "8:0:rbps=1G"]
+        try kind.parse(try #require(kind.sample ?? ofThisMachine[kind]), &limits)
         return resolve(limits).values
+    }
+
+    /// The limits in the report, and back.
+    private struct Figures: Codable {
+        var limits = Limits()
+
+        init(_ limits: Limits) { self.limits = limits }
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: NameKey.self)
+            for kind in LimitKind.all { kind.decode(container, into: &limits) }
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: NameKey.self)
+            for kind in LimitKind.all { try kind.encode(limits, to: &container) }
+        }
+    }
+
+    private func json(_ limits: Limits) throws -> [String: Any] {
+        let data = try JSONEncoder().encode(Figures(limits))
+        return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+    }
+
+    private func limitsRead(from json: [String: Any]) throws -> Limits {
+        try JSONDecoder().decode(Figures.self, from: try JSONSerialization.data(withJSONObject: json)).limits
     }
 
     @Test func bothOrdersHaveEveryKind() {
@@ -35,32 +60,29 @@ import Testing
     /// A kind of limit that is not given is nowhere.
     @Test(arguments: LimitKind.all) func nothingComesOfNothing(_ kind: LimitKind) throws {
         let limits = Limits()
-        #expect(kind.kernelValues(limits).isEmpty && kind.busProperties(limits).isEmpty)
+        #expect(kind.kernelTexts(limits).isEmpty && kind.busProperties(limits).isEmpty)
         #expect(try kind.legacyValues(limits).isEmpty && kind.directives(limits).isEmpty)
-        #expect(kind.figure(limits) == nil && kind.origin(limits) == nil)
+        #expect(try json(limits)[kind.reportKey] is NSNull && kind.origin(limits) == nil)
         #expect(limits.kinds.isEmpty && limits.controllers.isEmpty)
     }
 
     /// What is given is everywhere, under the names of its row.
     @Test(arguments: LimitKind.all) func aSampleIsEverywhere(_ kind: LimitKind) throws {
         let limits = try sample(kind)
-        #expect(!kind.kernelValues(limits).isEmpty && !kind.busProperties(limits).isEmpty)
+        #expect(!kind.kernelTexts(limits).isEmpty && !kind.busProperties(limits).isEmpty)
         #expect(Set(kind.directives(limits).map(\.name)).isSubset(of: kind.directiveNames))
         #expect(!kind.directives(limits).isEmpty)
         #expect(limits.kinds.contains(kind) && limits.controllers.contains(kind.controller))
-        if kind != .memoryHigh { #expect(try !kind.legacyValues(limits).isEmpty) }
+        let isRefused = kind == .memoryHigh || kind == .swapMax
+        if !isRefused { #expect(try !kind.legacyValues(limits).isEmpty) }
     }
 
     /// The report says what the kernel was told.
     @Test(arguments: LimitKind.all) func reportsAreReadBack(_ kind: LimitKind) throws {
         let limits = try sample(kind)
-        var restored = Limits()
-        for other in LimitKind.all { other.figure(limits).map { other.restore($0, &restored) } }
-        #expect(restored == limits)
-        // What is no figure of this kind changes nothing.
-        var untouched = Limits()
-        kind.restore(.text("?"), &untouched)
-        #expect(untouched == Limits())
+        #expect(try limitsRead(from: json(limits)) == limits)
+        // What is no figure of this kind is no limit, and what is not there is none either.
+        #expect(try limitsRead(from: [kind.reportKey: "?"]) == Limits())
     }
 
     @Test func aMemoryLimitAsksForTheSwapThatItPins() {
@@ -81,9 +103,10 @@ import Testing
         try LimitKind.memoryMax.parse("50%", &limits)
         #expect(LimitKind.memoryMax.directives(limits).map(\.value) == ["50%"])
         let resolved = resolve(limits)
-        #expect(LimitKind.memoryMax.kernelValues(resolved.values) == [String(UInt64(4) << 30)])
-        #expect(LimitKind.memoryMax.figure(resolved.values) == .integer(4 << 30))
-        #expect(resolved.origins == [.memoryMax: "50% of RAM"])
+        #expect(LimitKind.memoryMax.kernelTexts(resolved.values) == [String(UInt64(4) << 30)])
+        #expect(try json(resolved.values)["memory_max_bytes"] as? UInt64 == 4 << 30)
+        #expect(LimitKind.all.filter { resolved.origin(of: $0) != nil } == [.memoryMax])
+        #expect(resolved.origin(of: .memoryMax) == "50% of RAM")
     }
 
     @Test func aScopeHasRoomForItsHolder() {

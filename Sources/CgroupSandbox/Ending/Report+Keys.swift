@@ -32,78 +32,24 @@ extension Report.Containment {
 
 /// There is a key for each kind of limit, one for each time limit, and one for the time of the last change.
 extension Report.LimitValues: Codable {
-    fileprivate struct Key: CodingKey {
-        let stringValue: String
-        var intValue: Int? { nil }
-
-        init(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { nil }
-
-        static let wallTimeout = Key(stringValue: "wall_timeout_seconds")
-        static let changedAt = Key(stringValue: "changed_at")
-        static let device = Key(stringValue: "device")
-        static let cpuTimeout = Key(stringValue: "cpu_timeout_seconds")
-    }
+    private static let wallTimeout = NameKey(stringValue: "wall_timeout_seconds")
+    private static let cpuTimeout = NameKey(stringValue: "cpu_timeout_seconds")
+    private static let changed = NameKey(stringValue: "changed_at")
 
     public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: Key.self)
-        for kind in LimitKind.all {
-            let key = Key(stringValue: kind.reportKey)
-            switch kind.figure(resources) {
-            case .integer(let value): try container.encode(value, forKey: key)
-            case .number(let value): try container.encode(value, forKey: key)
-            case .text(let value): try container.encode(value, forKey: key)
-            case .devices(let value): try container.encode(value, forKey: key)
-            case nil: try container.encodeNil(forKey: key)
-            }
-        }
-        try container.encode(wallTimeoutSeconds, forKey: .wallTimeout)
-        try container.encode(cpuTimeoutSeconds, forKey: .cpuTimeout)
-        try container.encode(changedAt, forKey: .changedAt)
+        var container = encoder.container(keyedBy: NameKey.self)
+        for kind in LimitKind.all { try kind.encode(resources, to: &container) }
+        try container.encode(wallTimeoutSeconds, forKey: Self.wallTimeout)
+        try container.encode(cpuTimeoutSeconds, forKey: Self.cpuTimeout)
+        try container.encode(changedAt, forKey: Self.changed)
     }
 
     public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: Key.self)
-        for kind in LimitKind.all {
-            let key = Key(stringValue: kind.reportKey)
-            // A report of an older cgrun lacks kinds of limits that came later.
-            guard container.contains(key), try !container.decodeNil(forKey: key) else { continue }
-            let figure: LimitKind.Figure
-            if let value = try? container.decode(UInt64.self, forKey: key) {
-                figure = .integer(value)
-            } else if let value = try? container.decode(Double.self, forKey: key) {
-                figure = .number(value)
-            } else if let value = try? container.decode([LimitKind.Figure.Device].self, forKey: key) {
-                figure = .devices(value)
-            } else {
-                figure = .text(try container.decode(String.self, forKey: key))
-            }
-            kind.restore(figure, &resources)
-        }
-        wallTimeoutSeconds = try container.decode(Double?.self, forKey: .wallTimeout)
-        cpuTimeoutSeconds = try container.decode(Double?.self, forKey: .cpuTimeout)
-        changedAt = try container.decodeIfPresent(String.self, forKey: .changedAt)
-    }
-}
-
-/// A rate without a limit is encoded as `null`.
-extension LimitKind.Figure.Device: Codable {
-    private typealias Key = Report.LimitValues.Key
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: Key.self)
-        try container.encode(device, forKey: .device)
-        for rate in IOLimit.Rate.allCases {
-            try container.encode(rates[rate], forKey: Key(stringValue: rate.reportKey))
-        }
-    }
-
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: Key.self)
-        self.init(device: try container.decode(String.self, forKey: .device), rates: [:])
-        for rate in IOLimit.Rate.allCases {
-            rates[rate] = try container.decodeIfPresent(UInt64.self, forKey: Key(stringValue: rate.reportKey))
-        }
+        let container = try decoder.container(keyedBy: NameKey.self)
+        for kind in LimitKind.all { kind.decode(container, into: &resources) }
+        wallTimeoutSeconds = try container.decode(Double?.self, forKey: Self.wallTimeout)
+        cpuTimeoutSeconds = try container.decode(Double?.self, forKey: Self.cpuTimeout)
+        changedAt = try container.decodeIfPresent(String.self, forKey: Self.changed)
     }
 }
 

@@ -50,11 +50,8 @@ public struct Preflight: Sendable {
                 "\(site.path.prefix { $0 != "-" })-…, killed by cgroup.kill (Linux \(Machine.kernelRelease))"
             })
         addGuard()
-        let sample = LimitKind.Sample(processors: CPUSet.ofThisProcess, device: IOLimit.Device.any)
         for kind in LimitKind.all {
-            var limits = Limits()
-            kind.setSample(&limits, sample)
-            guard let limits = try? limits.resolved(), limits.values.kinds.contains(kind) else {
+            guard let limits = try? kind.samples.resolved(), limits.values.kinds.contains(kind) else {
                 findings.append(
                     Finding(subject: kind.flag, isAvailable: false, detail: "nothing to limit on this machine"))
                 continue

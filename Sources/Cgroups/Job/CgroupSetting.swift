@@ -20,7 +20,7 @@ package struct CgroupSetting: Sendable {
         self.file = file
         self.value = value
         limit = limits.name(of: kind)
-        origin = limits.origins[kind]
+        origin = limits.origin(of: kind)
         isForNoSwap = kind == .swapMax && limits.values.swapMax == .value(.bytes(0))
         self.isLegacy = isLegacy
     }
@@ -65,7 +65,7 @@ extension ResolvedLimits {
     /// What to write into control files of cgroup v2, in the order of writing.
     package var settings: [CgroupSetting] {
         LimitKind.inOrderOfWriting.flatMap { kind in
-            kind.kernelValues(values).map { CgroupSetting(kind, kind.file, $0, of: self) }
+            kind.kernelTexts(values).map { CgroupSetting(kind, kind.file, $0, of: self) }
         }
     }
 

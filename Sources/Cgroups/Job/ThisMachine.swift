@@ -20,3 +20,20 @@ extension CPUSet {
             .flatMap { $0.split(separator: "\t").last }.flatMap { try? CPUSet(parsing: String($0)) }
     }
 }
+
+extension LimitKind {
+    /// Limits of this kind that every machine with the controller can enforce, to find out whether this machine can;
+    /// none if there is nothing to limit.
+    package var samples: Limits {
+        var limits = Limits()
+        if let sample { try? parse(sample, &limits) }
+        switch self {
+        // cgroup v1 limits swap only together with memory.
+        case .swapMax: limits.memoryMax = limits.swapMax
+        case .cpuset: limits.cpuset = .ofThisProcess
+        case .ioMax: limits.ioMax = IOLimit.Device.any.map { [IOLimit($0, [.readBytes: .value(1 << 30)])] } ?? []
+        default: break
+        }
+        return limits
+    }
+}

@@ -30,9 +30,22 @@ extension Ceiling where Value == CPUBandwidth {
     public init(parsingCores text: String) throws(LimitSyntaxError) {
         self = text == "max" ? .max : .value(try CPUBandwidth(parsing: text))
     }
+}
 
-    /// The text for `cpu.max`.
-    package var kernelText: String {
-        "\(value.map { String($0.quotaMicroseconds) } ?? "max") \(CPUBandwidth.periodMicroseconds)"
+extension CPUBandwidth: SingleLimitValue {
+    package init?(figure cores: Double) {
+        guard let quota = UInt64(exactly: (cores * Double(Self.periodMicroseconds)).rounded()) else { return nil }
+        quotaMicroseconds = quota
+    }
+
+    package var figure: Double? { cores }
+    package var kernelText: String { "\(quotaMicroseconds) \(Self.periodMicroseconds)" }
+    package static var unlimitedText: String { "max \(periodMicroseconds)" }
+    package var busValue: LimitKind.BusProperty.Value? { .number(UInt64(cores * 1e6)) }
+
+    /// Percent of one processor. systemd keeps hundredths of a percent; what is finer is rounded up, so that no quota
+    /// becomes 0.
+    package var unitText: String {
+        percentText((quotaMicroseconds * 10_000 + Self.periodMicroseconds - 1) / Self.periodMicroseconds)
     }
 }

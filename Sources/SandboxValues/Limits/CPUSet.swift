@@ -22,6 +22,14 @@ public struct CPUSet: Equatable, Sendable {
             processors.formUnion(first...last)
         }
     }
+}
+
+extension CPUSet: SingleLimitValue {
+    package init?(figure list: String) { try? self.init(parsing: list) }
+
+    package var figure: String? { kernelText }
+    package var unitText: String { kernelText.split(separator: ",").joined(separator: " ") }
+    package var busValue: LimitKind.BusProperty.Value? { .bits(processors) }
 
     /// The shortest list, as the kernel prints it.
     package var kernelText: String {

@@ -16,3 +16,11 @@ public struct CPUWeight: Equatable, Sendable {
     /// - Throws: for one that is not from 1 to 10000, and for everything else.
     public init(parsing text: String) throws(LimitSyntaxError) { try self.init(wholeNumber(text) ?? 0) }
 }
+
+extension CPUWeight: SingleLimitValue {
+    package init?(figure: Int) { try? self.init(figure) }
+
+    package var figure: Int? { value }
+    package var kernelText: String { String(value) }
+    package var busValue: LimitKind.BusProperty.Value? { .number(UInt64(value)) }
+}

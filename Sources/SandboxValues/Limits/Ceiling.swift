@@ -29,7 +29,4 @@ extension Ceiling where Value == Int {
             throw LimitSyntaxError(accepted: Self.acceptedCount)
         }
     }
-
-    /// The text for `pids.max`.
-    package var kernelText: String { value.map { String($0) } ?? "max" }
 }

@@ -27,33 +27,13 @@ public struct IOLimit: Equatable, Sendable {
         /// Operations of writing.
         case writeOperations = "wiops"
 
-        /// The directive of systemd.resource-control(5).
-        var directive: String {
+        /// The directive of systemd.resource-control(5), the key in the report, and the file of cgroup v1.
+        package var names: (directive: String, reportKey: String, legacyFile: String) {
             switch self {
-            case .readBytes: "IOReadBandwidthMax"
-            case .writeBytes: "IOWriteBandwidthMax"
-            case .readOperations: "IOReadIOPSMax"
-            case .writeOperations: "IOWriteIOPSMax"
-            }
-        }
-
-        /// The name in the report.
-        package var reportKey: String {
-            switch self {
-            case .readBytes: "read_bytes_per_second"
-            case .writeBytes: "write_bytes_per_second"
-            case .readOperations: "read_operations_per_second"
-            case .writeOperations: "write_operations_per_second"
-            }
-        }
-
-        /// The file of cgroup v1.
-        var legacyFile: String {
-            switch self {
-            case .readBytes: "blkio.throttle.read_bps_device"
-            case .writeBytes: "blkio.throttle.write_bps_device"
-            case .readOperations: "blkio.throttle.read_iops_device"
-            case .writeOperations: "blkio.throttle.write_iops_device"
+            case .readBytes: ("IOReadBandwidthMax", "read_bytes_per_second", "blkio.throttle.read_bps_device")
+            case .writeBytes: ("IOWriteBandwidthMax", "write_bytes_per_second", "blkio.throttle.write_bps_device")
+            case .readOperations: ("IOReadIOPSMax", "read_operations_per_second", "blkio.throttle.read_iops_device")
+            case .writeOperations: ("IOWriteIOPSMax", "write_operations_per_second", "blkio.throttle.write_iops_device")
             }
         }
     }
@@ -78,8 +58,7 @@ public struct IOLimit: Equatable, Sendable {
     /// - Throws: for everything else, also for a key that is there twice, and for a rate of 0.
     public init(parsing text: String) throws(LimitSyntaxError) {
         let refusal = LimitSyntaxError(accepted: Self.accepted)
-        guard let colon = text.lastIndex(of: ":") else { throw refusal }
-        guard let device = Device(text[..<colon]) else { throw refusal }
+        guard let colon = text.lastIndex(of: ":"), let device = Device(String(text[..<colon])) else { throw refusal }
         var rates: [Rate: Ceiling<UInt64>] = [:]
         for assignment in text[text.index(after: colon)...].split(separator: ",", omittingEmptySubsequences: false) {
             let words = assignment.split(separator: "=", omittingEmptySubsequences: false).map(String.init)
@@ -110,24 +89,13 @@ public struct IOLimit: Equatable, Sendable {
     }
 }
 
-extension [IOLimit] {
-    /// These limits and one more. Where two limit the same rate of the same device, the stricter one holds, as both
-    /// together would have it.
-    func holding(_ limit: IOLimit) -> [IOLimit] {
-        guard let index = firstIndex(where: { $0.device == limit.device }) else { return self + [limit] }
-        var limits = self
-        limits[index].rates.merge(limit.rates) { a, b in a.strictness < b.strictness ? a : b }
-        return limits
-    }
-}
-
 extension IOLimit.Device {
     /// Reads an absolute path that needs no quotes in a unit file, or two numbers.
-    init?(_ text: Substring) {
+    package init?(_ text: String) {
         if text.hasPrefix("/") {
             let taken = text.unicodeScalars.allSatisfy { !$0.isUnprintable && !" \\\"'%".unicodeScalars.contains($0) }
             guard taken, !text.split(separator: "/").contains("..") else { return nil }
-            self = .path(String(text))
+            self = .path(text)
             return
         }
         let numbers = text.split(separator: ":", omittingEmptySubsequences: false).map { wholeNumber(String($0)) }
@@ -144,12 +112,4 @@ extension IOLimit.Device {
         case .number: "/dev/block/\(self)"
         }
     }
-}
-
-extension Ceiling where Value == UInt64 {
-    /// The value of a key in `io.max`.
-    var kernelText: String { value.map { String($0) } ?? "max" }
-
-    /// The smaller, the stricter.
-    fileprivate var strictness: UInt64 { value ?? .max }
 }

@@ -13,42 +13,53 @@ package struct LimitKind: Hashable, Sendable {
     package let controller: Controller
     /// The control file of cgroup v2.
     package let file: String
-    /// Whether the option may be given more than once.
-    package var isRepeatable = false
     /// How the kernel shows what was written.
     package var readBack = ReadBack.value
-    /// Whether kernels without swap accounting lack this file. On a machine without swap that is no error, if the limit
-    /// is 0.
-    package var isMissingWithoutSwap = false
-
-    /// Reads the option's value into the limits.
-    package let parse: @Sendable (String, inout Limits) throws(LimitSyntaxError) -> Void
-    /// What is written to `file`, one text for each write; none where this limit is not given. This closure takes the
-    /// values of `ResolvedLimits`, and so do those below except `origin` and `directives`, which take the limits as
-    /// they were given.
-    package let kernelValues: @Sendable (Limits) -> [String]
-    /// What the user gave, for messages, where it is not what is written: `50% of RAM`.
-    package var origin: @Sendable (Limits) -> String? = { _ in nil }
-    /// What is written to files of cgroup v1 instead, in this order.
-    package let legacyValues: @Sendable (Limits) throws(LegacyRefusal) -> [LegacyValue]
-    /// The limit as properties of a transient unit, on the bus.
-    package let busProperties: @Sendable (Limits) -> [BusProperty]
-    /// The limit as directives of a unit file, which may be read on another machine.
-    package let directives: @Sendable (Limits) -> [Directive]
-    /// The directives that `directives` may give, whatever the limits.
+    /// The directives of unit files that limits of this kind may give.
     package let directiveNames: [String]
+    /// The property on the bus, where it is not called as the directive is.
+    var busName: String?
     /// The name in the report's `limits`.
     package let reportKey: String
-    /// The value in the report; `nil` for no limit.
-    package let figure: @Sendable (Limits) -> Figure?
-    /// Reads the value in the report.
-    package let restore: @Sendable (Figure, inout Limits) -> Void
-    /// Sets a limit that every machine with the controller can enforce, to find out whether this machine can.
-    package let setSample: @Sendable (inout Limits, Sample) -> Void
+    let field: LimitField
+    /// A value that every machine with the controller can enforce, to find out whether this machine can; `nil` where
+    /// that depends on the machine.
+    package var sample: String?
+    /// What is written to files of cgroup v1 instead of `file`, in this order. Takes the values of `ResolvedLimits`.
+    package let legacyValues: @Sendable (Limits) throws(LegacyRefusal) -> [LegacyValue]
 
     /// The option as it is typed: `--mem`.
     package var flag: String { "--" + option }
     package var name: LimitName { LimitName(description: noun, flag: flag) }
+
+    /// Reads the option's value into the limits.
+    package func parse(_ text: String, _ limits: inout Limits) throws(LimitSyntaxError) {
+        try field.parse(text, &limits)
+    }
+
+    // What `LimitValue` says of the limit of this kind; nothing where it is not given.
+
+    package func kernelTexts(_ limits: Limits) -> [String] { field.value(limits)?.kernelTexts ?? [] }
+
+    package func busProperties(_ limits: Limits) -> [BusProperty] {
+        field.value(limits)?.busProperties(busName ?? directiveNames[0]) ?? []
+    }
+
+    package func directives(_ limits: Limits) -> [Directive] {
+        field.value(limits)?.directives(directiveNames[0]) ?? []
+    }
+
+    package func origin(_ limits: Limits) -> String? { field.value(limits)?.origin }
+
+    // In the report's `limits`, where no limit is `null`.
+
+    package func encode(_ limits: Limits, to report: inout KeyedEncodingContainer<NameKey>) throws {
+        try field.encode(limits, &report, NameKey(stringValue: reportKey))
+    }
+
+    package func decode(_ report: KeyedDecodingContainer<NameKey>, into limits: inout Limits) {
+        field.decode(report, NameKey(stringValue: reportKey), &limits)
+    }
 
     package enum ReadBack: Sendable {
         /// As it was written, or as memory in whole pages.
@@ -108,41 +119,7 @@ package struct LimitKind: Hashable, Sendable {
         package let value: Value
     }
 
-    package struct Directive: Sendable {
-        package let name: String
-        package let value: String
-    }
-
-    /// A number or a text, as JSON has them.
-    package enum Figure: Sendable, Equatable {
-        case integer(UInt64)
-        case number(Double)
-        case text(String)
-        case devices([Device])
-
-        /// The limits of one device.
-        package struct Device: Sendable, Equatable {
-            package var device: String
-            /// Rates without a limit are left out.
-            package var rates: [IOLimit.Rate: UInt64]
-
-            package init(device: String, rates: [IOLimit.Rate: UInt64]) {
-                self.device = device
-                self.rates = rates
-            }
-        }
-    }
-
-    /// What samples need to know of the machine.
-    package struct Sample: Sendable {
-        package var processors: CPUSet?
-        package var device: IOLimit.Device?
-
-        package init(processors: CPUSet?, device: IOLimit.Device?) {
-            self.processors = processors
-            self.device = device
-        }
-    }
+    package typealias Directive = (name: String, value: String)
 
     package static func == (a: LimitKind, b: LimitKind) -> Bool { a.option == b.option }
     package func hash(into hasher: inout Hasher) { hasher.combine(option) }

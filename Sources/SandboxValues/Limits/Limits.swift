@@ -24,25 +24,19 @@ public struct Limits: Equatable, Sendable {
 
     /// Takes over the limits that `changes` has; all others stay as they are.
     package mutating func adopt(_ changes: Limits) {
-        memoryMax = changes.memoryMax ?? memoryMax
-        memoryHigh = changes.memoryHigh ?? memoryHigh
-        swapMax = changes.swapMax ?? swapMax
-        pidsMax = changes.pidsMax ?? pidsMax
-        cpuMax = changes.cpuMax ?? cpuMax
-        cpuWeight = changes.cpuWeight ?? cpuWeight
-        cpuset = changes.cpuset ?? cpuset
-        for change in changes.ioMax {
-            if let index = ioMax.firstIndex(where: { $0.device == change.device }) {
-                ioMax[index].rates.merge(change.rates) { $1 }
-            } else {
-                ioMax.append(change)
-            }
-        }
+        for kind in LimitKind.all { kind.field.adopt(changes, &self) }
     }
 
     /// `swapMax`, or the 0 that a memory limit implies.
-    public var effectiveSwapMax: Ceiling<MemoryAmount>? {
-        swapMax ?? (memoryMax?.value == nil ? nil : .value(.bytes(0)))
+    public internal(set) var effectiveSwapMax: Ceiling<MemoryAmount>? {
+        get { swapMax ?? (memoryMax?.value == nil ? nil : .value(.bytes(0))) }
+        set { swapMax = newValue }
+    }
+
+    /// `ioMax`; `nil` for no limit, as with all others.
+    var givenIOMax: [IOLimit]? {
+        get { ioMax.isEmpty ? nil : ioMax }
+        set { ioMax = newValue ?? [] }
     }
 
     /// A sentence about a value that its type can hold and no kernel could enforce; `nil` if there is none.

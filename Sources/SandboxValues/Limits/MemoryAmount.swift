@@ -79,11 +79,32 @@ extension Ceiling where Value == MemoryAmount {
         }
         self = .value(amount)
     }
+}
 
-    /// The text for a control file. A share must have been resolved for a machine before.
+extension MemoryAmount: SingleLimitValue {
+    package init?(figure: UInt64) { self = .bytes(figure) }
+
+    package var figure: UInt64? { bytes }
+    package var busValue: LimitKind.BusProperty.Value? { bytes.map { .number($0) } }
+
     package var kernelText: String {
-        guard let value else { return "max" }
-        guard let bytes = value.bytes else { preconditionFailure("a share of RAM, of no machine") }
+        guard let bytes else { preconditionFailure("a share of RAM, of no machine") }
         return String(bytes)
+    }
+
+    package var origin: String? {
+        if case .share(let share) = self { "\(share) of RAM" } else { nil }
+    }
+
+    /// Bytes, with `K`, `M`, `G` or `T` where that is exact; a share of RAM in percent.
+    package var unitText: String {
+        switch self {
+        case .share(let share): return percentText(share.hundredths)
+        case .bytes(let bytes):
+            for (shift, suffix) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] where bytes > 0 {
+                if bytes & ((1 << UInt64(shift)) - 1) == 0 { return "\(bytes >> UInt64(shift))\(suffix)" }
+            }
+            return String(bytes)
+        }
     }
 }

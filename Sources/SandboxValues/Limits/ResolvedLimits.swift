@@ -1,10 +1,8 @@
 /// Limits as one machine enforces them: shares of RAM are bytes, and a memory limit pins swap.
 package struct ResolvedLimits: Equatable, Sendable {
     package private(set) var values: Limits
-    /// What the user gave, for messages, where it is not what is written: `50% of RAM`.
-    package let origins: [LimitKind: String]
-    /// Whether a memory limit pins swap, which nobody has asked for.
-    private let isSwapImplied: Bool
+    /// The limits as they were given.
+    private let given: Limits
 
     /// - Parameters:
     ///   - memory: the machine's RAM.
@@ -21,11 +19,10 @@ package struct ResolvedLimits: Equatable, Sendable {
         values.swapMax = bytes(limits.effectiveSwapMax)
         values.ioMax = []
         for limit in limits.ioMax {
-            values.ioMax = values.ioMax.holding(IOLimit(try number(limit.device), limit.rates))
+            let resolved = IOLimit(try number(limit.device), limit.rates)
+            values.ioMax = values.ioMax.merging([resolved], keepingStricter: true)
         }
-        isSwapImplied = limits.swapMax == nil
-        origins = Dictionary(
-            uniqueKeysWithValues: LimitKind.all.compactMap { kind in kind.origin(limits).map { (kind, $0) } })
+        given = limits
     }
 
     /// Without limits.
@@ -38,8 +35,11 @@ package struct ResolvedLimits: Equatable, Sendable {
         return limits
     }
 
+    /// What the user gave, for messages, where it is not what is written: `50% of RAM`.
+    package func origin(of kind: LimitKind) -> String? { kind.origin(given) }
+
     /// What asked for a limit of this kind. It may be another kind of limit: a memory limit pins swap.
     package func name(of kind: LimitKind) -> LimitName {
-        kind == .swapMax && isSwapImplied ? LimitKind.memoryMax.name : kind.name
+        kind == .swapMax && given.swapMax == nil ? LimitKind.memoryMax.name : kind.name
     }
 }

@@ -1,0 +1,8 @@
+/// A key in JSON that is known only at run time.
+package struct NameKey: CodingKey {
+    package let stringValue: String
+    package var intValue: Int? { nil }
+
+    package init(stringValue: String) { self.stringValue = stringValue }
+    package init?(intValue: Int) { nil }
+}

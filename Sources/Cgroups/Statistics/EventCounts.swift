@@ -1,3 +1,5 @@
+internal import SandboxValues
+
 /// Lines of `key count`, as `memory.events` and `cpu.stat` have them; in JSON, an object. They are kept in an array: in
 /// a short run, to set up a dictionary's type costs more than to compare a few keys.
 public struct EventCounts: Sendable {
@@ -22,7 +24,7 @@ public struct EventCounts: Sendable {
     init(parsing text: String) {
         for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
             guard let blank = line.firstIndex(of: UInt8(ascii: " ")),
-                let count = UInt64(line[line.index(after: blank)...])
+                let count = UInt64(Substring(line[line.index(after: blank)...]))
             else { continue }
             entries.append(Entry(key: String(Substring(line[..<blank])), count: count))
         }
@@ -49,17 +51,9 @@ extension EventCounts: ExpressibleByDictionaryLiteral {
 }
 
 extension EventCounts: Codable {
-    private struct Name: CodingKey {
-        let stringValue: String
-        var intValue: Int? { nil }
-
-        init(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { nil }
-    }
-
     /// From an object of numbers.
     public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: Name.self)
+        let container = try decoder.container(keyedBy: NameKey.self)
         entries = try container.allKeys.map {
             Entry(key: $0.stringValue, count: try container.decode(UInt64.self, forKey: $0))
         }
@@ -67,7 +61,7 @@ extension EventCounts: Codable {
 
     /// To an object of numbers.
     public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: Name.self)
-        for entry in entries { try container.encode(entry.count, forKey: Name(stringValue: entry.key)) }
+        var container = encoder.container(keyedBy: NameKey.self)
+        for entry in entries { try container.encode(entry.count, forKey: NameKey(stringValue: entry.key)) }
     }
 }

@@ -14,48 +14,44 @@ extension JobCgroup {
     /// is removed.
     package func statistics(_ detail: Detail = .everything) -> JobStatistics {
         var result = JobStatistics()
-        func number(_ file: String) -> UInt64? { (try? directory.read(file)).flatMap { UInt64($0) } }
-        func counts(_ file: String) -> EventCounts? { (try? directory.read(file)).map(EventCounts.init(parsing:)) }
-
         // Files of a missing controller are not there; to try to open one costs as much as to read another.
         let hasMemory = modernControllers.contains("memory")
         let hasPIDs = modernControllers.contains("pids")
         if hasMemory {
             // What shows why the job died is read first: a manager that stops the job's unit may remove the cgroup
             // meanwhile.
-            result.memoryEvents = counts("memory.events")
-            result.memoryEventsLocal = counts("memory.events.local")
-            if parentSharesLimits, let above = (try? parent.read("memory.events.local")).map(EventCounts.init(parsing:))
-            {
+            result.memoryEvents = directory.counts("memory.events")
+            result.memoryEventsLocal = directory.counts("memory.events.local")
+            if parentSharesLimits, let above = parent.counts("memory.events.local") {
                 // The parent has the same limit. Next to nothing is in it besides the job, and yet the parent may reach
                 // the limit first.
                 result.memoryEvents?.add(above)
                 result.memoryEventsLocal?.add(above)
             }
-            result.memoryPeakBytes = number("memory.peak")
+            result.memoryPeakBytes = directory.number("memory.peak")
         }
         if hasPIDs {
-            result.pidsRefusedForks = counts("pids.events")?["max"]
-            result.pidsPeak = number("pids.peak")
+            result.pidsRefusedForks = directory.counts("pids.events")?["max"]
+            result.pidsPeak = directory.number("pids.peak")
         }
         if detail == .current {
-            if hasMemory { result.memoryBytes = number("memory.current") }
-            if hasPIDs { result.pids = number("pids.current") }
+            if hasMemory { result.memoryBytes = directory.number("memory.current") }
+            if hasPIDs { result.pids = directory.number("pids.current") }
         }
         if detail != .death {
-            let cpu = counts("cpu.stat")
+            let cpu = directory.counts("cpu.stat")
             result.cpuUsageMicroseconds = cpu?["usage_usec"]
             result.cpuUserMicroseconds = cpu?["user_usec"]
             result.cpuSystemMicroseconds = cpu?["system_usec"]
             result.cpuThrottledMicroseconds = cpu?["throttled_usec"]
             if parentSharesLimits, modernControllers.contains("cpu"),
-                let above = (try? parent.read("cpu.stat")).map(EventCounts.init(parsing:))?["throttled_usec"]
+                let above = parent.counts("cpu.stat")?["throttled_usec"]
             {
                 // The parent has the same quota, but its periods begin at other moments: sometimes the quota of the
                 // parent is used up first, sometimes that of the cgroup.
                 result.cpuThrottledMicroseconds? += above
             }
-            if hasMemory { result.swapPeakBytes = number("memory.swap.peak") }
+            if hasMemory { result.swapPeakBytes = directory.number("memory.swap.peak") }
             if modernControllers.contains("io") {
                 result.io = (try? directory.read("io.stat")).map(JobStatistics.deviceIO)
             }
@@ -83,9 +79,14 @@ extension JobCgroup {
 
     /// CPU time that the whole tree has used so far; `nil` where it cannot be read.
     package var cpuTime: Duration? {
-        guard let text = try? directory.read("cpu.stat"),
-            let used = EventCounts(parsing: text)["usage_usec"]
-        else { return nil }
-        return .microseconds(Int64(clamping: used))
+        directory.counts("cpu.stat")?["usage_usec"].map { .microseconds(Int64(clamping: $0)) }
     }
+}
+
+extension CgroupDirectory {
+    /// The number in a file; `nil` where there is none.
+    func number(_ file: String) -> UInt64? { (try? read(file)).flatMap { UInt64($0) } }
+
+    /// The lines of a file; `nil` where there is none.
+    func counts(_ file: String) -> EventCounts? { (try? read(file)).map(EventCounts.init(parsing:)) }
 }

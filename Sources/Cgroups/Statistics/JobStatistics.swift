@@ -75,7 +75,8 @@ public struct JobStatistics: Sendable, Equatable {
         // By bytes: taking text apart by characters is a good part of what a short job costs.
         for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
             guard let equals = line.lastIndex(of: UInt8(ascii: "=")),
-                line[..<equals].ends(with: "total".utf8), let total = UInt64(line[line.index(after: equals)...])
+                line[..<equals].suffix(5).elementsEqual("total".utf8),
+                let total = UInt64(Substring(line[line.index(after: equals)...]))
             else { continue }
             if line.starts(with: "some ".utf8) { some = total }
             if line.starts(with: "full ".utf8) { full = total }

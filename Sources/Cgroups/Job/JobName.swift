@@ -15,9 +15,6 @@ package enum JobName {
 
     static func isJob(_ name: some StringProtocol) -> Bool {
         name.hasPrefix(prefix) && name.utf8.count == prefix.utf8.count + digits
-            && name.utf8.dropFirst(prefix.utf8.count).allSatisfy {
-                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
-                    || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
-            }
+            && name.utf8.dropFirst(prefix.utf8.count).allSatisfy("0123456789abcdef".utf8.contains)
     }
 }

@@ -51,9 +51,6 @@ package struct DelegatedCgroup: ~Copyable {
     /// A duplicate of the directory's descriptor.
     package func duplicate() throws(SystemError) -> Descriptor { try directory.descriptor.duplicate() }
 
-    /// The scope's directory.
-    package var path: String { directory.path }
-
     /// Reads back the CPU weight, which the manager has set on the scope: it decides about the scope's share among its
     /// siblings, and would mean nothing on a cgroup below.
     package func checkWeight(_ limits: ResolvedLimits) throws(CgroupError) {

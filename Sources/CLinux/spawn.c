@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "clinux.h"
+#include "spawn.h"
 
 #include <linux/close_range.h>
 #include <linux/sched.h>
@@ -47,8 +48,7 @@ _Noreturn static void fail(struct clinux_spawned *result, enum clinux_spawn_stag
         raw_syscall(SYS_exit_group, 127, 0, 0);
 }
 
-// Resets the signals up to `last` only: each costs a system call or two while the parent waits.
-static void reset_signals(bool keeps_ignored, int last)
+void clinux_reset_signals(bool keeps_ignored, int last)
 {
     for (int number = 1; number <= last; number++) {
         struct sigaction action;
@@ -127,7 +127,7 @@ _Noreturn static void execute(const struct clinux_spawn *plan, struct clinux_spa
     fail(result, CLINUX_STAGE_EXEC, error);
 }
 
-static void write_pid(char *text)
+void clinux_write_pid(char *text)
 {
     char digits[11];
     unsigned count = 0;
@@ -138,7 +138,7 @@ static void write_pid(char *text)
     *text = 0;
 }
 
-_Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawned *result, bool shares_descriptors)
+void clinux_child(const struct clinux_spawn *plan, struct clinux_spawned *result, bool shares_descriptors)
 {
     for (unsigned i = 0; i < plan->join_count; i++)
         if (write(plan->join_files[i], "0", 1) != 1) {
@@ -152,7 +152,7 @@ _Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawn
     if (plan->reset_oom_score)
         reset_oom_score(result);
     if (plan->own_pid)
-        write_pid(plan->own_pid);
+        clinux_write_pid(plan->own_pid);
     if (plan->descriptors)
         place_descriptors(plan, result);
     // Closed at exec rather than now: the gate of a held child has to stay open until exec.
@@ -165,7 +165,7 @@ _Noreturn static void child(const struct clinux_spawn *plan, struct clinux_spawn
     if (plan->working_directory && chdir(plan->working_directory) < 0)
         fail(result, CLINUX_STAGE_DIRECTORY, errno);
     if (!plan->keep_ignored)
-        reset_signals(false, SIGSYS);
+        clinux_reset_signals(false, SIGSYS);
     sigprocmask(SIG_SETMASK, &plan->mask, NULL);
     execute(plan, result);
 }
@@ -177,7 +177,7 @@ __attribute__((noinline)) static long start_with_clone3(
 {
     long pid = raw_syscall(SYS_clone3, (long)arguments, sizeof *arguments, 0);
     if (pid == 0)
-        child(plan, result, arguments->flags & CLONE_FILES);
+        clinux_child(plan, result, arguments->flags & CLONE_FILES);
     return pid;
 }
 
@@ -187,15 +187,13 @@ __attribute__((noinline)) static long start_with_clone(
     long pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)number);
     if (pid == 0) {
         // clone(2) keeps the parent's signal handlers, and a child that shares the parent's memory must not run them.
-        reset_signals(true, NSIG - 1);
-        child(plan, result, flags & CLONE_FILES);
+        clinux_reset_signals(true, NSIG - 1);
+        clinux_child(plan, result, flags & CLONE_FILES);
     }
     return pid;
 }
 
-// Starts a child of this process, and puts its pidfd into `number`. With `for_parent`, starts a child of this process's
-// parent, and puts its pid into `number` before it runs.
-static long start(const struct clinux_spawn *plan, struct clinux_spawned *result, int *number, bool for_parent)
+long clinux_start(const struct clinux_spawn *plan, struct clinux_spawned *result, int *number, bool for_parent)
 {
     // A child that changes its uid must not share memory with a more privileged parent.
     unsigned long flags = CLONE_VFORK | (plan->change_credentials ? 0 : CLONE_VM)
@@ -232,21 +230,14 @@ static long start(const struct clinux_spawn *plan, struct clinux_spawned *result
     return pid;
 }
 
-/// Memory that a child shares with its launcher, even if it has a copy of all other memory.
-struct clinux_shared {
-    struct clinux_spawned result;
-    /// The hash of the cgroups that a manager is being asked to move the child out of; 0: nobody has asked.
-    _Atomic uint64_t cgroup_before;
-};
-
-static struct clinux_shared *share(void)
+struct clinux_shared *clinux_share(void)
 {
     void *shared = mmap(NULL, sizeof(struct clinux_shared), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return shared == MAP_FAILED ? NULL : shared;
 }
 
-static void conclude(const struct clinux_spawned *shared, struct clinux_spawned *result, long pid, int pidfd)
+void clinux_conclude(const struct clinux_spawned *shared, struct clinux_spawned *result, long pid, int pidfd)
 {
     *result = *shared;
     result->pid = (pid_t)pid;
@@ -265,148 +256,17 @@ static void conclude(const struct clinux_spawned *shared, struct clinux_spawned 
 int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
     // A child that changes credentials has a copy of this process's memory, and needs a shared page for its result.
-    struct clinux_shared own = { 0 }, *shared = plan->change_credentials ? share() : &own;
+    struct clinux_shared own = { 0 }, *shared = plan->change_credentials ? clinux_share() : &own;
     if (!shared)
         return -errno;
     int pidfd = -1;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    long pid = start(plan, &shared->result, &pidfd, false);
+    long pid = clinux_start(plan, &shared->result, &pidfd, false);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    conclude(&shared->result, result, pid, pidfd);
+    clinux_conclude(&shared->result, result, pid, pidfd);
     if (shared != &own)
         munmap(shared, sizeof *shared);
     return -result->error;
-}
-
-// MARK: Held
-
-// Makes the kernel ready to move processes between cgroups. To take its lock for that costs an RCU grace period (some
-// 10 ms), unless somebody took the lock a moment ago. So the child takes it before a manager is asked to move
-// processes, while the launcher does other things. Where the child may not take it, nothing happens.
-static void await_move_lock(void)
-{
-    char text[4096] = "", path[4200] = "/sys/fs/cgroup", digits[11];
-    int file = clinux_open("/proc/self/cgroup", O_RDONLY, 0);
-    if (file < 0)
-        return;
-    clinux_read(file, text, sizeof text - 1);
-    close(file);
-    // cgroup v2 has the last line: the hierarchies of v1, if the kernel has any, come first.
-    char *own = strstr(text, "0::/"), *end = own ? strchr(own, '\n') : NULL;
-    if (!end)
-        return;
-    *end = 0;
-    // The kernel takes threads here only of processes in this cgroup. So if somebody has moved this process already,
-    // the write fails, and cannot move the process back. A number, since the kernel does not take the lock for "0".
-    strcat(strcat(path, own + 3), "/cgroup.threads");
-    write_pid(digits);
-    if ((file = clinux_open(path, O_WRONLY, 0)) < 0)
-        return;
-    clinux_write(file, digits, strlen(digits));
-    close(file);
-}
-
-_Noreturn static void held_child(const struct clinux_spawn *plan, const struct clinux_spawn *successor,
-                                 struct clinux_shared *shared, const int gate[2])
-{
-    // If the launcher's end stayed open here, the wait would not end when the launcher is lost.
-    close(gate[0]);
-    clinux_set_name(successor->argv[0]);
-    await_move_lock();
-    struct clinux_spawn command = *plan;
-    if (clinux_receive_descriptor(gate[1], &command.cgroup) < 0) {
-        if (shared->cgroup_before)
-            clinux_await_scope(shared->cgroup_before);
-        _exit(127);
-    }
-    long pid = start(&command, &shared->result, &shared->result.pid, true);
-    if (pid < 0) {
-        shared->result.stage = CLINUX_STAGE_CLONE;
-        shared->result.error = (int)-pid;
-    }
-    // The launcher waits for this end to be closed.
-    close(gate[1]);
-    struct clinux_spawned ignored;
-    child(successor, &ignored, false);
-}
-
-int clinux_hold_program(const struct clinux_spawn *plan, const struct clinux_spawn *successor,
-                        struct clinux_held *held)
-{
-    int gate[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) < 0)
-        return -errno;
-    struct clinux_shared *shared = share();
-    if (!shared) {
-        int error = errno;
-        close(gate[0]);
-        close(gate[1]);
-        return -error;
-    }
-    // The child gets a copy of the memory, and does not share it: the launcher goes on meanwhile, and if the kernel
-    // kills the child in a cgroup with a tight limit, it kills all processes that share its memory.
-    int pidfd = -1;
-    unsigned long flags = CLONE_PIDFD;
-    struct clone_args arguments = {
-        .flags = flags | CLONE_CLEAR_SIGHAND,
-        .pidfd = (uint64_t)(uintptr_t)&pidfd,
-        .exit_signal = SIGCHLD,
-    };
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    long pid = raw_syscall(SYS_clone3, (long)&arguments, sizeof arguments, 0);
-    if (pid == 0)
-        held_child(plan, successor, shared, gate);
-    if (pid == -ENOSYS) {
-        pid = raw_syscall(SYS_clone, (long)(flags | SIGCHLD), 0, (long)&pidfd);
-        if (pid == 0) {
-            reset_signals(true, NSIG - 1);
-            held_child(plan, successor, shared, gate);
-        }
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    close(gate[1]);
-    *held = (struct clinux_held) { .pid = (pid_t)pid, .pidfd = pidfd, .gate = gate[0], .shared = shared };
-    if (pid > 0)
-        return 0;
-    clinux_close_held(held);
-    return (int)pid;
-}
-
-void clinux_await_scope_held(const struct clinux_held *held, uint64_t cgroup_before)
-{
-    held->shared->cgroup_before = cgroup_before;
-}
-
-int clinux_start_held(const struct clinux_held *held, int cgroup, struct clinux_spawned *result)
-{
-    char byte = 1;
-    // The child closes its end when the program runs or has failed, and also by its own end.
-    if (clinux_send(held->gate, &byte, 1, &cgroup, 1) == 1)
-        while (read(held->gate, &byte, 1) < 0 && errno == EINTR)
-            ;
-    // The program is a child of this process that is not reaped yet, so that no other process can have its pid.
-    pid_t pid = held->shared->result.pid;
-    int pidfd = pid > 0 ? clinux_pidfd_open(pid) : -1;
-    if (pid > 0 && pidfd < 0) {
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-        pid = pidfd;
-    }
-    conclude(&held->shared->result, result, pid, pidfd);
-    // The program neither started nor failed: somebody killed the child that waited.
-    if (pid == 0 && result->error == 0) {
-        result->stage = CLINUX_STAGE_CLONE;
-        result->error = ECANCELED;
-    }
-    return -result->error;
-}
-
-void clinux_close_held(const struct clinux_held *held)
-{
-    close(held->gate);
-    munmap(held->shared, sizeof *held->shared);
 }

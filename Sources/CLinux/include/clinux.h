@@ -225,11 +225,11 @@ int clinux_hold_program(const struct clinux_spawn *_Nonnull plan, const struct c
                         struct clinux_held *_Nonnull held);
 /// Tells the child that a manager is being asked to move it out of the cgroups with this hash. If this process is lost,
 /// the child then ends only after that move (see `clinux_await_scope`).
-void clinux_await_scope_held(const struct clinux_held *_Nonnull held, uint64_t cgroup_before);
+void clinux_await_scope_held(struct clinux_held held, uint64_t cgroup_before);
 /// Has the child start its plan in the cgroup with this directory, and returns once the program runs or has failed, as
 /// `clinux_spawn_program` does. -ECANCELED: somebody killed the child before.
-int clinux_start_held(const struct clinux_held *_Nonnull held, int cgroup, struct clinux_spawned *_Nonnull result);
+int clinux_start_held(struct clinux_held held, int cgroup, struct clinux_spawned *_Nonnull result);
 /// Frees what this process has open for the child. If the child still waits, it ends.
-void clinux_close_held(const struct clinux_held *_Nonnull held);
+void clinux_close_held(struct clinux_held held);
 
 #endif

@@ -18,9 +18,7 @@ package struct HeldProgram: ~Copyable {
     package mutating func takeStarter() -> ProcessDescriptor { starter.take()! }
 
     /// Tells the waiting process that a manager is being asked to move it out of the cgroups with this hash.
-    package func awaitScope(_ cgroupBefore: UInt64) {
-        withUnsafePointer(to: held) { clinux_await_scope_held($0, cgroupBefore) }
-    }
+    package func awaitScope(_ cgroupBefore: UInt64) { clinux_await_scope_held(held, cgroupBefore) }
 
     /// Has the program started, as a child of this process and inside `cgroup` from its first instruction on,
     /// and returns once it runs.
@@ -30,11 +28,11 @@ package struct HeldProgram: ~Copyable {
     ///   program is left then.
     package consuming func start(in cgroup: CInt) throws(SpawnError) -> SpawnedProcess {
         var result = clinux_spawned()
-        let error = withUnsafePointer(to: held) { clinux_start_held($0, cgroup, &result) }
+        let error = clinux_start_held(held, cgroup, &result)
         return try program.started(result, error)
     }
 
-    deinit { withUnsafePointer(to: held) { clinux_close_held($0) } }
+    deinit { clinux_close_held(held) }
 }
 
 extension Program {

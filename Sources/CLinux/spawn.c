@@ -108,11 +108,11 @@ static void change_credentials(const struct clinux_spawn *plan, struct clinux_sp
 _Noreturn static void execute(const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
     int error = ENOENT;
-    for (const char *const *path = plan->candidates; *path; path++) {
+    for (char *const *path = plan->candidates; *path; path++) {
         execve(*path, plan->argv, plan->envp);
         if (errno == ENOEXEC) {
             plan->shell_argv[0] = "/bin/sh";
-            plan->shell_argv[1] = (char *)*path;
+            plan->shell_argv[1] = *path;
             execve("/bin/sh", plan->shell_argv, plan->envp);
             error = errno;
             break;

@@ -160,7 +160,7 @@ enum clinux_spawn_stage {
 
 struct clinux_spawn {
     /// Paths to try in turn, NULL-terminated.
-    const char *_Nullable const *_Nonnull candidates;
+    char *_Nullable const *_Nonnull candidates;
     char *_Nullable const *_Nonnull argv;
     char *_Nullable const *_Nonnull envp;
     /// Two free places, and argv from its second element on. A file without `#!` is run with /bin/sh and its path

@@ -47,57 +47,40 @@ extension Program {
     func withPlan(
         _ cgroup: CInt?, _ joinFiles: [CInt], _ body: (inout clinux_spawn) -> CInt
     ) -> CInt {
-        let candidates = CStringArray(candidates)
-        let argv = CStringArray(arguments)
+        let memory = CMemory()
+        defer { withExtendedLifetime(memory) {} }
         let pidVariable = variableWithOwnPID.map { Array($0.utf8) + [UInt8(ascii: "=")] }
-        let envp = CStringArray(
-            environment.map { entry in
-                guard let pidVariable, entry.bytes.starts(with: pidVariable) else { return entry }
-                // Room for the digits, which the child writes.
-                return ByteString(pidVariable + [UInt8](repeating: UInt8(ascii: "0"), count: 11)) ?? entry
-            })
-        let ownPID = pidVariable.flatMap { name in
-            environment.firstIndex { $0.bytes.starts(with: name) }.flatMap { envp.pointers[$0] }.map { $0 + name.count }
+        var ownPID: UnsafeMutablePointer<CChar>?
+        let environment = environment.map { entry in
+            guard ownPID == nil, let pidVariable, entry.bytes.starts(with: pidVariable) else {
+                return memory.string(entry)
+            }
+            // Room for the digits, which the child writes.
+            let room = memory.array(pidVariable.map(CChar.init(bitPattern:)) + [CChar](repeating: 0, count: 12))
+            ownPID = room + pidVariable.count
+            return room
         }
-        var shell: [UnsafeMutablePointer<CChar>?] = [nil, nil] + argv.pointers.dropFirst()
-        let directory = CStringArray([workingDirectory].compactMap { $0 })
-        let groups = credentials?.supplementaryGroups ?? []
+        let arguments: [UnsafeMutablePointer<CChar>?] = arguments.map { memory.string($0) }
         var descriptors = terminal.map { [CInt](repeating: $0.peer.descriptor.rawValue, count: 3) } ?? descriptors
         for (place, stream) in replacedStreams {
             descriptors = descriptors ?? [0, 1, 2]
             descriptors?[place] = stream.descriptor.rawValue
         }
         let closeFrom = self.descriptors?.count ?? (closesAboveStandardError ? 3 : 0)
-        return withExtendedLifetime((candidates, argv, envp, directory)) {
-            shell.withUnsafeMutableBufferPointer { shell in
-                joinFiles.withUnsafeBufferPointer { joins in
-                    groups.withUnsafeBufferPointer { groups in
-                        (descriptors ?? []).withUnsafeBufferPointer { placed in
-                            candidates.pointers.withUnsafeBufferPointer { paths in
-                                paths.withMemoryRebound(to: UnsafePointer<CChar>?.self) { paths in
-                                    var plan = clinux_spawn(
-                                        candidates: paths.baseAddress!, argv: argv.base, envp: envp.base,
-                                        shell_argv: shell.baseAddress!, own_pid: ownPID,
-                                        working_directory: directory.pointers[0].map { UnsafePointer($0) },
-                                        cgroup: cgroup ?? -1,
-                                        join_files: joins.baseAddress, join_count: CUnsignedInt(joins.count),
-                                        descriptors: descriptors == nil ? nil : placed.baseAddress,
-                                        descriptor_count: CUnsignedInt(placed.count),
-                                        close_from: CUnsignedInt(closeFrom),
-                                        new_session: startsSession || terminal != nil,
-                                        takes_terminal: terminal != nil, reset_oom_score: resetsOOMScore,
-                                        change_credentials: credentials != nil,
-                                        uid: credentials?.uid ?? 0, gid: credentials?.gid ?? 0,
-                                        groups: groups.baseAddress, group_count: CUnsignedInt(groups.count),
-                                        mask: signalMask.raw, keep_ignored: keepsIgnoredSignals)
-                                    return body(&plan)
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
+        let groups = credentials?.supplementaryGroups ?? []
+        var plan = clinux_spawn(
+            candidates: memory.list(candidates.map(memory.string)), argv: memory.list(arguments),
+            envp: memory.list(environment), shell_argv: memory.list([nil, nil] + arguments.dropFirst()),
+            own_pid: ownPID, working_directory: workingDirectory.map(memory.string),
+            cgroup: cgroup ?? -1, join_files: memory.array(joinFiles), join_count: CUnsignedInt(joinFiles.count),
+            descriptors: descriptors.map(memory.array),
+            descriptor_count: CUnsignedInt(descriptors?.count ?? 0), close_from: CUnsignedInt(closeFrom),
+            new_session: startsSession || terminal != nil, takes_terminal: terminal != nil,
+            reset_oom_score: resetsOOMScore, change_credentials: credentials != nil,
+            uid: credentials?.uid ?? 0, gid: credentials?.gid ?? 0,
+            groups: memory.array(groups), group_count: CUnsignedInt(groups.count),
+            mask: signalMask.raw, keep_ignored: keepsIgnoredSignals)
+        return body(&plan)
     }
 
     private func failure(_ spawned: clinux_spawned, _ errno: Errno) -> SpawnError {

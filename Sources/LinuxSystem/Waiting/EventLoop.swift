@@ -9,12 +9,14 @@ internal import SystemPackage
 /// Handlers run one after the other and must not block.
 package final class EventLoop: Sendable {
     private let epoll: Descriptor
-    private let timer: DeadlineTimer
+    /// A timerfd on CLOCK_BOOTTIME: readable from the first deadline on.
+    private let timer: Descriptor
     private let state = Locked(State())
 
     private struct State {
         var handlers: [UInt64: @Sendable () -> Void] = [:]
-        var timers = DeadlineHeap()
+        /// Deadlines with the numbers of their handlers, the earliest last.
+        var timers: [(at: BootTime, id: UInt64)] = []
         var lastID: UInt64 = 0
         var armedFor: BootTime?
     }
@@ -37,10 +39,11 @@ package final class EventLoop: Sendable {
 
     /// - Throws: when there is no descriptor to be had.
     package init() throws(SystemError) {
-        epoll = Descriptor(owning: try check(clinux_epoll(), "epoll_create1"))
-        timer = try DeadlineTimer()
-        _ = try check(
-            clinux_epoll_watch(epoll.rawValue, timer.descriptor.rawValue, EPOLLIN.rawValue, 0), "epoll_ctl")
+        epoll = Descriptor(owning: try checkErrno(epoll_create1(CInt(EPOLL_CLOEXEC)), "epoll_create1"))
+        timer = Descriptor(
+            owning: try checkErrno(
+                timerfd_create(CLOCK_BOOTTIME, CInt(TFD_CLOEXEC) | CInt(TFD_NONBLOCK)), "timerfd_create"))
+        _ = try check(clinux_epoll_watch(epoll.rawValue, timer.rawValue, EPOLLIN.rawValue, 0), "epoll_ctl")
     }
 
     /// Starts a thread that calls the handlers for as long as the program lives. The thread blocks every signal, so
@@ -120,7 +123,9 @@ package final class EventLoop: Sendable {
         state.withLock { state in
             state.lastID += 1
             state.handlers[state.lastID] = handler
-            state.timers.insert(DeadlineHeap.Entry(at: time, id: state.lastID))
+            // Searched from the latest on: most new deadlines are late.
+            let place = state.timers.firstIndex { $0.at <= time } ?? state.timers.endIndex
+            state.timers.insert((time, state.lastID), at: place)
             arm(&state)
             return state.lastID
         }
@@ -129,8 +134,7 @@ package final class EventLoop: Sendable {
     package func cancel(_ id: UInt64) {
         state.withLock { state in
             guard state.handlers.removeValue(forKey: id) != nil else { return }
-            // Entries without a handler are dropped from the heap when they are due, or when they are most of its
-            // entries.
+            // Deadlines without a handler are dropped when they are due, or when they are most of all.
             if state.timers.count > 64, state.timers.count > 2 * state.handlers.count {
                 let handlers = state.handlers
                 state.timers.removeAll { handlers[$0.id] == nil }
@@ -142,9 +146,9 @@ package final class EventLoop: Sendable {
         let now = BootTime.now
         var due: [@Sendable () -> Void] = []
         state.withLock { state in
-            while let first = state.timers.first, first.at <= now {
-                state.timers.removeFirst()
-                if let handler = state.handlers.removeValue(forKey: first.id) { due.append(handler) }
+            while let next = state.timers.last, next.at <= now {
+                state.timers.removeLast()
+                if let handler = state.handlers.removeValue(forKey: next.id) { due.append(handler) }
             }
             state.armedFor = nil
             arm(&state)
@@ -153,9 +157,16 @@ package final class EventLoop: Sendable {
     }
 
     private func arm(_ state: inout State) {
-        let first = state.timers.first?.at
-        guard first != state.armedFor || first == nil else { return }
-        state.armedFor = first
-        timer.set(first)
+        let next = state.timers.last?.at
+        guard next != state.armedFor || next == nil else { return }
+        state.armedFor = next
+        var value = itimerspec()
+        if let next {
+            // The kernel takes no negative time, as of a deadline before the boot, and disarms for zero.
+            let parts = max(next.sinceBoot, .nanoseconds(1)).components
+            value.it_value.tv_sec = Int(parts.seconds)
+            value.it_value.tv_nsec = Int(parts.attoseconds / 1_000_000_000)
+        }
+        timerfd_settime(timer.rawValue, CInt(TFD_TIMER_ABSTIME), &value, nil)
     }
 }

@@ -24,26 +24,16 @@ public struct SignalSet: @unchecked Sendable {
         for signal in signals { sigaddset(&raw, signal.rawValue) }
     }
 
+    private init(filledBy fill: (UnsafeMutablePointer<sigset_t>) -> CInt) { _ = fill(&raw) }
+
     /// Every signal there is.
-    public static var all: SignalSet {
-        var set = SignalSet()
-        sigfillset(&set.raw)
-        return set
-    }
+    public static var all: SignalSet { SignalSet { sigfillset($0) } }
 
     /// The calling thread's mask.
-    public static var blocked: SignalSet {
-        var set = SignalSet()
-        pthread_sigmask(SIG_BLOCK, nil, &set.raw)
-        return set
-    }
+    public static var blocked: SignalSet { SignalSet { pthread_sigmask(SIG_BLOCK, nil, $0) } }
 
     /// Blocked signals that have arrived, for the calling thread or its process.
-    package static var pending: SignalSet {
-        var set = SignalSet()
-        sigpending(&set.raw)
-        return set
-    }
+    package static var pending: SignalSet { SignalSet { sigpending($0) } }
 
     /// Whether a signal is in the set.
     public func contains(_ signal: Signal) -> Bool {
@@ -52,20 +42,16 @@ public struct SignalSet: @unchecked Sendable {
     }
 
     /// Blocks exactly these signals in the calling thread.
-    package func replaceMask() {
-        var set = raw
-        pthread_sigmask(SIG_SETMASK, &set, nil)
-    }
+    package func replaceMask() { changeMask(SIG_SETMASK) }
 
     /// Unblocks these signals in the calling thread.
-    func unblock() {
-        var set = raw
-        pthread_sigmask(SIG_UNBLOCK, &set, nil)
-    }
+    func unblock() { changeMask(SIG_UNBLOCK) }
 
     /// Blocks these signals in the calling thread, besides those that are blocked already.
-    package func block() {
+    package func block() { changeMask(SIG_BLOCK) }
+
+    private func changeMask(_ how: CInt) {
         var set = raw
-        pthread_sigmask(SIG_BLOCK, &set, nil)
+        pthread_sigmask(how, &set, nil)
     }
 }

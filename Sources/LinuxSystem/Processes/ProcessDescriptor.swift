@@ -64,20 +64,12 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
         var result = clinux_wait_status()
         _ = try check(clinux_wait(descriptor.rawValue, options, &result), "waitid", value: String(pid))
         switch result.code {
-        case CLD.exited: return .ended(.exited(code: result.status))
-        case CLD.killed, CLD.dumped:
-            return .ended(
-                .signaled(Signal(rawValue: result.status), coreDumped: result.code == CLD.dumped))
-        case CLD.stopped: return .stopped(Signal(rawValue: result.status))
+        case CInt(CLD_EXITED): return .ended(.exited(code: result.status))
+        case CInt(CLD_KILLED), CInt(CLD_DUMPED):
+            let coreDumped = result.code == CInt(CLD_DUMPED)
+            return .ended(.signaled(Signal(rawValue: result.status), coreDumped: coreDumped))
+        case CInt(CLD_STOPPED): return .stopped(Signal(rawValue: result.status))
         default: return nil
         }
-    }
-
-    // In C these are enumeration constants, whose type differs between headers.
-    private enum CLD {
-        static let exited: CInt = 1
-        static let killed: CInt = 2
-        static let dumped: CInt = 3
-        static let stopped: CInt = 5
     }
 }

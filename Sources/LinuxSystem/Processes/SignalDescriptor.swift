@@ -31,9 +31,6 @@ package struct SignalDescriptor: ~Copyable {
         }
         return Received(
             signal: Signal(rawValue: CInt(info.ssi_signo)),
-            isFromKernel: info.ssi_code == SI_KERNEL_CODE, sender: ProcessID(info.ssi_pid))
+            isFromKernel: info.ssi_code == CInt(SI_KERNEL), sender: ProcessID(info.ssi_pid))
     }
 }
-
-/// SI_KERNEL, an enumeration constant that changes its Swift type between headers.
-private let SI_KERNEL_CODE: Int32 = 0x80

@@ -8,9 +8,8 @@ internal import SandboxValues
 /// Only one thread may use it. It is closed when its owner ends.
 package struct Bus: ~Copyable {
     package let address: Address
-    private let connection: Connection
-    private var library: Library { connection.library }
-    private var handle: OpaquePointer { connection.handle }
+    private let library: Library
+    private let handle: OpaquePointer
 
     /// How to reach a manager.
     package struct Address: Sendable, Equatable {
@@ -33,9 +32,32 @@ package struct Bus: ~Copyable {
     ///
     /// - Throws: `.unreachable`, `.noLibrary`.
     package init(to address: Address) throws(BusError) {
-        connection = try Connection(address)
+        // Connected before the library is loaded, so that the manager gets ready meanwhile.
+        let socket: Descriptor
+        do { socket = try Descriptor(connectingTo: address.socket) } catch {
+            throw BusError(.unreachable, "connect", path: address.socket, "\(error.errno)")
+        }
+        let library = try Library()
+        let functions = library.functions
+        var handle: OpaquePointer?
+        var result = functions.sd_bus_new(&handle)
+        if result >= 0 { result = functions.sd_bus_set_fd(handle, socket.rawValue, socket.rawValue) }
+        if result >= 0 {
+            // From now on the bus owns the socket and closes it.
+            _ = socket.giveUp()
+            if address.isDaemon { result = functions.sd_bus_set_bus_client(handle, 1) }
+            if result >= 0 { result = functions.sd_bus_start(handle) }
+        }
+        guard result >= 0, let handle else {
+            _ = functions.sd_bus_close_unref(handle)
+            throw BusError(.unreachable, "connect", path: address.socket, result: result)
+        }
         self.address = address
+        self.library = library
+        self.handle = handle
     }
+
+    deinit { _ = library.functions.sd_bus_close_unref(handle) }
 
     private func becomeReady(until deadline: BootTime) throws(BusError) {
         var result: CInt = 0
@@ -50,13 +72,15 @@ package struct Bus: ~Copyable {
 
     // MARK: Asking
 
-    /// A call to be filled with arguments.
-    func newCall(_ target: Message.Target, _ member: String) throws(BusError) -> Message {
+    /// A call with these arguments, to which others may be appended.
+    func newCall(_ target: Message.Target, _ member: String, _ arguments: String...) throws(BusError) -> Message {
         var message: OpaquePointer?
         let result = library.functions.sd_bus_message_new_method_call(
             handle, &message, target.destination, target.path, target.interface, member)
         guard result >= 0, let message else { throw BusError(.malformed, member, result: result) }
-        return Message(library, owning: message, member: member)
+        let call = Message(library, owning: message, member: member)
+        for argument in arguments { try call.append(argument) }
+        return call
     }
 
     /// - Returns: the cookie that the answer will refer to.
@@ -125,37 +149,4 @@ package struct Bus: ~Copyable {
             if poller.wait(min(left, .milliseconds(100)))[0] { return }
         }
     }
-}
-
-/// The object of libsystemd that a bus owns.
-private final class Connection {
-    let library: Library
-    let handle: OpaquePointer
-
-    init(_ address: Bus.Address) throws(BusError) {
-        // Connected before the library is loaded, so that the manager gets ready meanwhile.
-        let socket: Descriptor
-        do { socket = try Descriptor(connectingTo: address.socket) } catch {
-            throw BusError(.unreachable, "connect", path: address.socket, "\(error.errno)")
-        }
-        let library = try Library()
-        let functions = library.functions
-        var handle: OpaquePointer?
-        var result = functions.sd_bus_new(&handle)
-        if result >= 0 { result = functions.sd_bus_set_fd(handle, socket.rawValue, socket.rawValue) }
-        if result >= 0 {
-            // From now on the bus owns the socket and closes it.
-            _ = socket.giveUp()
-            if address.isDaemon { result = functions.sd_bus_set_bus_client(handle, 1) }
-            if result >= 0 { result = functions.sd_bus_start(handle) }
-        }
-        guard result >= 0, let handle else {
-            _ = functions.sd_bus_close_unref(handle)
-            throw BusError(.unreachable, "connect", path: address.socket, result: result)
-        }
-        self.library = library
-        self.handle = handle
-    }
-
-    deinit { _ = library.functions.sd_bus_close_unref(handle) }
 }

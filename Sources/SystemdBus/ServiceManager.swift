@@ -104,7 +104,8 @@ public struct ServiceManager: ~Copyable {
         var units = [scope, auxiliary]
         let call = try startCall(units)
         // Asked before the call is sent, so that both answers come after one wait.
-        let question = try askVersion(until: deadline)
+        let question = try bus.send(
+            bus.newCall(Self.properties, "Get", Self.manager.interface, "Version"), until: deadline)
         var cookie = try bus.send(call, until: deadline)
         let version = try? readVersion(question, until: deadline)
         var unknown: [String] = []
@@ -129,10 +130,8 @@ public struct ServiceManager: ~Copyable {
     }
 
     private func startCall(_ units: [TransientScope]) throws(BusError) -> Message {
-        let call = try bus.newCall(Self.manager, "StartTransientUnit")
-        try call.append(units[0].name)
-        // A name that is taken is an error, whatever the unit of that name is doing.
-        try call.append("fail")
+        // "fail": a name that is taken is an error, whatever the unit of that name is doing.
+        let call = try bus.newCall(Self.manager, "StartTransientUnit", units[0].name, "fail")
         try call.append(units[0].properties)
         try call.container("a", of: "(sa(sv))") { () throws(BusError) in
             for unit in units.dropFirst() {
@@ -170,21 +169,13 @@ public struct ServiceManager: ~Copyable {
 
     /// Asks for signals: unless asked, a D-Bus daemon passes none on, and systemd sends none through it.
     private func subscribe(until deadline: BootTime) throws(BusError) {
-        let match = try bus.newCall(Self.daemon, "AddMatch")
-        try match.append(
-            "type='signal',sender='\(Self.destination)',interface='\(Self.manager.interface)',member='JobRemoved'")
-        _ = try bus.call(match, until: deadline)
+        let rule =
+            "type='signal',sender='\(Self.destination)',interface='\(Self.manager.interface)',member='JobRemoved'"
+        _ = try bus.call(bus.newCall(Self.daemon, "AddMatch", rule), until: deadline)
         _ = try bus.call(bus.newCall(Self.manager, "Subscribe"), until: deadline)
     }
 
     // MARK: Questions
-
-    private func askVersion(until deadline: BootTime) throws(BusError) -> UInt64 {
-        let question = try bus.newCall(Self.properties, "Get")
-        try question.append(Self.manager.interface)
-        try question.append("Version")
-        return try bus.send(question, until: deadline)
-    }
 
     private func readVersion(_ cookie: UInt64, until deadline: BootTime) throws(BusError) -> String {
         let answer = try bus.answer(to: cookie, "Get", until: deadline)
@@ -195,9 +186,7 @@ public struct ServiceManager: ~Copyable {
     /// Waits until no unit of this name is loaded, so that the name can be used again.
     package func waitUntilGone(_ unit: String, until deadline: BootTime) throws(BusError) {
         while true {
-            let question = try bus.newCall(Self.manager, "GetUnit")
-            try question.append(unit)
-            do { _ = try bus.call(question, until: deadline) } catch {
+            do { _ = try bus.call(bus.newCall(Self.manager, "GetUnit", unit), until: deadline) } catch {
                 guard case .refused(let name) = error.kind, name.hasSuffix(".NoSuchUnit") else { throw error }
                 return
             }

@@ -14,7 +14,6 @@
     X(sd_bus_is_ready) \
     X(sd_bus_get_fd) \
     X(sd_bus_get_events) \
-    X(sd_bus_get_timeout) \
     X(sd_bus_process) \
     X(sd_bus_send) \
     X(sd_bus_close_unref) \

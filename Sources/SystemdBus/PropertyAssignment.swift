@@ -58,14 +58,24 @@ extension UnitProperty.Kind {
     fileprivate func property(_ key: String, _ text: String) throws(PropertySyntaxError) -> UnitProperty {
         switch self {
         case .flag: return UnitProperty(key, .bool(try Self.flag(text)))
-        case .bytes: return UnitProperty(key, .uint64(try Self.bytes(text)))
+        case .bytes:
+            let bytes = try Self.number(
+                text, [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40), ("", 1)],
+                accepted: "bytes with K, M, G or T, or infinity")
+            return UnitProperty(key, .uint64(bytes))
         case .weight:
             guard let weight = UInt64(text), (1...10_000).contains(weight) else {
                 throw PropertySyntaxError(accepted: "a weight from 1 to 10000")
             }
             return UnitProperty(key, .uint64(weight))
         case .span:
-            return UnitProperty(String(key.dropLast("Sec".count)) + "USec", .uint64(try Self.microseconds(text)))
+            let microseconds = try Self.number(
+                text,
+                [
+                    ("us", 1), ("ms", 1_000), ("min", 60_000_000), ("s", 1_000_000), ("h", 3_600_000_000),
+                    ("d", 86_400_000_000), ("", 1_000_000),
+                ], accepted: "a time such as 5s, 500ms, 2min or infinity")
+            return UnitProperty(String(key.dropLast("Sec".count)) + "USec", .uint64(microseconds))
         case .text:
             guard UnitProperty.line(text) == text else {
                 throw PropertySyntaxError(accepted: UnitProperty.acceptedText)
@@ -93,26 +103,15 @@ extension UnitProperty.Kind {
         }
     }
 
-    private static func bytes(_ text: String) throws(PropertySyntaxError) -> UInt64 {
+    /// - Parameter units: with their factors; the first that the text ends with counts.
+    private static func number(
+        _ text: String, _ units: [(ending: String, factor: UInt64)], accepted: String
+    ) throws(PropertySyntaxError) -> UInt64 {
         if text == "infinity" { return .max }
-        let units: [Character: UInt64] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40]
-        let factor = text.last.flatMap { units[$0] }
-        guard let count = UInt64(factor == nil ? text : String(text.dropLast())),
-            case let (value, overflow) = count.multipliedReportingOverflow(by: factor ?? 1), !overflow
-        else { throw PropertySyntaxError(accepted: "bytes with K, M, G or T, or infinity") }
-        return value
-    }
-
-    private static func microseconds(_ text: String) throws(PropertySyntaxError) -> UInt64 {
-        if text == "infinity" { return .max }
-        let units: [(String, UInt64)] = [
-            ("us", 1), ("ms", 1_000), ("min", 60_000_000), ("s", 1_000_000), ("h", 3_600_000_000),
-            ("d", 86_400_000_000), ("", 1_000_000),
-        ]
-        let (ending, factor) = units.first { text.hasSuffix($0.0) }!
-        guard let count = UInt64(text.dropLast(ending.count)),
-            case let (value, overflow) = count.multipliedReportingOverflow(by: factor), !overflow
-        else { throw PropertySyntaxError(accepted: "a time such as 5s, 500ms, 2min or infinity") }
+        guard let unit = units.first(where: { text.hasSuffix($0.ending) }),
+            let count = UInt64(text.dropLast(unit.ending.count)),
+            case let (value, overflow) = count.multipliedReportingOverflow(by: unit.factor), !overflow
+        else { throw PropertySyntaxError(accepted: accepted) }
         return value
     }
 }

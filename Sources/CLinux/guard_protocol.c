@@ -155,26 +155,16 @@ void guard_open_parents(struct guard_contents *job)
     job->has_parents = job->has_parents || job->has_directories;
 }
 
-static void close_all(const int *descriptors, unsigned count)
+static void close_list(const int descriptors[GUARD_MAX_GROUPS], bool *is_there)
 {
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; *is_there && i < GUARD_MAX_GROUPS; i++)
         if (descriptors[i] >= 0)
             close(descriptors[i]);
+    *is_there = false;
 }
 
-void guard_close_parents(struct guard_contents *job)
-{
-    if (job->has_parents)
-        close_all(job->parents, job->groups);
-    job->has_parents = false;
-}
-
-void guard_close_directories(struct guard_contents *job)
-{
-    if (job->has_directories)
-        close_all(job->directories, job->groups);
-    job->has_directories = false;
-}
+void guard_close_parents(struct guard_contents *job) { close_list(job->parents, &job->has_parents); }
+void guard_close_directories(struct guard_contents *job) { close_list(job->directories, &job->has_directories); }
 
 int guard_remove_cgroups(const struct guard_contents *job)
 {

@@ -59,13 +59,6 @@ void clinux_await_scope(uint64_t before)
         clinux_poll(NULL, 0, i < 100 ? 1000000 : 10000000);
 }
 
-static int64_t monotonic_time(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1000000000LL + time.tv_nsec;
-}
-
 static int is_populated(int events)
 {
     char text[64];
@@ -80,9 +73,9 @@ int clinux_wait_until_empty(int events, int64_t timeout)
 {
     // The kernel notifies at most every 10 ms, and late for a cgroup that got its processes a moment ago. So at first
     // this function looks again by itself, after short pauses.
-    int64_t pause = 20000, start = monotonic_time();
+    int64_t pause = 20000, start = clinux_monotonic_time();
     while (is_populated(events)) {
-        int64_t left = timeout - (monotonic_time() - start);
+        int64_t left = timeout - (clinux_monotonic_time() - start);
         if (left <= 0)
             return 0;
         struct pollfd change = { .fd = events, .events = POLLPRI };

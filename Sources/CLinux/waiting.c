@@ -4,6 +4,13 @@
 
 #include <sys/syscall.h>
 
+int64_t clinux_monotonic_time(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
 int clinux_poll(struct pollfd *polls, unsigned count, int64_t timeout)
 {
     struct timespec time = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };

@@ -3,7 +3,7 @@ import CLinux
 /// A job that the guard looks after: how the guard reaches it, and how it ends it.
 final class GuardedJob {
     let number: UInt64
-    /// When the job was killed because its parent was lost (`monotonicTime`); `nil` if it was not.
+    /// When the job was killed because its parent was lost (`clinux_monotonic_time`); `nil` if it was not.
     private(set) var parentLostAt: Int64?
 
     /// What the launcher has told about the job, with those of the sent descriptors that are still open.
@@ -11,7 +11,7 @@ final class GuardedJob {
     private var keepsOutputsOpen = false
     private var events: CInt = -1
     private var finisher: pid_t = 0
-    /// When the empty cgroup could not be removed for the first time (`monotonicTime`).
+    /// When the empty cgroup could not be removed for the first time (`clinux_monotonic_time`).
     private var stuckSince: Int64?
 
     /// How long the guard tries to remove an empty cgroup, in nanoseconds. After that it leaves the cgroup to the next
@@ -52,7 +52,7 @@ final class GuardedJob {
     func keepOutputsOpen() { keepsOutputsOpen = true }
 
     func loseParent() {
-        parentLostAt = monotonicTime()
+        parentLostAt = clinux_monotonic_time()
         kill()
     }
 
@@ -78,7 +78,7 @@ final class GuardedJob {
         guard_open_parents(&facts)
         if guard_remove_cgroups(&facts) == 0 { return true }
         kill()
-        let now = monotonicTime()
+        let now = clinux_monotonic_time()
         guard let stuckSince else {
             stuckSince = now
             return false

@@ -72,7 +72,7 @@ struct Watch {
         let count = clinux_epoll_wait(epoll, &ready, CUnsignedInt(ready.count), timeout)
         // Messages are read before events are handled: what the launcher sent just before it died counts, and so does
         // what it sent about a job whose parent is lost.
-        let isQuietOver = quietUntil.map { $0 <= monotonicTime() } ?? false
+        let isQuietOver = quietUntil.map { $0 <= clinux_monotonic_time() } ?? false
         if count > 0 || isQuietOver { receiveMessages() }
         if isQuietOver {
             quietUntil = nil
@@ -84,7 +84,7 @@ struct Watch {
             if event.token == Self.launcherToken {
                 isLauncherLost = true
             } else if event.token == Self.controlToken {
-                quietUntil = monotonicTime() + Self.quietTime
+                quietUntil = clinux_monotonic_time() + Self.quietTime
             } else if let index = index(of: event.token) {
                 jobs[index].loseParent()
                 _ = clinux_epoll_watch(epoll, jobs[index].parent, 0, 0)
@@ -94,10 +94,10 @@ struct Watch {
 
     private var timeout: Int64 {
         if !ending.isEmpty { return 10_000_000 }
-        var next: Int64 = quietUntil.map { max(0, $0 - monotonicTime()) } ?? -1
+        var next: Int64 = quietUntil.map { max(0, $0 - clinux_monotonic_time()) } ?? -1
         for job in jobs {
             guard let lost = job.parentLostAt else { continue }
-            let left = max(0, lost + Self.launcherPatience - monotonicTime())
+            let left = max(0, lost + Self.launcherPatience - clinux_monotonic_time())
             next = next < 0 ? left : min(next, left)
         }
         return next
@@ -168,7 +168,7 @@ struct Watch {
     /// Ends jobs whose parent is lost and which the launcher did not clean up in time, perhaps because it is stopped.
     private mutating func giveUpOnLauncher() {
         if jobs.contains(where: { $0.parentLostAt != nil }) {
-            let deadline = monotonicTime() - Self.launcherPatience
+            let deadline = clinux_monotonic_time() - Self.launcherPatience
             for job in jobs where job.parentLostAt ?? .max <= deadline { ending.append(job) }
             jobs.removeAll { $0.parentLostAt ?? .max <= deadline }
         }

@@ -79,6 +79,8 @@ int clinux_terminal_signal(int master, int signal);
 
 // MARK: Waiting
 
+/// Nanoseconds on CLOCK_MONOTONIC.
+int64_t clinux_monotonic_time(void);
 /// ppoll(2) without a signal mask. `timeout` is in nanoseconds; -1: wait without end.
 int clinux_poll(struct pollfd *_Nullable polls, unsigned count, int64_t timeout);
 /// An event of epoll_wait(2). The kernel's own structure is packed, which Swift cannot import.

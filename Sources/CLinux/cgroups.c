@@ -44,7 +44,7 @@ uint64_t clinux_own_cgroup(void)
 {
     char text[4096];
     uint64_t hash = 14695981039346656037ULL; // FNV-1a
-    int file = clinux_open("/proc/self/cgroup", O_RDONLY, 0);
+    int file = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
     ssize_t size = file < 0 ? 0 : clinux_read(file, text, sizeof text);
     if (file >= 0)
         close(file);
@@ -134,7 +134,7 @@ void clinux_remove_scope(int directory)
         clinux_poll(NULL, 0, 1000000);
     snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
     ssize_t size = readlink(link, path, sizeof path - 1);
-    int children = clinux_duplicate(directory);
+    int children = fcntl(directory, F_DUPFD_CLOEXEC, 3);
     if (children >= 0)
         remove_children(children);
     // The link of a directory that is gone is no path, and rmdir fails.

@@ -14,21 +14,6 @@ int clinux_open_beneath(int directory, const char *path, int flags)
     return (int)or_errno(syscall(SYS_openat2, directory, path, &how, sizeof how));
 }
 
-int clinux_open(const char *path, int flags, unsigned mode)
-{
-    return (int)or_errno(open(path, flags | O_CLOEXEC, mode));
-}
-
-int clinux_open_at(int directory, const char *path, int flags, unsigned mode)
-{
-    return (int)or_errno(openat(directory, path, flags | O_CLOEXEC, mode));
-}
-
-int clinux_open_handle(int directory, const char *name, int flags)
-{
-    return clinux_open_at(directory, name, O_PATH | O_NOFOLLOW | flags, 0);
-}
-
 ssize_t clinux_read(int descriptor, void *buffer, size_t size)
 {
     ssize_t n;
@@ -43,28 +28,12 @@ ssize_t clinux_write(int descriptor, const void *buffer, size_t size)
     return or_errno(n);
 }
 
-int64_t clinux_filesystem_type(int descriptor)
-{
-    struct statfs facts;
-    return fstatfs(descriptor, &facts) < 0 ? -errno : (int64_t)facts.f_type;
-}
-
 int64_t clinux_mount_id(int descriptor)
 {
     struct statx facts;
     if (statx(descriptor, "", AT_EMPTY_PATH, STATX_MNT_ID, &facts) < 0)
         return -errno;
     return facts.stx_mask & STATX_MNT_ID ? (int64_t)facts.stx_mnt_id : -ENODATA;
-}
-
-int clinux_set_close_on_exec(int descriptor)
-{
-    return (int)or_errno(fcntl(descriptor, F_SETFD, FD_CLOEXEC));
-}
-
-int clinux_duplicate(int descriptor)
-{
-    return (int)or_errno(fcntl(descriptor, F_DUPFD_CLOEXEC, 3));
 }
 
 int clinux_memfd(const char *name)
@@ -75,9 +44,4 @@ int clinux_memfd(const char *name)
 int clinux_pipe(int ends[2])
 {
     return (int)or_errno(pipe2(ends, O_CLOEXEC));
-}
-
-int clinux_set_nonblocking(int descriptor)
-{
-    return (int)or_errno(fcntl(descriptor, F_SETFL, O_NONBLOCK));
 }

@@ -24,13 +24,6 @@ void clinux_raise_descriptor_limit(void)
     }
 }
 
-uint64_t clinux_hard_descriptor_limit(void)
-{
-    struct rlimit limit = { 0 };
-    getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_max;
-}
-
 int clinux_pidfd_open(pid_t pid)
 {
     return (int)or_errno(syscall(SYS_pidfd_open, pid, 0));

@@ -17,8 +17,6 @@ int clinux_poll(struct pollfd *polls, unsigned count, int64_t timeout)
     return (int)or_errno(ppoll(polls, count, timeout < 0 ? NULL : &time, NULL));
 }
 
-int clinux_epoll(void) { return (int)or_errno(epoll_create1(EPOLL_CLOEXEC)); }
-
 int clinux_epoll_watch(int epoll, int descriptor, uint32_t events, uint64_t token)
 {
     struct epoll_event event = { .events = events, .data.u64 = token };

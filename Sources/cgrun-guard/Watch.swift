@@ -39,7 +39,7 @@ struct Watch {
     ///
     /// - Returns: `nil` when no launcher is named, or when it cannot be watched.
     init?(_ first: guard_contents) {
-        epoll = clinux_epoll()
+        epoll = epoll_create1(CInt(EPOLL_CLOEXEC))
         take(first)
         receiveMessages()
         guard launcher >= 0, !isBroken,

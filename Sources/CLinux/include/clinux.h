@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -37,23 +38,16 @@
 
 // MARK: Files
 
+/// O_PATH, which glibc defines for GNU programs only.
+static const int CLINUX_O_PATH = __O_PATH;
 /// openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS: `path` cannot leave `directory`.
 int clinux_open_beneath(int directory, const char *_Nonnull path, int flags);
-int clinux_open(const char *_Nonnull path, int flags, unsigned mode);
-int clinux_open_at(int directory, const char *_Nonnull path, int flags, unsigned mode);
-/// Opens a handle (O_PATH) of what is called `name`; of a symbolic link, not of its target.
-int clinux_open_handle(int directory, const char *_Nonnull name, int flags);
 ssize_t clinux_read(int descriptor, void *_Nonnull buffer, size_t size);
 ssize_t clinux_write(int descriptor, const void *_Nonnull buffer, size_t size);
-/// The f_type of statfs(2).
-int64_t clinux_filesystem_type(int descriptor);
 /// The number that /proc/self/mountinfo has for the mount that an open file is on. Linux 5.8.
 int64_t clinux_mount_id(int descriptor);
-int clinux_set_close_on_exec(int descriptor);
-int clinux_duplicate(int descriptor);
 int clinux_memfd(const char *_Nonnull name);
 int clinux_pipe(int ends[_Nonnull 2]);
-int clinux_set_nonblocking(int descriptor);
 
 // MARK: Sockets
 
@@ -72,10 +66,8 @@ int clinux_receive_descriptor(int socket, int *_Nonnull descriptor);
 
 // MARK: Terminals
 
-/// Makes a pseudo-terminal: a non-blocking master, and its peer. Linux 4.13.
-int clinux_pseudo_terminal(int *_Nonnull master, int *_Nonnull peer);
-/// Sends SIGINT, SIGQUIT or SIGTSTP as if the key for this signal had been typed, whichever key that is.
-int clinux_terminal_signal(int master, int signal);
+/// Requests of ioctl(2) on the master of a pseudo-terminal (ioctl_tty(2)), whose macros Swift cannot import.
+static const unsigned long CLINUX_TIOCSPTLCK = TIOCSPTLCK, CLINUX_TIOCGPTPEER = TIOCGPTPEER, CLINUX_TIOCSIG = TIOCSIG;
 
 // MARK: Waiting
 
@@ -88,7 +80,6 @@ struct clinux_ready {
     uint64_t token;
     uint32_t events;
 };
-int clinux_epoll(void);
 /// Watches a descriptor, or changes the events that it is watched for. `events` 0 ends the watch; close(2) would not
 /// end it while another process has a duplicate of the descriptor.
 int clinux_epoll_watch(int epoll, int descriptor, uint32_t events, uint64_t token);
@@ -104,8 +95,6 @@ char *_Nullable const *_Nonnull clinux_environment(void);
 void clinux_set_name(const char *_Nonnull name);
 /// Raises the soft RLIMIT_NOFILE to the hard one.
 void clinux_raise_descriptor_limit(void);
-/// The hard RLIMIT_NOFILE.
-uint64_t clinux_hard_descriptor_limit(void);
 int clinux_pidfd_open(pid_t pid);
 int clinux_pidfd_send_signal(int pidfd, int signal);
 struct clinux_wait_status {

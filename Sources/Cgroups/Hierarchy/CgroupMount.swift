@@ -31,7 +31,7 @@ struct CgroupMount: Sendable, Equatable {
         let directory = try CgroupDirectory(opening: point, kind)
         // On most machines two cheap questions are enough: whether the mount begins at the top of the hierarchy, and
         // whether this process is in the first namespace. The table of mounts may have thousands of lines.
-        if try directory.descriptor.identity().inode == Self.inodeOfHierarchy,
+        if directory.descriptor.inode == Self.inodeOfHierarchy,
             readLink("/proc/self/ns/cgroup") == Self.firstNamespace
         {
             self.init(point)

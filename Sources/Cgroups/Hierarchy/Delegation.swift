@@ -175,6 +175,6 @@ enum Delegation {
         if directory.isMarkedDelegated { return true }
         // The hierarchy's root has no `cgroup.type`; that of a namespace below has one.
         if directory.path == Hierarchies.root, directory.has("cgroup.type") { return true }
-        return user != 0 && (try? directory.descriptor.identity().owner) == user
+        return user != 0 && directory.descriptor.owner == user
     }
 }

@@ -4,7 +4,7 @@ internal import Glibc
 extension Descriptor {
     /// Makes reads and writes return at once. This changes the open file for all processes that share it.
     package func setNonblocking() throws(SystemError) {
-        _ = try check(clinux_set_nonblocking(rawValue), "fcntl(F_SETFL)")
+        try checkErrno(fcntl(rawValue, F_SETFL, O_NONBLOCK), "fcntl(F_SETFL)")
     }
 
     package enum ReadResult: Sendable {

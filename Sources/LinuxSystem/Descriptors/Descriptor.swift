@@ -13,7 +13,7 @@ package struct Descriptor: ~Copyable, Sendable {
 
     /// Opens a path. Close-on-exec is always set.
     package init(opening path: String, _ flags: CInt, mode: UInt32 = 0) throws(SystemError) {
-        rawValue = try check(clinux_open(path, flags, mode), "open", path: path)
+        rawValue = try checkErrno(open(path, flags | O_CLOEXEC, mode), "open", path: path)
     }
 
     /// Connects to a Unix socket without waiting.
@@ -86,7 +86,19 @@ package struct Descriptor: ~Copyable, Sendable {
     package func truncate() { _ = ftruncate(rawValue, 0) }
 
     /// The f_type of statfs(2).
-    package var filesystemType: Int64 { clinux_filesystem_type(rawValue) }
+    package var filesystemType: Int64 {
+        var facts = statfs()
+        return fstatfs(rawValue, &facts) == 0 ? Int64(facts.f_type) : -1
+    }
+
+    /// What fstat(2) says; `nil`, with the reason in `errno`, where it fails.
+    var facts: stat? {
+        var facts = stat()
+        return fstat(rawValue, &facts) == 0 ? facts : nil
+    }
+
+    package var owner: UInt32? { facts?.st_uid }
+    package var inode: UInt? { facts.map { UInt($0.st_ino) } }
 
     /// Takes the exclusive flock(2) of the open file description, which the
     /// kernel drops with the last descriptor that refers to it.
@@ -96,21 +108,6 @@ package struct Descriptor: ~Copyable, Sendable {
         if flock(rawValue, LOCK_EX | LOCK_NB) == 0 { return true }
         if errno == EWOULDBLOCK { return false }
         throw SystemError("flock", errno: Errno.current)
-    }
-
-    package struct Identity: Equatable, Sendable {
-        package var device: UInt
-        package var inode: UInt
-        package var owner: UInt32
-        package var isRegularFile: Bool
-    }
-
-    package func identity() throws(SystemError) -> Identity {
-        var facts = stat()
-        try checkErrno(fstat(rawValue, &facts), "fstat")
-        return Identity(
-            device: UInt(facts.st_dev), inode: UInt(facts.st_ino), owner: facts.st_uid,
-            isRegularFile: Int32(facts.st_mode) & S_IFMT == S_IFREG)
     }
 
     /// Makes a file in memory. `name` is only shown in `/proc`.

@@ -1,4 +1,3 @@
-internal import CLinux
 internal import Glibc
 
 /// Descriptors that whoever started this process opened for it.
@@ -8,19 +7,20 @@ package enum InheritedDescriptor {
     package static func occupyStandardStreams() {
         for place in CInt(0)...2 where fcntl(place, F_GETFD) < 0 {
             // open(2) returns the lowest free number, which is this place.
-            _ = clinux_open("/dev/null", O_RDWR, 0)
+            _ = open("/dev/null", O_RDWR | O_CLOEXEC)
         }
     }
 
     /// One more descriptor for an open file that this process was started with.
     public static func duplicate(_ rawValue: CInt) throws(SystemError) -> Descriptor {
         Descriptor(
-            owning: try check(clinux_duplicate(rawValue), "fcntl(F_DUPFD_CLOEXEC)", path: "descriptor \(rawValue)"))
+            owning: try checkErrno(
+                fcntl(rawValue, F_DUPFD_CLOEXEC, 3), "fcntl(F_DUPFD_CLOEXEC)", path: "descriptor \(rawValue)"))
     }
 
     /// Makes a descriptor close-on-exec, so that programs that this process starts do not get it.
     package static func keepPrivate(_ rawValue: CInt) throws(SystemError) {
-        _ = try check(clinux_set_close_on_exec(rawValue), "fcntl(F_SETFD)", path: "descriptor \(rawValue)")
+        try checkErrno(fcntl(rawValue, F_SETFD, FD_CLOEXEC), "fcntl(F_SETFD)", path: "descriptor \(rawValue)")
     }
 }
 

@@ -97,8 +97,7 @@ package struct OutputFile: Sendable {
         guard faccessat(place.directory.rawValue, ".", W_OK | X_OK, AT_EACCESS) == 0 else {
             throw PathRefusal(errno: errno)
         }
-        var facts = stat()
-        guard fstat(place.directory.rawValue, &facts) == 0 else { throw PathRefusal(errno: errno) }
+        guard let facts = place.directory.facts else { throw PathRefusal(errno: errno) }
         // In a directory like /tmp, only root, the owner of the file and that of the directory may replace the file.
         let user = geteuid()
         if let file = place.facts, Int32(facts.st_mode) & S_ISVTX != 0, ![0, file.st_uid, facts.st_uid].contains(user) {
@@ -107,7 +106,7 @@ package struct OutputFile: Sendable {
         do throws(SystemError) {
             // Opened once more, since fsync(2) needs more than O_PATH. A directory that may not be read goes without
             // fsync(2).
-            let readable = clinux_open_at(place.directory.rawValue, ".", O_RDONLY | O_DIRECTORY, 0)
+            let readable = openat(place.directory.rawValue, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             return readable >= 0 ? Descriptor(owning: readable) : try place.directory.duplicate()
         } catch {
             throw PathRefusal("\(error.errno)")
@@ -116,17 +115,16 @@ package struct OutputFile: Sendable {
 
     /// Opens a FIFO or a character device without waiting for a reader: a FIFO without one is refused.
     private static func openStream(_ place: borrowing SafePath, _ kind: CInt) throws(PathRefusal) -> Descriptor {
-        let result = clinux_open_at(
-            place.directory.rawValue, place.name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0)
+        let result = openat(
+            place.directory.rawValue, place.name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC)
         guard result >= 0 else {
-            if result == -ENXIO {
+            if errno == ENXIO {
                 throw PathRefusal("nobody reads from it", accepted: "a FIFO or device that somebody has open")
             }
-            throw PathRefusal(errno: -result)
+            throw PathRefusal(errno: errno)
         }
         let stream = Descriptor(owning: result)
-        var facts = stat()
-        guard fstat(result, &facts) == 0, Int32(facts.st_mode) & S_IFMT == kind else {
+        guard let facts = stream.facts, Int32(facts.st_mode) & S_IFMT == kind else {
             throw PathRefusal("it is changing")
         }
         return stream
@@ -156,8 +154,8 @@ package struct OutputFile: Sendable {
         _ name: String, with bytes: [UInt8], by temporary: String, _ mode: UInt32, isExact: Bool
     ) throws(SystemError) {
         let file = Descriptor(
-            owning: try check(
-                clinux_open_at(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode), "create",
+            owning: try checkErrno(
+                openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode), "create",
                 path: temporary))
         do throws(SystemError) {
             if isExact { try checkErrno(fchmod(file.rawValue, mode), "fchmod", path: temporary) }

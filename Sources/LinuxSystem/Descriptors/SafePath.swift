@@ -30,18 +30,15 @@ struct SafePath: ~Copyable {
         var rest = Self.names(of: path)
         while let name = rest.popLast() {
             if name.isEmpty || name == "." { continue }
-            let opened = clinux_open_handle(directory.rawValue, name, O_DIRECTORY)
-            if opened >= 0 {
-                directory = Descriptor(owning: opened)
+            if let opened = Self.handle(name, in: directory.rawValue, O_DIRECTORY) {
+                directory = opened
                 try walk.enter(directory)
                 continue
             }
-            guard opened == -ENOTDIR || opened == -ENOENT && rest.isEmpty else { throw PathRefusal(errno: -opened) }
+            guard errno == ENOTDIR || errno == ENOENT && rest.isEmpty else { throw PathRefusal(errno: errno) }
             var facts: stat?
-            let file = opened == -ENOTDIR ? clinux_open_handle(directory.rawValue, name, 0) : -ENOENT
-            if file >= 0 {
-                let file = Descriptor(owning: file)
-                facts = Self.facts(of: file)
+            if errno == ENOTDIR, let file = Self.handle(name, in: directory.rawValue) {
+                facts = file.facts
                 if let facts, Int32(facts.st_mode) & S_IFMT == S_IFLNK {
                     try walk.follow(facts.st_uid)
                     if let number = Self.ownDescriptor(name, in: directory) {
@@ -77,9 +74,11 @@ struct SafePath: ~Copyable {
         path.split(separator: "/", omittingEmptySubsequences: false).reversed().map(String.init)
     }
 
-    private static func facts(of descriptor: borrowing Descriptor) -> stat? {
-        var facts = stat()
-        return fstat(descriptor.rawValue, &facts) == 0 ? facts : nil
+    /// Opens a handle of what has the name; of a link, not of its target. `nil`, with the reason in `errno`, where there
+    /// is no such thing.
+    private static func handle(_ name: String, in directory: CInt, _ flags: CInt = 0) -> Descriptor? {
+        let result = openat(directory, name, CLINUX_O_PATH | O_NOFOLLOW | O_CLOEXEC | flags)
+        return result < 0 ? nil : Descriptor(owning: result)
     }
 
     /// PROC_SUPER_MAGIC.
@@ -88,7 +87,7 @@ struct SafePath: ~Copyable {
     /// The descriptor of this process that a link in `/proc/self/fd` stands for. The text of such a link does not say:
     /// what is open may have no path, or none any more.
     private static func ownDescriptor(_ name: String, in directory: borrowing Descriptor) -> CInt? {
-        guard directory.filesystemType == procfs, let place = facts(of: directory) else { return nil }
+        guard directory.filesystemType == procfs, let place = directory.facts else { return nil }
         var own = stat()
         guard stat("/proc/self/fd", &own) == 0, own.st_ino == place.st_ino, own.st_dev == place.st_dev else {
             return nil
@@ -124,15 +123,15 @@ struct SafePath: ~Copyable {
         private static let mostLinks = 40
 
         mutating func start(of path: String) throws(PathRefusal) -> Descriptor {
-            let opened = clinux_open_handle(AT_FDCWD, path.hasPrefix("/") ? "/" : ".", O_DIRECTORY)
-            guard opened >= 0 else { throw PathRefusal(errno: -opened) }
-            let directory = Descriptor(owning: opened)
+            guard let directory = SafePath.handle(path.hasPrefix("/") ? "/" : ".", in: AT_FDCWD, O_DIRECTORY) else {
+                throw PathRefusal(errno: errno)
+            }
             try enter(directory)
             return directory
         }
 
         mutating func enter(_ directory: borrowing Descriptor) throws(PathRefusal) {
-            guard let owner = SafePath.facts(of: directory)?.st_uid else { throw PathRefusal(errno: errno) }
+            guard let owner = directory.owner else { throw PathRefusal(errno: errno) }
             if isLed { try demandStranger(owner) }
             note(owner)
         }

@@ -28,7 +28,6 @@ package enum ProcessTable {
     }
 
     package static func owner(_ pid: ProcessID) -> UInt32? {
-        guard let directory = try? Descriptor(opening: "/proc/\(pid)", O_RDONLY | O_DIRECTORY) else { return nil }
-        return try? directory.identity().owner
+        (try? Descriptor(opening: "/proc/\(pid)", O_RDONLY | O_DIRECTORY))?.owner
     }
 }

@@ -9,7 +9,6 @@ package enum ThisProcess {
     /// 0 when the parent is outside the pid namespace, 1 when it is gone or is init.
     package static var parentID: ProcessID { getppid() }
     package static var effectiveUserID: UInt32 { geteuid() }
-    package static var effectiveGroupID: UInt32 { getegid() }
 
     package static var currentDirectory: String? {
         guard let path = getcwd(nil, 0) else { return nil }
@@ -48,7 +47,11 @@ package enum ThisProcess {
     }
 
     /// How many descriptors this process and its children may have at most (hard RLIMIT_NOFILE).
-    package static var hardDescriptorLimit: Int { Int(clamping: clinux_hard_descriptor_limit()) }
+    package static var hardDescriptorLimit: Int {
+        var limit = rlimit()
+        getrlimit(CInt(RLIMIT_NOFILE.rawValue), &limit)
+        return Int(clamping: limit.rlim_max)
+    }
 
     /// What the kernel adds to the OOM score of this process and of its children: -1000 exempts from every OOM kill.
     package static var oomScoreAdjustment: Int? {

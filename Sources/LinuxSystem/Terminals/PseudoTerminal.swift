@@ -57,19 +57,24 @@ public struct PseudoTerminal: Sendable {
     /// - Parameter owner: who may open the terminal by its path; `nil` is this process's user.
     /// - Throws: where there is no `/dev/ptmx`, or no terminal left (`/proc/sys/kernel/pty/max`).
     package init(_ settings: Settings, owner: UInt32? = nil) throws(SystemError) {
-        var ends: (master: CInt, peer: CInt) = (-1, -1)
-        _ = try check(clinux_pseudo_terminal(&ends.master, &ends.peer), "open", path: "/dev/ptmx")
-        reading = SharedDescriptor(Descriptor(owning: ends.master))
-        peer = SharedDescriptor(Descriptor(owning: ends.peer))
+        let ptmx = "/dev/ptmx"
+        reading = SharedDescriptor(try Descriptor(opening: ptmx, O_RDWR | O_NOCTTY | O_NONBLOCK))
+        let master = reading.descriptor.rawValue
+        var unlocked: CInt = 0
+        try checkErrno(ioctl(master, CLINUX_TIOCSPTLCK, &unlocked), "open", path: ptmx)
+        // Not by its path: another devpts may be mounted on /dev/pts.
+        let end = try checkErrno(
+            ioctl(master, CLINUX_TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC), "open", path: ptmx)
+        peer = SharedDescriptor(Descriptor(owning: end))
         writing = SharedDescriptor(try reading.descriptor.duplicate())
         if let owner {
-            try checkErrno(fchown(ends.peer, owner, .max), "fchown", path: "/dev/pts")
+            try checkErrno(fchown(end, owner, .max), "fchown", path: "/dev/pts")
         }
-        guard var modes = settings.modes ?? TerminalModes(of: ends.peer) else {
+        guard var modes = settings.modes ?? TerminalModes(of: end) else {
             throw SystemError("tcgetattr", path: "/dev/pts", errno: Errno.current)
         }
         modes.set(echo: settings.echoesInput, outputProcessing: settings.processesOutput)
-        try modes.apply(to: ends.peer)
+        try modes.apply(to: end)
         try resize(to: settings.size)
     }
 
@@ -87,9 +92,10 @@ public struct PseudoTerminal: Sendable {
     /// The process group that gets the keys' signals.
     package var foregroundGroup: ProcessID { tcgetpgrp(reading.descriptor.rawValue) }
 
-    /// Sends SIGINT, SIGQUIT or SIGTSTP to the foreground, as if the key for this signal had been typed.
+    /// Sends SIGINT, SIGQUIT or SIGTSTP to the foreground, as if the key for this signal had been typed, whichever key
+    /// that is.
     package func signal(_ signal: Signal) {
-        _ = clinux_terminal_signal(reading.descriptor.rawValue, signal.rawValue)
+        _ = ioctl(reading.descriptor.rawValue, CLINUX_TIOCSIG, signal.rawValue)
     }
 
     /// What has to be typed to end the input.

@@ -48,11 +48,6 @@ struct QuotingTests {
         #expect(Quoting.word([0xFF, 0x41, 0xC3, 0x28, 0xED, 0xA0, 0x80]) == #""\xffA\xc3(\xed\xa0\x80""#)
     }
 
-    @Test("specifiers stay where they are meant")
-    func keptSpecifiers() {
-        #expect(Quoting.word("%i/100%".utf8, keepsSpecifiers: true) == #""%i/100%""#)
-    }
-
     @Test("NUL cannot be an argument")
     func nul() {
         #expect(ByteString([0x61, 0]) == nil)

@@ -22,11 +22,8 @@ public struct Dependencies: Equatable, Sendable {
     /// - Throws: for a name without an ending, or with characters that unit names cannot have.
     func write(to section: inout UnitFile.Section) throws(UnitError) {
         for (key, names) in [(UnitKey.wants, wants), (.requires, requires), (.partOf, partOf), (.after, after)] {
-            var checked: [String] = []
-            for name in names where !checked.contains(name) {
-                checked.append(try UnitName.checkReference(name, key: key.rawValue))
-            }
-            section.set(key, words: checked)
+            var seen: Set<String> = []
+            try section.set(key, units: names.filter { seen.insert($0).inserted })
         }
     }
 }

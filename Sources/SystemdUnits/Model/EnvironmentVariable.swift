@@ -26,16 +26,7 @@ public struct EnvironmentVariable: Equatable, Sendable {
     }
 
     /// Whether `Environment=` takes the variable: systemd wants names as shells know them, and UTF-8 for values.
-    var isPlain: Bool {
-        let isName = name.bytes.enumerated().allSatisfy { index, byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "_"): true
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): index > 0
-            default: false
-            }
-        }
-        return isName && Quoting.isText(value.bytes)
-    }
+    var isPlain: Bool { Check.isName(name.bytes) && Quoting.isText(value.bytes) }
 
     /// `NAME=VALUE`.
     var assignment: ByteString { ByteString(name.bytes + [UInt8(ascii: "=")] + value.bytes) ?? name }

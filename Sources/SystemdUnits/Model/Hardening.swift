@@ -52,28 +52,26 @@ extension UnitFile.Section {
         guard hardening.profile != .off else { return }
         let isStrict = hardening.profile == .strict
         let isOrdinaryUser = hardening.isForUserManager || ![nil, "root", "0"].contains(user)
-        var writable: [String] = []
-        for path in hardening.writablePaths {
-            // A directory that is not there yet must not keep the service from its start.
-            writable.append(Quoting.pathWord("-" + (try Check.path(path, key: "ReadWritePaths"))))
+        // A directory that is not there yet must not keep the service from its start: hence the dash.
+        let writable = try hardening.writablePaths.map { (path) throws(UnitError) in
+            Quoting.pathWord("-" + (try Check.path(path, key: "ReadWritePaths")))
         }
-        let yes: [UnitKey] = [
+        var yes: [UnitKey] = [
             .noNewPrivileges, .privateTmp, .privateDevices, .protectClock, .protectHostname, .protectKernelLogs,
-            .protectKernelModules, .protectKernelTunables, .lockPersonality, .restrictRealtime,
+            .protectKernelModules, .protectKernelTunables, .lockPersonality, .restrictNamespaces, .restrictRealtime,
         ]
+        // restrictSUIDSGID forbids openat2(2), too, by which cgrun opens files of cgroups.
+        if !hardening.allowsCgroups { yes += [.protectControlGroups, .restrictSUIDSGID] }
+        if hardening.isForUserManager || (isStrict && !hardening.allowsCgroups) { yes.append(.privateUsers) }
+        if isStrict { yes += [.memoryDenyWriteExecute, .removeIPC] }
+        if isStrict, !hardening.allowsNetwork { yes.append(.privateNetwork) }
+        if isStrict, user == nil, !hardening.isForUserManager { yes.append(.dynamicUser) }
         for key in yes { set(key, "yes") }
-        if !hardening.allowsCgroups {
-            set(.protectControlGroups, "yes")
-            // This forbids openat2(2), too, by which cgrun opens files of cgroups.
-            set(.restrictSUIDSGID, "yes")
-        }
         set(.protectSystem, isStrict ? "strict" : "full")
         set(.protectHome, isStrict && writable.isEmpty ? "yes" : "read-only")
         set(.readWritePaths, words: writable)
         set(.protectProc, "invisible")
-        set(.restrictNamespaces, "yes")
         set(.systemCallArchitectures, "native")
-        if hardening.isForUserManager || (isStrict && !hardening.allowsCgroups) { set(.privateUsers, "yes") }
         // A forbidden system call fails like any other. Without this systemd has the process killed, which tells
         // nobody what it had tried.
         set(.systemCallErrorNumber, "EPERM")
@@ -85,24 +83,15 @@ extension UnitFile.Section {
             .capabilityBoundingSet,
             isStrict || isOrdinaryUser
                 ? "" : "CAP_NET_BIND_SERVICE CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETUID")
+        set(.systemCallFilter, "@system-service")
         guard isStrict else {
             set(.restrictAddressFamilies, "AF_UNIX AF_INET AF_INET6 AF_NETLINK")
-            set(.systemCallFilter, "@system-service")
             return
         }
         set(.procSubset, "pid")
-        set(.memoryDenyWriteExecute, "yes")
-        set(.removeIPC, "yes")
         if hardening.setsUMask { set(.umask, "0077") }
-        if user == nil, !hardening.isForUserManager { set(.dynamicUser, "yes") }
-        set(.systemCallFilter, "@system-service")
         set(.systemCallFilter, "~@privileged @resources")
-        if hardening.allowsNetwork {
-            set(.restrictAddressFamilies, "AF_UNIX AF_INET AF_INET6")
-        } else {
-            set(.restrictAddressFamilies, "AF_UNIX")
-            set(.privateNetwork, "yes")
-            set(.ipAddressDeny, "any")
-        }
+        set(.restrictAddressFamilies, hardening.allowsNetwork ? "AF_UNIX AF_INET AF_INET6" : "AF_UNIX")
+        if !hardening.allowsNetwork { set(.ipAddressDeny, "any") }
     }
 }

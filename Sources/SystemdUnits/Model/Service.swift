@@ -175,13 +175,10 @@ public struct Service: Equatable, Sendable {
     }
 
     private func unitSection() throws(UnitError) -> UnitFile.Section {
-        var section = UnitFile.Section("Unit")
-        section.set(.description, try Quoting.line(summary, key: "Description"))
-        try dependencies.write(to: &section)
+        var section = try UnitFile.Section.unit(summary, dependencies)
         if let startLimit {
             section.set(.startLimitInterval, ValueText.span(startLimit.interval))
-            section.set(
-                .startLimitBurst, String(try Check.range(startLimit.burst, 1...Int(Int32.max), key: "StartLimitBurst")))
+            try section.set(.startLimitBurst, startLimit.burst, Check.count)
         } else if restart != .no {
             section.set(.startLimitInterval, "0", comment: "Never give up; RestartSec= keeps a crash loop slow.")
         }
@@ -203,11 +200,11 @@ public struct Service: Equatable, Sendable {
         section.set(.successExitStatus, words: successExitStatuses)
         section.set(.restartPreventExitStatus, words: restartPreventExitStatuses)
         section.set(.restartForceExitStatus, words: restartForceExitStatuses)
-        for socket in sockets { section.set(.sockets, try UnitName.checkReference(socket, key: "Sockets")) }
+        for socket in sockets { try section.set(.sockets, socket, UnitName.checkReference) }
         section.set(.oomPolicy, oomPolicy.rawValue)
         try setSurroundings(&section)
         section.set(.killMode, killMode.rawValue)
-        section.set(.killSignal, ValueText.signal(stopSignal))
+        section.set(.killSignal, stopSignal.description)
         section.set(.sendSIGKILL, "yes")
         section.set(.timeoutStop, ValueText.span(stopTimeout))
         section.setLimits(limits)
@@ -223,16 +220,13 @@ public struct Service: Equatable, Sendable {
     }
 
     private func setSurroundings(_ section: inout UnitFile.Section) throws(UnitError) {
-        if let workingDirectory {
-            section.set(.workingDirectory, try Check.pathLine(workingDirectory, key: "WorkingDirectory"))
-        }
-        if let user { section.set(.user, try Check.account(user, key: "User")) }
-        if let group { section.set(.group, try Check.account(group, key: "Group")) }
-        if let umask { section.set(.umask, try Check.mode(umask, key: "UMask")) }
-        if let openFiles {
-            // 524288 is the hard limit that systemd gives when none is set.
-            let hard = Swift.max(openFiles, 524_288)
-            section.set(.limitNoFile, "\(try Check.range(openFiles, 1...Int(Int32.max), key: "LimitNOFILE")):\(hard)")
+        try section.set(.workingDirectory, workingDirectory, Check.pathLine)
+        try section.set(.user, user, Check.account)
+        try section.set(.group, group, Check.account)
+        try section.set(.umask, umask, Check.mode)
+        // 524288 is the hard limit that systemd gives when none is set.
+        try section.set(.limitNoFile, openFiles) { (files, key) throws(UnitError) in
+            "\(try Check.count(files, key: key)):\(max(files, 524_288))"
         }
         for file in environmentFiles {
             let isOptional = file.hasPrefix("-")
@@ -242,9 +236,7 @@ public struct Service: Equatable, Sendable {
         section.set(.standardInput, readsSocket ? "socket" : nil)
         section.set(.standardOutput, try output.text(key: "StandardOutput"))
         section.set(.standardError, try errorOutput.text(key: "StandardError"))
-        if let syslogIdentifier {
-            section.set(.syslogIdentifier, try Quoting.line(syslogIdentifier, key: "SyslogIdentifier"))
-        }
+        try section.set(.syslogIdentifier, syslogIdentifier, Quoting.line)
         var hardening = hardening
         // Of two lines UMask= the later wins: that of strict hardening must not replace the one that was asked for.
         hardening.setsUMask = umask == nil

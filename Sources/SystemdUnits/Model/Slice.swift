@@ -27,8 +27,7 @@ public struct Slice: Equatable, Sendable {
     /// - Throws: for a `summary` of more than one line, with control characters, with a blank at either end or with a
     ///   backslash at its end.
     public func file() throws(UnitError) -> UnitFile {
-        var unit = UnitFile.Section("Unit")
-        unit.set(.description, try Quoting.line(summary, key: "Description"))
+        let unit = try UnitFile.Section.unit(summary)
         var slice = UnitFile.Section("Slice")
         slice.setLimits(limits)
         return UnitFile(path: name.description, header: header, sections: [unit, slice])

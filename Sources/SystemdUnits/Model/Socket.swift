@@ -61,21 +61,19 @@ public struct Socket: Equatable, Sendable {
     ///   group that systemd would not take for one, a name of a unit without its ending, or a `summary` of more than
     ///   one line, with control characters, with a blank at either end or with a backslash at its end.
     public func file() throws(UnitError) -> UnitFile {
-        var unit = UnitFile.Section("Unit")
-        unit.set(.description, try Quoting.line(summary, key: "Description"))
-        try dependencies.write(to: &unit)
+        let unit = try UnitFile.Section.unit(summary, dependencies)
         var socket = UnitFile.Section("Socket")
         for address in addresses {
             switch address {
-            case .stream(let text): socket.set(.listenStream, try Self.check(text, key: "ListenStream"))
-            case .datagram(let text): socket.set(.listenDatagram, try Self.check(text, key: "ListenDatagram"))
+            case .stream(let text): try socket.set(.listenStream, text, Self.check)
+            case .datagram(let text): try socket.set(.listenDatagram, text, Self.check)
             }
         }
         if let backlog { socket.set(.backlog, String(try Check.range(backlog, 1...65_535, key: "Backlog"))) }
-        if let user { socket.set(.socketUser, try Check.account(user, key: "SocketUser")) }
-        if let group { socket.set(.socketGroup, try Check.account(group, key: "SocketGroup")) }
-        if let mode { socket.set(.socketMode, try Check.mode(mode, key: "SocketMode")) }
-        if let service { socket.set(.service, try UnitName.checkReference(service, key: "Service")) }
+        try socket.set(.socketUser, user, Check.account)
+        try socket.set(.socketGroup, group, Check.account)
+        try socket.set(.socketMode, mode, Check.mode)
+        try socket.set(.service, service, UnitName.checkReference)
         let isInFileSystem = addresses.contains { address in
             switch address {
             case .stream(let text), .datagram(let text): text.hasPrefix("/")

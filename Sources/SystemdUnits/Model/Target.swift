@@ -26,9 +26,8 @@ public struct Target: Equatable, Sendable {
     /// - Throws: for a `summary` of more than one line, with control characters, with a blank at either end or with a
     ///   backslash at its end, and for names in `dependencies` and `wantedBy` that are not full names of units.
     public func file() throws(UnitError) -> UnitFile {
-        var unit = UnitFile.Section("Unit")
-        unit.set(.description, try Quoting.line(summary, key: "Description"))
-        try dependencies.write(to: &unit)
-        return UnitFile(path: name.description, header: header, sections: [unit, try .install(wantedBy: wantedBy)])
+        UnitFile(
+            path: name.description, header: header,
+            sections: [try .unit(summary, dependencies), try .install(wantedBy: wantedBy)])
     }
 }

@@ -51,17 +51,13 @@ public struct Timer: Equatable, Sendable {
             throw UnitError(
                 key: "OnCalendar", value: "", accepted: "a calendar expression, a time after the boot or an interval")
         }
-        var section = UnitFile.Section("Unit")
-        section.set(.description, try Quoting.line(summary, key: "Description"))
+        let unit = try UnitFile.Section.unit(summary)
         var timer = UnitFile.Section("Timer")
         timer.set(.onBoot, afterBoot.map(ValueText.span))
         timer.set(.onUnitActive, every.map(ValueText.span))
         for expression in calendar {
             guard !expression.isEmpty, expression.utf8.first != UInt8(ascii: " "),
-                expression.utf8.allSatisfy({ byte in
-                    (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
-                        || " *,.:/~-_+".utf8.contains(byte)
-                })
+                expression.utf8.allSatisfy({ $0.isDigit || $0.isLetter || " *,.:/~-_+".utf8.contains($0) })
             else {
                 throw UnitError(
                     key: "OnCalendar", value: expression,
@@ -73,8 +69,8 @@ public struct Timer: Equatable, Sendable {
         timer.set(.accuracy, accuracy.map(ValueText.span))
         timer.set(.randomizedDelay, jitter.map(ValueText.span))
         timer.set(.persistent, isPersistent ? "yes" : nil)
-        if let unit { timer.set(.unit, try UnitName.checkReference(unit, key: "Unit")) }
+        try timer.set(.unit, self.unit, UnitName.checkReference)
         return UnitFile(
-            path: name.description, header: header, sections: [section, timer, try .install(wantedBy: wantedBy)])
+            path: name.description, header: header, sections: [unit, timer, try .install(wantedBy: wantedBy)])
     }
 }

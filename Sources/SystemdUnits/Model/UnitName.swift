@@ -28,6 +28,9 @@ public struct UnitName: Hashable, Sendable, CustomStringConvertible {
     private static let accepted =
         "letters, digits and any of : - _ . \\ (and one @ before an instance), 255 characters at most with its ending"
 
+    /// The endings of all units' names, also of those that have no model here.
+    private static let endings = ["mount", "automount", "swap", "path", "device"] + UnitKind.allCases.map(\.rawValue)
+
     /// A name as it is written.
     ///
     /// - Parameters:
@@ -38,12 +41,11 @@ public struct UnitName: Hashable, Sendable, CustomStringConvertible {
     public init(_ text: String, _ kind: UnitKind) throws(UnitError) {
         let ending = "." + kind.rawValue
         let stem = text.hasSuffix(ending) ? String(text.dropLast(ending.count)) : text
-        let otherKinds = ["mount", "automount", "swap", "path", "device"] + UnitKind.allCases.map(\.rawValue)
         guard !stem.isEmpty, stem.utf8.count + ending.utf8.count <= 255, stem.utf8.first != UInt8(ascii: "@"),
             stem.utf8.first != UInt8(ascii: "."),
             stem.utf8.allSatisfy({ Self.isAllowed($0) || $0 == UInt8(ascii: "@") }),
             stem.utf8.count(where: { $0 == UInt8(ascii: "@") }) <= 1,
-            !otherKinds.contains(where: { stem.hasSuffix("." + $0) })
+            !Self.endings.contains(where: { stem.hasSuffix("." + $0) })
         else {
             throw UnitError(key: "unit name", value: text, accepted: Self.accepted)
         }
@@ -78,8 +80,7 @@ public struct UnitName: Hashable, Sendable, CustomStringConvertible {
             if Self.isAllowed(byte), byte != UInt8(ascii: "\\"), !(stem.isEmpty && byte == UInt8(ascii: ".")) {
                 stem.unicodeScalars.append(Unicode.Scalar(byte))
             } else {
-                let digits = String(byte, radix: 16)
-                stem += "\\x" + (digits.count == 1 ? "0" : "") + digits
+                stem += Quoting.hexadecimal(byte)
             }
         }
         try self.init(stem, kind)
@@ -92,7 +93,6 @@ public struct UnitName: Hashable, Sendable, CustomStringConvertible {
     ///   - key: the directive, for the error.
     /// - Throws: for a name without an ending, with other characters than unit names have, or of over 255 bytes.
     package static func checkReference(_ name: String, key: String) throws(UnitError) -> String {
-        let endings = UnitKind.allCases.map(\.rawValue) + ["mount", "automount", "swap", "path", "device"]
         guard let dot = name.lastIndex(of: "."), dot != name.startIndex, name.utf8.count <= 255,
             endings.contains(String(name[name.index(after: dot)...])),
             name.utf8.allSatisfy({ isAllowed($0) || $0 == UInt8(ascii: "@") })
@@ -124,11 +124,6 @@ public struct UnitName: Hashable, Sendable, CustomStringConvertible {
     public var description: String { stem + "." + kind.rawValue }
 
     private static func isAllowed(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"):
-            true
-        default: #":-_.\"#.utf8.contains(byte)
-        }
+        byte.isLetter || byte.isDigit || #":-_.\"#.utf8.contains(byte)
     }
 }

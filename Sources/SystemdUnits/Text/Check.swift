@@ -22,26 +22,24 @@ enum Check {
 
     /// A user or group by name or number, by the rules that systemd has for `User=`.
     static func account(_ name: String, key: String) throws(UnitError) -> String {
-        let isNumber = !name.isEmpty && name.utf8.allSatisfy { (0x30...0x39).contains($0) }
         let isValid =
-            isNumber
+            name.utf8.allSatisfy(\.isDigit)
             ? UInt32(name).map { $0 != .max && $0 != 0xFFFF } ?? false
-            : name.utf8.count <= 31
-                && name.utf8.enumerated().allSatisfy { index, byte in
-                    switch byte {
-                    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                        UInt8(ascii: "_"):
-                        true
-                    case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."): index > 0
-                    default: false
-                    }
-                } && !name.isEmpty
+            : name.utf8.count <= 31 && isName(name.utf8, others: "-.")
         guard isValid else {
             throw UnitError(
                 key: key, value: name,
                 accepted: "a name of letters, digits, _ - and . that starts with a letter or _, or a number")
         }
         return name
+    }
+
+    /// Whether the bytes are a name as shells know them: letters and `_`, after the first of them also digits, and
+    /// `others` as well.
+    static func isName(_ bytes: some Sequence<UInt8>, others: String = "") -> Bool {
+        bytes.enumerated().allSatisfy { index, byte in
+            byte.isLetter || byte == UInt8(ascii: "_") || index > 0 && (byte.isDigit || others.utf8.contains(byte))
+        }
     }
 
     /// A number within its range.
@@ -55,9 +53,23 @@ enum Check {
         return value
     }
 
+    /// A number of at least 1 that systemd can count to.
+    static func count(_ count: Int, key: String) throws(UnitError) -> String {
+        String(try range(count, 1...Int(Int32.max), key: key))
+    }
+
     /// A file mode in at least four octal digits: `0660`.
     static func mode(_ mode: UInt16, key: String) throws(UnitError) -> String {
         let digits = String(try range(mode, 0...0o7777, key: key), radix: 8)
         return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+    }
+}
+
+extension UInt8 {
+    /// Whether the byte is a digit of ASCII.
+    var isDigit: Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(self) }
+    /// Whether the byte is a letter of ASCII.
+    var isLetter: Bool {
+        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(self) || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(self)
     }
 }

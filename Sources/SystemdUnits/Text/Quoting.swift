@@ -14,16 +14,12 @@ package enum Quoting {
     package static let longestString = 131_071
 
     /// The bytes as one word, always in double quotes, between which blanks, quotes, `;`, `#` and even nothing at all
-    /// stay what they are.
-    ///
-    /// - Parameter keepsSpecifiers: whether `%` is left for systemd to expand, and not doubled.
-    package static func word(_ bytes: some Sequence<UInt8>, keepsSpecifiers: Bool = false) -> String {
-        "\"" + escaped(Array(bytes), keepsSpecifiers: keepsSpecifiers) + "\""
-    }
+    /// stay what they are, and in which nothing is expanded.
+    package static func word(_ bytes: some Sequence<UInt8>) -> String { "\"" + escaped(Array(bytes)) + "\"" }
 
-    /// The bytes as one word in double quotes, in which nothing is expanded.
+    /// The bytes as one word in double quotes.
     package static func word(_ text: ByteString) -> String { word(text.bytes) }
-    /// The text as one word in double quotes, in which nothing is expanded.
+    /// The text as one word in double quotes.
     package static func word(_ text: String) -> String { word(text.utf8) }
 
     /// A path for a directive that takes words. Without quotes where nothing in the path needs them, which is easier
@@ -55,59 +51,42 @@ package enum Quoting {
 
     // MARK: Escapes
 
-    /// The inside of a quoted word. Valid UTF-8 stays readable; every other byte, and every character that systemd
-    /// would refuse or an editor could not show, becomes an escape.
-    private static func escaped(_ bytes: [UInt8], keepsSpecifiers: Bool) -> String {
-        var result: [UInt8] = []
-        result.reserveCapacity(bytes.count + 16)
+    /// The inside of a quoted word. Valid UTF-8 stays readable; every other byte, and every byte of a character that
+    /// systemd would refuse or an editor could not show, becomes an escape.
+    private static func escaped(_ bytes: [UInt8]) -> String {
+        var result = ""
         var rest = bytes[...]
         while let byte = rest.first {
-            guard byte >= 0x80 else {
-                append(byte, to: &result, keepsSpecifiers)
-                rest.removeFirst()
-                continue
-            }
-            let (scalar, length) = decodeScalar(rest)
-            if let scalar, !scalar.isUnprintable {
-                result.append(contentsOf: rest.prefix(length))
+            var iterator = rest.makeIterator()
+            var decoder = UTF8()
+            if case .scalarValue(let scalar) = decoder.decode(&iterator), let text = escaped(scalar) {
+                result += text
+                rest.removeFirst(UTF8.width(scalar))
             } else {
-                for byte in rest.prefix(length) { appendHexadecimal(byte, to: &result) }
+                result += hexadecimal(byte)
+                rest.removeFirst()
             }
-            rest = rest.dropFirst(length)
         }
-        return String(decoding: result, as: UTF8.self)
+        return result
     }
 
-    /// Appends a byte of ASCII, escaped where it would not be itself between double quotes.
-    private static func append(_ byte: UInt8, to result: inout [UInt8], _ keepsSpecifiers: Bool) {
-        switch byte {
-        case UInt8(ascii: "%"): result.append(contentsOf: (keepsSpecifiers ? "%" : "%%").utf8)
-        case UInt8(ascii: "\\"): result.append(contentsOf: #"\\"#.utf8)
-        case UInt8(ascii: "\""): result.append(contentsOf: #"\""#.utf8)
-        case UInt8(ascii: "\n"): result.append(contentsOf: #"\n"#.utf8)
-        case UInt8(ascii: "\t"): result.append(contentsOf: #"\t"#.utf8)
-        case UInt8(ascii: "\r"): result.append(contentsOf: #"\r"#.utf8)
-        case 0x20..<0x7F: result.append(byte)
-        default: appendHexadecimal(byte, to: &result)
+    /// The character as it is written between double quotes; `nil` for one whose bytes have to be escaped.
+    private static func escaped(_ scalar: Unicode.Scalar) -> String? {
+        switch scalar {
+        case "%": "%%"
+        case "\\": #"\\"#
+        case "\"": #"\""#
+        case "\n": #"\n"#
+        case "\t": #"\t"#
+        case "\r": #"\r"#
+        default: scalar.isUnprintable ? nil : String(scalar)
         }
     }
 
-    /// Appends `\xNN`.
-    private static func appendHexadecimal(_ byte: UInt8, to result: inout [UInt8]) {
-        let digits = Array("0123456789abcdef".utf8)
-        result.append(contentsOf: [
-            UInt8(ascii: "\\"), UInt8(ascii: "x"), digits[Int(byte >> 4)], digits[Int(byte & 15)],
-        ])
-    }
-
-    /// - Returns: the character at the front and its length in bytes, or `nil` and 1 for a byte that starts no UTF-8.
-    private static func decodeScalar(_ bytes: ArraySlice<UInt8>) -> (Unicode.Scalar?, Int) {
-        var iterator = bytes.prefix(4).makeIterator()
-        var decoder = UTF8()
-        if case .scalarValue(let scalar) = decoder.decode(&iterator) {
-            return (scalar, UTF8.width(scalar))
-        }
-        return (nil, 1)
+    /// The byte as `\xNN`.
+    static func hexadecimal(_ byte: UInt8) -> String {
+        let digits = String(byte, radix: 16)
+        return #"\x"# + (digits.count == 1 ? "0" : "") + digits
     }
 
     /// Whether systemd takes the bytes for text: UTF-8 without the code points that Unicode keeps for no characters.
@@ -121,11 +100,6 @@ package enum Quoting {
 
     /// Whether a path with this byte needs no quotes for it.
     private static func isPlain(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"):
-            true
-        default: "/._-+:@=,".utf8.contains(byte)
-        }
+        byte.isLetter || byte.isDigit || "/._-+:@=,".utf8.contains(byte)
     }
 }

@@ -26,20 +26,46 @@ public struct UnitFile: Equatable, Sendable {
         /// A section without directives.
         package init(_ name: String) { self.name = name }
 
+        /// A `[Unit]` section with `Description=` and the unit's dependencies.
+        ///
+        /// - Throws: for a summary that is not one line, and for a name that is not a unit's full name.
+        static func unit(
+            _ summary: String, _ dependencies: Dependencies = Dependencies()
+        ) throws(UnitError) -> Section {
+            var section = Section("Unit")
+            try section.set(.description, summary, Quoting.line)
+            try dependencies.write(to: &section)
+            return section
+        }
+
         /// An `[Install]` section with `WantedBy=`.
         ///
         /// - Throws: for a name that is not a unit's full name.
         static func install(wantedBy units: [String]) throws(UnitError) -> Section {
             var section = Section("Install")
-            var names: [String] = []
-            for unit in units { names.append(try UnitName.checkReference(unit, key: UnitKey.wantedBy.rawValue)) }
-            section.set(.wantedBy, words: names)
+            try section.set(.wantedBy, units: units)
             return section
         }
 
         /// Adds a directive, also where there is one of the same key; `nil` adds nothing.
         package mutating func set(_ key: UnitKey, _ value: String?, comment: String = "") {
             if let value { append(key.rawValue, value, comment, at: key) }
+        }
+
+        /// Adds a directive with what `write` makes of the value, and of the directive's name for errors; `nil` adds
+        /// nothing.
+        mutating func set<Value>(
+            _ key: UnitKey, _ value: Value?, _ write: (Value, String) throws(UnitError) -> String
+        ) throws(UnitError) {
+            if let value { set(key, try write(value, key.rawValue)) }
+        }
+
+        /// Adds a directive with these names of units in one line.
+        ///
+        /// - Throws: for a name that is not a unit's full name.
+        mutating func set(_ key: UnitKey, units: [String]) throws(UnitError) {
+            let check = { (unit) throws(UnitError) in try UnitName.checkReference(unit, key: key.rawValue) }
+            set(key, words: try units.map(check))
         }
 
         /// Adds a directive of systemd.resource-control(5) for each limit that is given, with the value that cgrun
@@ -57,8 +83,8 @@ public struct UnitFile: Equatable, Sendable {
 
         /// Adds a directive with all of these words in one line; an empty list adds nothing. The words are quoted
         /// already.
-        package mutating func set(_ key: UnitKey, words: [String], comment: String = "") {
-            set(key, words.isEmpty ? nil : words.joined(separator: " "), comment: comment)
+        mutating func set(_ key: UnitKey, words: [String]) {
+            set(key, words.isEmpty ? nil : words.joined(separator: " "))
         }
     }
 
@@ -90,10 +116,8 @@ public struct UnitFile: Equatable, Sendable {
         lines += header.dropFirst().map { $0.isEmpty ? "#" : "# " + Self.comment($0) }
         for section in sections where !section.entries.isEmpty {
             lines += ["", "[\(section.name)]"]
-            let order = section.entries.enumerated().sorted {
-                ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
-            }
-            for (_, entry) in order {
+            // Sorting is stable: lines of the same directive keep their order.
+            for entry in section.entries.sorted(by: { $0.position < $1.position }) {
                 lines += entry.comment.split(separator: "\n").map { "# " + Self.comment(String($0)) }
                 let line = "\(entry.key)=\(entry.value)"
                 // Checked for every value, whoever made it: what follows a line end in a value would be a directive

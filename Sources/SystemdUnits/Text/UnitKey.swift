@@ -93,9 +93,6 @@ package enum UnitKey: String, Sendable, CaseIterable {
     // [Install]
     case wantedBy = "WantedBy"
 
-    private static let positions = Dictionary(
-        uniqueKeysWithValues: allCases.enumerated().map { ($0.element, $0.offset) })
-
     /// The directive's place in this list.
-    var position: Int { Self.positions[self] ?? 0 }
+    var position: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 }

@@ -1,6 +1,4 @@
-package import SandboxValues
-
-/// How times and signals are written in unit files.
+/// How times are written in unit files.
 package enum ValueText {
     /// A time span as in systemd.time(7), in the largest unit up to minutes that is exact: `30s`, `500ms`, `2min`.
     /// What is finer than a microsecond is cut off.
@@ -12,7 +10,4 @@ package enum ValueText {
         if microseconds % 1_000_000 == 0 { return "\(microseconds / 1_000_000)s" }
         return microseconds % 1_000 == 0 ? "\(microseconds / 1_000)ms" : "\(microseconds)us"
     }
-
-    /// A signal's name with `SIG`: `SIGTERM`, `SIGRTMIN+2`.
-    package static func signal(_ signal: Signal) -> String { signal.description }
 }

@@ -29,56 +29,59 @@ struct SectionReader {
         do { return try expansions.expand(text) } catch { throw failure(key, "\(text): \(error.message)") }
     }
 
-    func flag(_ key: String, default value: Bool) throws(SupervisorError) -> Bool {
-        guard let text = try text(key) else { return value }
+    /// What `parse` reads in the key's text; `nil` where the key is not there.
+    ///
+    /// - Throws: where `parse` gives `nil`, an error that says what would be accepted.
+    func value<Value>(
+        _ key: String, _ accepted: String, _ parse: (String) -> Value?
+    ) throws(SupervisorError) -> Value? {
+        guard let text = try text(key) else { return nil }
+        guard let value = parse(text) else { throw failure(key, "\(text): expected \(accepted)") }
+        return value
+    }
+
+    func flag(_ key: String) throws(SupervisorError) -> Bool? {
+        try value(key, "true or false") { Self.flag($0) }
+    }
+
+    /// What supervisor takes for true and false; `nil` for anything else.
+    static func flag(_ text: String) -> Bool? {
         switch text.lowercased() {
-        case "yes", "true", "on", "1": return true
-        case "no", "false", "off", "0": return false
-        default: throw failure(key, "\(text): expected true or false")
+        case "yes", "true", "on", "1": true
+        case "no", "false", "off", "0": false
+        default: nil
         }
     }
 
-    func integer(_ key: String, default value: Int, in range: ClosedRange<Int> = 0...Int(Int32.max))
-        throws(SupervisorError) -> Int
-    {
-        guard let text = try text(key) else { return value }
-        guard let number = Int(text), range.contains(number) else {
-            throw failure(key, "\(text): expected a whole number from \(range.lowerBound) to \(range.upperBound)")
+    func integer(_ key: String, in range: ClosedRange<Int> = 0...Int(Int32.max)) throws(SupervisorError) -> Int? {
+        try value(key, "a whole number from \(range.lowerBound) to \(range.upperBound)") { text in
+            Int(text).flatMap { range.contains($0) ? $0 : nil }
         }
-        return number
     }
 
     /// A size in bytes, read from a number, or from a number with KB, MB or GB behind it.
-    func size(_ key: String, default value: Int) throws(SupervisorError) -> Int {
-        guard let text = try text(key) else { return value }
-        let lower = text.lowercased()
-        let factors = ["kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30]
-        let factor = factors.first { lower.hasSuffix($0.key) }
-        let digits = SupervisorConfiguration.stripped(factor == nil ? lower : String(lower.dropLast(2)))
-        guard let number = Int(digits), number >= 0 else {
-            throw failure(key, "\(text): expected bytes, or a number with KB, MB or GB")
+    func size(_ key: String) throws(SupervisorError) -> Int? {
+        let size = try value(key, "bytes, or a number with KB, MB or GB") { text in
+            let lower = text.lowercased()
+            let factors = ["kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30]
+            let factor = factors.first { lower.hasSuffix($0.key) }
+            let digits = SupervisorConfiguration.stripped(factor == nil ? lower : String(lower.dropLast(2)))
+            return Int(digits).flatMap { $0 < 0 ? nil : $0.multipliedReportingOverflow(by: factor?.value ?? 1) }
         }
-        let (bytes, overflow) = number.multipliedReportingOverflow(by: factor?.value ?? 1)
-        guard !overflow else { throw failure(key, "\(text): too large") }
-        return bytes
+        guard size?.overflow != true else { throw failure(key, "\(try text(key) ?? ""): too large") }
+        return size?.partialValue
     }
 
     /// A file mode or mask, read from octal digits.
     func mode(_ key: String) throws(SupervisorError) -> UInt16? {
-        guard let text = try text(key) else { return nil }
-        let digits = text.hasPrefix("0o") || text.hasPrefix("0O") ? String(text.dropFirst(2)) : text
-        guard let mode = UInt16(digits, radix: 8), mode <= 0o7777 else {
-            throw failure(key, "\(text): expected octal digits such as 022")
+        try value(key, "octal digits such as 022") { text in
+            let digits = text.hasPrefix("0o") || text.hasPrefix("0O") ? String(text.dropFirst(2)) : text
+            return UInt16(digits, radix: 8).flatMap { $0 <= 0o7777 ? $0 : nil }
         }
-        return mode
     }
 
-    func signal(_ key: String, default value: Signal) throws(SupervisorError) -> Signal {
-        guard let text = try text(key) else { return value }
-        guard let signal = Signal(name: SupervisorConfiguration.stripped(text)) else {
-            throw failure(key, "\(text): expected a signal such as TERM or QUIT")
-        }
-        return signal
+    func signal(_ key: String) throws(SupervisorError) -> Signal? {
+        try value(key, "a signal such as TERM or QUIT") { Signal(name: SupervisorConfiguration.stripped($0)) }
     }
 
     /// The text as a name of a program, group or process, without blanks around it.

@@ -69,12 +69,7 @@ enum ShellLexer {
             while let first = value.first, first == "'" || first == "\"" { value.removeFirst() }
             while let last = value.last, last == "'" || last == "\"" { value.removeLast() }
             // A name that comes twice has the second value, at the place of the first.
-            let pair = (name: tokens[index], value: String(value))
-            if let known = pairs.firstIndex(where: { $0.name == pair.name }) {
-                pairs[known] = pair
-            } else {
-                pairs.append(pair)
-            }
+            pairs.set((name: tokens[index], value: String(value)))
             index += 4
         }
         return pairs
@@ -129,5 +124,12 @@ enum ShellLexer {
         case "a"..."z", "A"..."Z", "0"..."9", "_", "/", ".", "+", "-", "(", ")", ":": true
         default: false
         }
+    }
+}
+
+extension [(name: String, value: String)] {
+    /// Sets a variable, at the place of the one with its name if there is one.
+    mutating func set(_ pair: Element) {
+        if let known = firstIndex(where: { $0.name == pair.name }) { self[known] = pair } else { append(pair) }
     }
 }

@@ -41,8 +41,9 @@ struct SupervisorConfiguration {
     mutating func expandHere(_ directory: String) {
         for index in sections.indices {
             for (key, value) in sections[index].values {
-                guard let text = value.text.replacing("%(here)s", by: directory) else { continue }
-                sections[index].values[key]?.text = text
+                let text = value.text.unicodeScalars.replacing(
+                    "%(here)s".unicodeScalars, with: directory.unicodeScalars)
+                sections[index].values[key]?.text = String(text)
             }
         }
     }
@@ -64,7 +65,9 @@ struct SupervisorConfiguration {
         var indentation = 0
         for (number, line) in Self.lines(of: text).enumerated() {
             let (value, hadComment) = Self.withoutComment(line)
-            let failure = SupervisorError(file: file, line: number + 1, section: nil, key: nil, message: "")
+            func failure(_ message: String) -> SupervisorError {
+                SupervisorError(file: file, line: number + 1, message: "\(message), but got \(value)")
+            }
             guard !value.isEmpty else {
                 if !hadComment, hasOption { pending[pending.count - 1].lines.append("") }
                 continue
@@ -84,13 +87,13 @@ struct SupervisorConfiguration {
                 continue
             }
             guard current != nil || isInDefaults else {
-                throw failure.saying("expected a [section] before the first key, but got \(value)")
+                throw failure("expected a [section] before the first key")
             }
             guard let delimiter = value.firstIndex(where: { $0 == "=" || $0 == ":" }),
                 delimiter != value.startIndex
-            else { throw failure.saying("expected key=value, but got \(value)") }
+            else { throw failure("expected key=value") }
             let key = Self.stripped(String(value[..<delimiter])).lowercased()
-            guard !key.isEmpty else { throw failure.saying("expected key=value, but got \(value)") }
+            guard !key.isEmpty else { throw failure("expected key=value") }
             pending.append((current, key, [Self.stripped(String(value[value.index(after: delimiter)...]))]))
             hasOption = true
         }
@@ -107,23 +110,12 @@ struct SupervisorConfiguration {
         return sections.count - 1
     }
 
-    /// The text's lines. LF, CR and both together end a line, as they do when Python reads text.
+    /// The text's lines. LF, CR and both together, which are one character to Swift, end a line, as they do when
+    /// Python reads text.
     private static func lines(of text: String) -> [[Unicode.Scalar]] {
-        var lines: [[Unicode.Scalar]] = []
-        var line: [Unicode.Scalar] = []
-        var wasReturn = false
-        for scalar in text.unicodeScalars {
-            if scalar == "\n" || scalar == "\r" {
-                if !(scalar == "\n" && wasReturn) {
-                    lines.append(line)
-                    line = []
-                }
-            } else {
-                line.append(scalar)
-            }
-            wasReturn = scalar == "\r"
+        text.split(omittingEmptySubsequences: false) { ["\n", "\r", "\r\n"].contains($0) }.map {
+            Array($0.unicodeScalars)
         }
-        return line.isEmpty ? lines : lines + [line]
     }
 
     /// The line without its comment and the blanks around it, and whether it had a comment.
@@ -160,29 +152,5 @@ struct SupervisorConfiguration {
         var scalars = text.unicodeScalars
         while let last = scalars.last, isBlank(last) { scalars.removeLast() }
         return String(scalars)
-    }
-}
-
-extension String {
-    /// The text with every `pattern` replaced.
-    ///
-    /// - Returns: `nil` where there was nothing to replace.
-    func replacing(_ pattern: String, by replacement: String) -> String? {
-        let bytes = Array(utf8)
-        let wanted = Array(pattern.utf8)
-        var result: [UInt8] = []
-        var index = 0
-        var found = false
-        while index < bytes.count {
-            if bytes[index] == wanted[0], bytes[index...].starts(with: wanted) {
-                result += replacement.utf8
-                index += wanted.count
-                found = true
-            } else {
-                result.append(bytes[index])
-                index += 1
-            }
-        }
-        return found ? String(decoding: result, as: UTF8.self) : nil
     }
 }

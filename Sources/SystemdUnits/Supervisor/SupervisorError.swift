@@ -12,13 +12,6 @@ public struct SupervisorError: Error, Equatable, Sendable, CustomStringConvertib
     /// What is wrong, and what would be accepted.
     public var message: String
 
-    /// The same place with another message.
-    func saying(_ message: String) -> SupervisorError {
-        var error = self
-        error.message = message
-        return error
-    }
-
     /// The place and the message in one line: `app.conf:7: expected key=value, but got …`, or
     /// `app.conf: [program:x] numprocs: expected …`.
     public var description: String {

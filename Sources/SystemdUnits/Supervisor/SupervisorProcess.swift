@@ -19,17 +19,24 @@ struct SupervisorProcess {
 
     /// What happens to one stream of output.
     struct Log {
-        var place: LogPlace
+        var place = LogPlace.automatic
         /// The size at which supervisor rotates the file; 0 for never.
-        var maximumBytes: Int
+        var maximumBytes = 0
         /// How many old files supervisor keeps.
-        var backups: Int
+        var backups = 0
         /// Whether syslog gets the output, be it besides the file.
-        var goesToSyslog: Bool
+        var goesToSyslog = false
     }
 
+    /// What supervisor names a process by.
+    struct ID: Hashable {
+        var group: String
+        var name: String
+    }
+
+    var id: ID { ID(group: group, name: name) }
     /// `process_name`, expanded.
-    var name: String
+    var name = ""
     /// The group's name; the program's for a program that is in no `[group:x]`.
     var group: String
     /// The program's name: `x` in `[program:x]`.
@@ -39,7 +46,7 @@ struct SupervisorProcess {
     /// The file that the section is in.
     var file: String
     /// `command`, not yet split into words.
-    var command: String
+    var command = ""
     var directory: String?
     var umask: UInt16?
     /// `priority`: processes with lower numbers start first and stop last.
@@ -57,16 +64,16 @@ struct SupervisorProcess {
     var stopWaitSeconds: Int
     /// `stopasgroup`: whether the whole process group gets the stop signal.
     var stopsGroup: Bool
-    /// `killasgroup`: whether the whole process group gets SIGKILL.
+    /// `killasgroup`: whether the whole process group gets SIGKILL; always where `stopsGroup` is true.
     var killsGroup: Bool
     /// `exitcodes`: those that supervisor expects.
     var exitCodes: [Int]
     /// `redirect_stderr`: whether standard error goes where standard output goes.
     var redirectsErrors: Bool
-    var output: Log
-    var errorOutput: Log
+    var output = Log()
+    var errorOutput = Log()
     /// The variables of `[supervisord]`, then those of the program; a name that is in both has the program's value.
-    var environment: [(name: String, value: String)]
+    var environment: [(name: String, value: String)] = []
     var socket: SupervisorSocket?
 }
 

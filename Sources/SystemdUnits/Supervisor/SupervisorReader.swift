@@ -32,8 +32,7 @@ struct SupervisorReader {
 
     private mutating func readFile(_ file: String) throws(SupervisorError) {
         guard let text = surroundings.readFile(file) else {
-            throw SupervisorError(
-                file: file, line: nil, section: nil, key: nil, message: "expected a file in UTF-8 that can be read")
+            throw SupervisorError(file: file, message: "expected a file in UTF-8 that can be read")
         }
         try configuration.read(text, file: file)
     }
@@ -56,10 +55,8 @@ struct SupervisorReader {
                 let before = configuration.value("include", "files")?.file
                 try readFile(match)
                 if configuration.value("include", "files")?.file != before {
-                    notes.append(
-                        Finding(
-                            "include", "files", match, .dropped, "",
-                            "supervisor reads no includes of included files, either"))
+                    let note = "supervisor reads no includes of included files, either"
+                    notes.append(Finding("include", "files", match, .dropped, "", note))
                 }
                 configuration.expandHere(Self.directory(of: match))
             }
@@ -70,21 +67,18 @@ struct SupervisorReader {
     /// Reads `[supervisord]`.
     private mutating func readDefaults() throws(SupervisorError) {
         let reader = SectionReader(configuration: configuration, section: "supervisord", expansions: expansions)
-        do {
-            defaults.environment = try ShellLexer.keyValuePairs(try reader.text("environment") ?? "")
-        } catch let error as ExpansionFailure {
+        let environment = try reader.text("environment") ?? ""
+        do { defaults.environment = try ShellLexer.keyValuePairs(environment) } catch {
             throw reader.failure("environment", error.message)
-        } catch let error as SupervisorError {
-            throw error
-        } catch { return }
+        }
         for (name, value) in defaults.environment { expansions.values["ENV_" + name] = .text(value) }
         defaults.user = try reader.text("user")
         // supervisord sets its mask and its directory when it becomes a daemon, and only then.
-        if try !reader.flag("nodaemon", default: false) {
+        if try reader.flag("nodaemon") != true {
             defaults.umask = try reader.mode("umask")
             defaults.directory = try reader.text("directory")
         }
-        let openFiles = try reader.integer("minfds", default: SupervisorDefaults.usualOpenFiles)
+        let openFiles = try reader.integer("minfds") ?? 0
         defaults.openFiles = openFiles > SupervisorDefaults.usualOpenFiles ? openFiles : nil
     }
 
@@ -122,9 +116,8 @@ struct SupervisorReader {
             }
             groups.append(
                 SupervisorGroup(
-                    name: name,
-                    priority: try reader.integer("priority", default: 999, in: Int(Int32.min)...Int(Int32.max)),
-                    isExplicit: true, processes: Self.sorted(processes)))
+                    name: name, priority: try Self.priority(reader), isExplicit: true,
+                    processes: Self.sorted(processes)))
         }
         for prefix in ["program:", "fcgi-program:"] {
             for section in configuration.sections
@@ -133,12 +126,15 @@ struct SupervisorReader {
                 let name = try reader.name(String(section.name.dropFirst(prefix.count)), "name")
                 groups.append(
                     SupervisorGroup(
-                        name: name,
-                        priority: try reader.integer("priority", default: 999, in: Int(Int32.min)...Int(Int32.max)),
-                        isExplicit: false, processes: try processes(section.name, group: name)))
+                        name: name, priority: try Self.priority(reader), isExplicit: false,
+                        processes: try processes(section.name, group: name)))
             }
         }
         return groups.sorted { ($0.priority, $0.name) < ($1.priority, $1.name) }
+    }
+
+    private static func priority(_ reader: SectionReader) throws(SupervisorError) -> Int {
+        try reader.integer("priority", in: Int(Int32.min)...Int(Int32.max)) ?? 999
     }
 
     /// The processes of a `[program:x]` or `[fcgi-program:x]`: as many as `numprocs` says.
@@ -148,8 +144,8 @@ struct SupervisorReader {
         reader.expansions.values["program_name"] = .text(program)
         reader.expansions.values["group_name"] = .text(group)
         let template = try process(reader, program: program, group: group)
-        let count = try reader.integer("numprocs", default: 1)
-        let first = try reader.integer("numprocs_start", default: 0)
+        let count = try reader.integer("numprocs") ?? 1
+        let first = try reader.integer("numprocs_start") ?? 0
         let nameFormat = reader.raw("process_name") ?? "%(program_name)s"
         guard count <= 1 || nameFormat.contains("%(process_num)") else {
             throw reader.failure(
@@ -179,25 +175,21 @@ struct SupervisorReader {
     private func process(_ reader: SectionReader, program: String, group: String) throws(SupervisorError)
         -> SupervisorProcess
     {
-        let stopsGroup = try reader.flag("stopasgroup", default: false)
-        let killsGroup = try reader.flag("killasgroup", default: stopsGroup)
+        let stopsGroup = try reader.flag("stopasgroup") ?? false
+        let killsGroup = try reader.flag("killasgroup") ?? stopsGroup
         guard !stopsGroup || killsGroup else {
             throw reader.failure("killasgroup", "false: expected true where stopasgroup is true")
         }
-        let log = SupervisorProcess.Log(place: .automatic, maximumBytes: 0, backups: 0, goesToSyslog: false)
         return SupervisorProcess(
-            name: "", group: group, program: program, section: reader.section,
-            file: configuration.section(reader.section)?.file ?? "", command: "", directory: nil,
-            umask: try reader.mode("umask"),
-            priority: try reader.integer("priority", default: 999, in: Int(Int32.min)...Int(Int32.max)),
-            startsAutomatically: try reader.flag("autostart", default: true), restarts: try Self.restarts(reader),
-            startSeconds: try reader.integer("startsecs", default: 1),
-            startRetries: try reader.integer("startretries", default: 3), user: try reader.text("user"),
-            stopSignal: try reader.signal("stopsignal", default: .terminate),
-            stopWaitSeconds: try reader.integer("stopwaitsecs", default: 10), stopsGroup: stopsGroup,
-            killsGroup: killsGroup,
-            exitCodes: try Self.exitCodes(reader), redirectsErrors: try reader.flag("redirect_stderr", default: false),
-            output: log, errorOutput: log, environment: [], socket: try Self.socket(reader, program: program))
+            group: group, program: program, section: reader.section,
+            file: configuration.section(reader.section)?.file ?? "", umask: try reader.mode("umask"),
+            priority: try Self.priority(reader), startsAutomatically: try reader.flag("autostart") ?? true,
+            restarts: try Self.restarts(reader), startSeconds: try reader.integer("startsecs") ?? 1,
+            startRetries: try reader.integer("startretries") ?? 3, user: try reader.text("user"),
+            stopSignal: try reader.signal("stopsignal") ?? .terminate,
+            stopWaitSeconds: try reader.integer("stopwaitsecs") ?? 10, stopsGroup: stopsGroup, killsGroup: killsGroup,
+            exitCodes: try Self.exitCodes(reader), redirectsErrors: try reader.flag("redirect_stderr") ?? false,
+            socket: try Self.socket(reader))
     }
 
     /// Sets what may depend on the process's number and on its environment.
@@ -210,11 +202,7 @@ struct SupervisorReader {
         process.environment = defaults.environment
         for pair in own {
             reader.expansions.values["ENV_" + pair.name] = .text(pair.value)
-            if let index = process.environment.firstIndex(where: { $0.name == pair.name }) {
-                process.environment[index] = pair
-            } else {
-                process.environment.append(pair)
-            }
+            process.environment.set(pair)
         }
         process.directory = try reader.text("directory")
         process.output = try log(reader, "stdout")
@@ -238,42 +226,36 @@ struct SupervisorReader {
             }
         }
         return SupervisorProcess.Log(
-            place: place, maximumBytes: try reader.size(key + "_maxbytes", default: 50 << 20),
-            backups: try reader.integer(key + "_backups", default: 10),
-            goesToSyslog: try reader.flag(stream + "_syslog", default: false) || place == .syslog)
+            place: place, maximumBytes: try reader.size(key + "_maxbytes") ?? 50 << 20,
+            backups: try reader.integer(key + "_backups") ?? 10,
+            goesToSyslog: try reader.flag(stream + "_syslog") ?? false || place == .syslog)
     }
 
     /// `autorestart`.
     private static func restarts(_ reader: SectionReader) throws(SupervisorError) -> SupervisorProcess.AutoRestart {
-        switch try reader.text("autorestart")?.lowercased() {
-        case nil, "unexpected": return .unexpected
-        case "yes", "true", "on", "1": return .always
-        case "no", "false", "off", "0": return .never
-        case let other?: throw reader.failure("autorestart", "\(other): expected true, false or unexpected")
+        guard let text = try reader.text("autorestart")?.lowercased(), text != "unexpected" else { return .unexpected }
+        guard let always = SectionReader.flag(text) else {
+            throw reader.failure("autorestart", "\(text): expected true, false or unexpected")
         }
+        return always ? .always : .never
     }
 
     /// `exitcodes`: those that supervisor expects.
     private static func exitCodes(_ reader: SectionReader) throws(SupervisorError) -> [Int] {
-        guard let text = try reader.text("exitcodes") else { return [0] }
-        var codes: [Int] = []
-        for part in text.split(separator: ",", omittingEmptySubsequences: text.isEmpty) {
-            guard let code = Int(SupervisorConfiguration.stripped(String(part))), (0...255).contains(code) else {
-                throw reader.failure("exitcodes", "\(text): expected numbers from 0 to 255 with commas in between")
-            }
-            codes.append(code)
-        }
-        return codes
+        try reader.value("exitcodes", "numbers from 0 to 255 with commas in between") { text in
+            let parts = text.split(separator: ",", omittingEmptySubsequences: text.isEmpty)
+            let codes = parts.compactMap { Int(SupervisorConfiguration.stripped(String($0))) }
+            return codes.count == parts.count && codes.allSatisfy((0...255).contains) ? codes : nil
+        } ?? [0]
     }
 
     /// `socket` and what belongs to it; `nil` for a program that is not one of FastCGI.
-    private static func socket(_ reader: SectionReader, program: String) throws(SupervisorError) -> SupervisorSocket? {
+    private static func socket(_ reader: SectionReader) throws(SupervisorError) -> SupervisorSocket? {
         guard reader.section.hasPrefix("fcgi-program:") else { return nil }
         guard let text = try reader.text("socket") else { throw reader.failure("socket", "expected a socket") }
         var socket = SupervisorSocket(
             address: "", owner: try reader.text("socket_owner"), mode: try reader.mode("socket_mode"),
-            backlog: try reader.text("socket_backlog") == nil
-                ? nil : try reader.integer("socket_backlog", default: 1, in: 1...65_535))
+            backlog: try reader.integer("socket_backlog", in: 1...65_535))
         if text.hasPrefix("unix://") {
             socket.address = String(text.dropFirst(7))
             guard socket.address.hasPrefix("/") else {

@@ -6,20 +6,16 @@ struct LogRotation {
     /// Adds the files that the service writes its output to, with the sizes that supervisor had for the process's
     /// logs.
     mutating func add(_ service: Service, _ process: SupervisorProcess) {
-        add(service.output, process.output)
-        add(service.errorOutput, process.errorOutput)
-    }
-
-    private mutating func add(_ output: Output, _ log: SupervisorProcess.Log) {
-        guard case .file(let path) = output, log.maximumBytes > 0, !logs.contains(where: { $0.path == path }) else {
-            return
+        let streams = [(service.output, process.output), (service.errorOutput, process.errorOutput)]
+        for case (.file(let path), let log) in streams
+        where log.maximumBytes > 0 && !logs.contains(where: { $0.path == path }) {
+            logs.append((path, log.maximumBytes, log.backups))
         }
-        logs.append((path, log.maximumBytes, log.backups))
     }
 
-    /// A file for `/etc/logrotate.d`; empty where there is nothing to rotate.
-    var text: String {
-        guard !logs.isEmpty else { return "" }
+    /// A file for `/etc/logrotate.d`; `nil` where there is nothing to rotate.
+    var text: String? {
+        guard !logs.isEmpty else { return nil }
         var lines = [
             UnitFile.mark + ": logs that supervisord rotated itself.",
             "# For /etc/logrotate.d. Sizes are looked at whenever logrotate runs, so run it more often than daily",
@@ -28,8 +24,7 @@ struct LogRotation {
         for log in logs {
             lines += [
                 "", "\(Self.quoted(log.path)) {", "    size \(log.maximumBytes)", "    rotate \(log.backups)",
-                "    copytruncate",
-                "    missingok", "    notifempty", "}",
+                "    copytruncate", "    missingok", "    notifempty", "}",
             ]
         }
         return lines.joined(separator: "\n") + "\n"

@@ -21,10 +21,9 @@ extension ServiceConverter {
     private mutating func output(_ log: SupervisorProcess.Log, _ stream: String) throws -> Output {
         let key = stream + "_logfile"
         let setting = stream == "stdout" ? "StandardOutput" : "StandardError"
-        let isSyslogKeySet = reader.configuration.value(process.section, stream + "_syslog") != nil
         if log.goesToSyslog {
             let note = log.place == .none || log.place == .syslog ? "" : "the journal only, no log file besides"
-            if isSyslogKeySet {
+            if reader.configuration.value(process.section, stream + "_syslog") != nil {
                 report(stream + "_syslog", note.isEmpty ? .exact : .approximate, "\(setting)=journal", note)
             }
             if case .file = log.place {
@@ -33,15 +32,12 @@ extension ServiceConverter {
             if case .syslog = log.place { report(key, .exact, "\(setting)=journal") }
             return .journal
         }
-        if isSyslogKeySet { report(stream + "_syslog", .exact, "") }
+        report(stream + "_syslog", .exact, "")
         switch log.place {
         case .automatic, .syslog:
             report(key, .approximate, "\(setting)=journal", "the journal in place of a file in childlogdir")
             return .journal
-        case .none:
-            report(key, .exact, "\(setting)=null")
-            return .null
-        case .file(let path) where path == "/dev/null":
+        case .none, .file("/dev/null"):
             report(key, .exact, "\(setting)=null")
             return .null
         case .file(let path) where Self.isDevice(path):
@@ -77,8 +73,7 @@ extension ServiceConverter {
     }
 
     /// Whether the path is one of those by which configurations for containers name supervisord's own output.
-    static func isDevice(_ path: String) -> Bool {
-        ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1", "/proc/self/fd/2", "/dev/null"]
-            .contains(path)
+    private static func isDevice(_ path: String) -> Bool {
+        ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1", "/proc/self/fd/2"].contains(path)
     }
 }

@@ -13,13 +13,11 @@ extension ServiceConverter {
         unit.backlog = socket.backlog
         unit.mode = socket.mode
         if socket.address.hasPrefix("/") {
-            let owner =
-                (socket.owner ?? process.user ?? reader.defaults.user)?.split(separator: ":", maxSplits: 1).map(
-                    String.init) ?? []
-            unit.user = owner.first
-            unit.group =
-                owner.count > 1
-                ? owner[1] : socket.owner == nil ? owner.first.flatMap(reader.surroundings.primaryGroup) : nil
+            let owner = socket.owner ?? process.user ?? reader.defaults.user
+            let parts = owner?.split(separator: ":", maxSplits: 1).map(String.init) ?? []
+            unit.user = parts.first
+            unit.group = parts.dropFirst().first
+            if parts.count == 1, socket.owner == nil { unit.group = reader.surroundings.primaryGroup(parts[0]) }
         }
         report("socket", .exact, "ListenStream=\(socket.address) in \(name)")
         report("socket_owner", .exact, "SocketUser=, SocketGroup=")

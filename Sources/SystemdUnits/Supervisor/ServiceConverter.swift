@@ -21,10 +21,6 @@ struct ServiceConverter {
     /// What became of each key, as far as it is converted.
     private(set) var findings: [Finding] = []
 
-    init(process: SupervisorProcess, reader: SupervisorReader, name: UnitName) {
-        (self.process, self.reader, self.name) = (process, reader, name)
-    }
-
     /// The service, with a header that says what it was made from and which keys could not be kept.
     ///
     /// - Throws: `SupervisorError` for a command, variable or log file that has no counterpart.
@@ -56,7 +52,7 @@ struct ServiceConverter {
 
     /// An error about this key of the process's section.
     func failure(_ key: String, _ message: String) -> SupervisorError {
-        SupervisorError(file: process.file, line: nil, section: process.section, key: key, message: message)
+        SupervisorError(file: process.file, section: process.section, key: key, message: message)
     }
 
     // MARK: Command
@@ -86,13 +82,10 @@ struct ServiceConverter {
             return bytes
         }
         let command = Command(path: ByteString(path.utf8) ?? "", name: bytes[0], arguments: Array(bytes.dropFirst()))
-        if program.contains("/"), !program.hasPrefix("/") {
-            report(
-                "command", .approximate, "ExecStart=\(path)",
-                "a relative path was taken to start at the working directory")
-        } else {
-            report("command", .exact, "ExecStart=\(path)")
-        }
+        let isRelative = program.contains("/") && !program.hasPrefix("/")
+        report(
+            "command", isRelative ? .approximate : .exact, "ExecStart=\(path)",
+            isRelative ? "a relative path was taken to start at the working directory" : "")
         return command
     }
 
@@ -117,22 +110,19 @@ struct ServiceConverter {
     private mutating func setStart(_ service: inout Service) {
         if let target { service.dependencies.partOf = [target] }
         service.dependencies.after = after
-        if !after.isEmpty || reader.configuration.value(process.section, "priority") != nil {
-            report(
-                "priority", after.isEmpty ? .exact : .approximate, after.isEmpty ? "" : "After=",
-                after.isEmpty ? "" : Self.orderNote)
+        if after.isEmpty {
+            report("priority", .exact, "")
+        } else {
+            report("priority", .approximate, "After=", Self.orderNote)
         }
-        service.wantedBy = process.startsAutomatically ? [target ?? "multi-user.target"] : []
-        report(
-            "autostart", .exact,
-            process.startsAutomatically ? "WantedBy=\(target ?? "multi-user.target")" : "no WantedBy=")
+        let starter = target ?? "multi-user.target"
+        service.wantedBy = process.startsAutomatically ? [starter] : []
+        report("autostart", .exact, process.startsAutomatically ? "WantedBy=\(starter)" : "no WantedBy=")
         service.settleTime = .seconds(process.startSeconds)
-        report(
-            "startsecs", process.startSeconds == 0 ? .exact : .approximate,
-            process.startSeconds == 0 ? "Type=exec" : "ExecStartPost= waits \(process.startSeconds) s",
-            process.startSeconds == 0
-                ? "" : "the unit is starting for that long; a program that succeeds at once is not tried again")
         if process.startSeconds > 0 {
+            report(
+                "startsecs", .approximate, "ExecStartPost= waits \(process.startSeconds) s",
+                "the unit is starting for that long; a program that succeeds at once is not tried again")
             let starts = process.startRetries + 1
             // Each start takes the settling time, the second until the next start, and a second to spare.
             service.startLimit = Service.StartLimit(
@@ -143,6 +133,7 @@ struct ServiceConverter {
                 "the delay between tries does not grow, and a program that runs hardly longer than startsecs is given up, too"
                     + onlyOnce)
         } else {
+            report("startsecs", .exact, "Type=exec")
             report("startretries", .exact, "no start counts as failed with startsecs=0")
         }
         for key in ["numprocs", "numprocs_start", "process_name"] { report(key, .exact, name.description) }
@@ -151,6 +142,7 @@ struct ServiceConverter {
     private mutating func setRestart(_ service: inout Service) {
         service.restartDelay = .seconds(1)
         let codes = process.exitCodes.filter { $0 != 0 }.map { String($0) }
+        let isZeroExpected = process.exitCodes.contains(0)
         service.successExitStatuses = codes
         switch process.restarts {
         case .always: service.restart = .always
@@ -159,10 +151,10 @@ struct ServiceConverter {
             service.restart = .onFailure
             // To systemd the end by one of these signals is a success, to supervisor it is unexpected.
             service.restartForceExitStatuses = ["SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE"]
-            if !process.exitCodes.contains(0) { service.restartForceExitStatuses.insert("0", at: 0) }
+            if !isZeroExpected { service.restartForceExitStatuses.insert("0", at: 0) }
         }
         report("autorestart", .exact, "Restart=\(service.restart.rawValue)")
-        let zero = process.exitCodes.contains(0) || process.restarts != .unexpected ? "" : " RestartForceExitStatus=0"
+        let zero = isZeroExpected || process.restarts != .unexpected ? "" : " RestartForceExitStatus=0"
         report(
             "exitcodes", .exact,
             codes.isEmpty ? "0 is success" : "SuccessExitStatus=" + codes.joined(separator: " ") + zero)
@@ -173,19 +165,13 @@ struct ServiceConverter {
         service.stopTimeout = .seconds(process.stopWaitSeconds)
         report("stopsignal", .exact, "KillSignal=\(process.stopSignal)")
         report("stopwaitsecs", .exact, "TimeoutStopSec=\(process.stopWaitSeconds)s")
-        if process.stopsGroup {
-            service.killMode = .controlGroup
-            let note = "also reaches processes that left the process group"
-            report("stopasgroup", .approximate, "KillMode=control-group", note)
-            report("killasgroup", .approximate, "KillMode=control-group", note)
-        } else {
-            service.killMode = .mixed
-            let note =
-                process.killsGroup
-                ? "also reaches processes that left the process group"
-                : "nothing survives the stop, where supervisor signals the process alone and leaves its children"
-            report("stopasgroup", .approximate, "KillMode=mixed", note)
-            report("killasgroup", .approximate, "KillMode=mixed", note)
+        service.killMode = process.stopsGroup ? .controlGroup : .mixed
+        let note =
+            process.killsGroup
+            ? "also reaches processes that left the process group"
+            : "nothing survives the stop, where supervisor signals the process alone and leaves its children"
+        for key in ["stopasgroup", "killasgroup"] {
+            report(key, .approximate, "KillMode=\(service.killMode.rawValue)", note)
         }
     }
 

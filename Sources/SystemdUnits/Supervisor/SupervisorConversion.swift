@@ -34,6 +34,8 @@ public struct SupervisorConversion: Sendable {
     private var options: Options
     private var reader: SupervisorReader
     private var logs = LogRotation()
+    /// The service's name for each process.
+    private var names: [SupervisorProcess.ID: UnitName] = [:]
 
     /// Reads the files by way of `surroundings` and converts what is in them.
     ///
@@ -58,20 +60,18 @@ public struct SupervisorConversion: Sendable {
         for name in options.only
         where !all.contains(where: { $0.name == name || $0.processes.contains { $0.program == name } }) {
             throw SupervisorError(
-                file: files[0], line: nil, section: nil, key: nil,
-                message: "--only \(name): expected the name of a program or group")
+                file: files[0], message: "--only \(name): expected the name of a program or group")
         }
         findings = reader.notes
         try convert(groups)
         reportGlobalSections()
-        let text = logs.text
-        logrotate = text.isEmpty ? nil : text
+        logrotate = logs.text
     }
 
     /// Converts the groups, which are sorted by priority. The services of each group start after those of the groups
     /// with the next lower priority.
     private mutating func convert(_ groups: [SupervisorGroup]) throws {
-        let names = try unitNames(groups)
+        try setNames(groups)
         var earlier: [String] = []
         var priority: Int?
         var sameLevel: [String] = []
@@ -84,7 +84,7 @@ public struct SupervisorConversion: Sendable {
             let processes = group.processes.filter {
                 options.only.isEmpty || options.only.contains(group.name) || options.only.contains($0.program)
             }
-            sameLevel += try convert(group, processes, names, after: earlier)
+            sameLevel += try convert(group, processes, after: earlier)
         }
     }
 
@@ -93,25 +93,22 @@ public struct SupervisorConversion: Sendable {
     /// - Parameter earlier: the services of the groups that start before this one.
     /// - Returns: the names of the group's services.
     private mutating func convert(
-        _ group: SupervisorGroup, _ processes: [SupervisorProcess], _ names: [ProcessID: UnitName],
-        after earlier: [String]
+        _ group: SupervisorGroup, _ processes: [SupervisorProcess], after earlier: [String]
     ) throws -> [String] {
         let needsTarget = group.isExplicit || processes.count > 1
         let target = try UnitName(escaping: options.prefix + group.name, .target)
-        let levels = Set(processes.map(\.priority)).sorted()
         var sockets: Set<String> = []
         var reported: Set<String> = []
         for process in processes {
-            guard let name = names[ProcessID(process)] else { continue }
-            var converter = ServiceConverter(process: process, reader: reader, name: name)
-            converter.isReporting = reported.insert(process.section).inserted
-            converter.hardening = options.hardening
-            let before = levels.last { $0 < process.priority }
-            converter.after =
-                before.map { level in
-                    processes.filter { $0.priority == level }.compactMap { names[ProcessID($0)]?.description }
-                } ?? earlier
-            converter.target = needsTarget ? target.description : nil
+            guard let name = names[process.id] else { continue }
+            let before = processes.map(\.priority).filter { $0 < process.priority }.max()
+            let after = before.map { level in
+                processes.filter { $0.priority == level }.compactMap { names[$0.id]?.description }
+            }
+            var converter = ServiceConverter(
+                process: process, reader: reader, name: name, after: after ?? earlier,
+                target: needsTarget ? target.description : nil, hardening: options.hardening,
+                isReporting: reported.insert(process.section).inserted)
             if let socket = process.socket {
                 let socketName = try UnitName(escaping: options.prefix + process.program, .socket)
                 converter.socketName = socketName.description
@@ -120,10 +117,10 @@ public struct SupervisorConversion: Sendable {
                     enabled.append(socketName.description)
                 }
                 if group.isExplicit, converter.isReporting {
+                    let section = "group:" + group.name
+                    let note = "in a group of several programs supervisor starts it without its socket"
                     findings.append(
-                        Finding(
-                            "group:" + group.name, "programs", process.program, .approximate, socketName.description,
-                            "in a group of several programs supervisor starts it without its socket"))
+                        Finding(section, "programs", process.program, .approximate, socketName.description, note))
                 }
             }
             let service = try converter.service()
@@ -132,13 +129,13 @@ public struct SupervisorConversion: Sendable {
             units.append(try service.file())
             if process.startsAutomatically { enabled.append(name.description) }
         }
-        if needsTarget { try addTarget(target, group, processes, names) }
-        return processes.compactMap { names[ProcessID($0)]?.description }
+        if needsTarget { try addTarget(target, group, processes) }
+        return processes.compactMap { names[$0.id]?.description }
     }
 
     /// Adds the target of a group, and tells what became of the group's keys.
     private mutating func addTarget(
-        _ name: UnitName, _ group: SupervisorGroup, _ processes: [SupervisorProcess], _ names: [ProcessID: UnitName]
+        _ name: UnitName, _ group: SupervisorGroup, _ processes: [SupervisorProcess]
     ) throws {
         let section = group.isExplicit ? "group:" + group.name : processes.first?.section ?? ""
         var target = Target(name: name, summary: "supervisor group \(group.name)")
@@ -147,18 +144,17 @@ public struct SupervisorConversion: Sendable {
             "Stopping or restarting it does the same to all its services; starting it starts those that are enabled.",
         ]
         if group.isExplicit {
-            findings.append(
-                Finding(
-                    section, "programs", Set(processes.map(\.program)).sorted().joined(separator: ","), .exact,
-                    name.description,
-                    ""))
+            let programs = Set(processes.map(\.program)).sorted().joined(separator: ",")
+            findings.append(Finding(section, "programs", programs, .exact, name.description, ""))
             if reader.configuration.section(section)?.values["priority"] != nil {
-                findings.append(
-                    Finding(
-                        section, "priority", String(group.priority), .approximate, "After=", ServiceConverter.orderNote)
-                )
+                let (priority, note) = (String(group.priority), ServiceConverter.orderNote)
+                findings.append(Finding(section, "priority", priority, .approximate, "After=", note))
             }
-            reportUnknown(section, known: ["programs", "priority"])
+            let keys = reader.configuration.section(section)?.keys ?? []
+            for key in keys where !["programs", "priority"].contains(key) {
+                let value = reader.configuration.value(section, key)?.text ?? ""
+                findings.append(Finding(section, key, value, .dropped, "", "supervisor knows no such key"))
+            }
         }
         units.append(try target.file())
         enabled.append(name.description)
@@ -166,82 +162,47 @@ public struct SupervisorConversion: Sendable {
 
     // MARK: Names
 
-    /// What supervisor names a process by: its group and its name in the group.
-    private struct ProcessID: Hashable {
-        var group: String
-        var name: String
-
-        init(_ process: SupervisorProcess) { (group, name) = (process.group, process.name) }
-    }
-
-    /// The service's name for each process: the process's own, such as `worker_00.service`. The program's name is put
+    /// Gives each process's service the process's own name, such as `worker_00.service`. The program's name is put
     /// before it unless it begins with that; where two processes would still have the same, the group's name is put
     /// before it.
     ///
     /// - Throws: for names that are still the same, that systemd has units of, or that no unit can have.
-    private func unitNames(_ groups: [SupervisorGroup]) throws -> [ProcessID: UnitName] {
-        var names: [ProcessID: UnitName] = [:]
-        var owners: [UnitName: [SupervisorProcess]] = [:]
+    private mutating func setNames(_ groups: [SupervisorGroup]) throws {
         for process in groups.flatMap(\.processes) {
-            guard names[ProcessID(process)] == nil else {
+            guard names[process.id] == nil else {
                 throw SupervisorError(
-                    file: process.file, line: nil, section: process.section, key: "process_name",
+                    file: process.file, section: process.section, key: "process_name",
                     message: "\(process.name): expected a name that no other process of group \(process.group) has")
             }
             let stem = process.name.hasPrefix(process.program) ? process.name : process.program + "-" + process.name
-            let name = try UnitName(escaping: options.prefix + stem, .service)
-            names[ProcessID(process)] = name
-            owners[name, default: []].append(process)
+            names[process.id] = try UnitName(escaping: options.prefix + stem, .service)
         }
-        for (_, processes) in owners where processes.count > 1 {
-            for process in processes {
-                names[ProcessID(process)] = try UnitName(
-                    escaping: options.prefix + process.group + "-" + process.name, .service)
-            }
+        for (id, _) in Dictionary(grouping: names, by: \.value).values.filter({ $0.count > 1 }).joined() {
+            names[id] = try UnitName(escaping: options.prefix + id.group + "-" + id.name, .service)
         }
-        for (id, name) in names where names.contains(where: { $0.value == name && $0.key != id }) {
+        for (name, same) in Dictionary(grouping: names, by: \.value) where same.count > 1 {
             throw UnitError(key: "unit name", value: name.description, accepted: "a name of its own for each process")
         }
-        for name in names.values where Self.reserved.contains(name.description) {
+        let targets = groups.map { options.prefix + $0.name + ".target" }
+        for name in names.values.map(\.description) + targets where Self.reserved.contains(name) {
             throw UnitError(
-                key: "unit name", value: name.description,
-                accepted: "a name that is not one of systemd's own (a prefix helps)")
+                key: "unit name", value: name, accepted: "a name that is not one of systemd's own (a prefix helps)")
         }
-        for group in groups where Self.reserved.contains(options.prefix + group.name + ".target") {
-            throw UnitError(
-                key: "unit name", value: options.prefix + group.name + ".target",
-                accepted: "a name that is not one of systemd's own (a prefix helps)")
-        }
-        return names
     }
 
     /// Units that systemd boots and shuts down by, or that come with it.
     private static let reserved: Set<String> = Set(
         [
             "basic", "bluetooth", "default", "emergency", "exit", "final", "getty", "graphical", "halt", "initrd",
-            "local-fs",
-            "machines", "multi-user", "network", "network-online", "network-pre", "nss-lookup", "nss-user-lookup",
-            "paths",
-            "poweroff", "printer", "reboot", "remote-fs", "rescue", "rpcbind", "runlevel3", "runlevel5", "shutdown",
-            "sigpwr",
-            "sleep", "slices", "smartcard", "sockets", "sound", "suspend", "swap", "sysinit", "system-update",
-            "time-set",
-            "time-sync", "timers", "umount",
+            "local-fs", "machines", "multi-user", "network", "network-online", "network-pre", "nss-lookup",
+            "nss-user-lookup", "paths", "poweroff", "printer", "reboot", "remote-fs", "rescue", "rpcbind",
+            "runlevel3", "runlevel5", "shutdown", "sigpwr", "sleep", "slices", "smartcard", "sockets", "sound",
+            "suspend", "swap", "sysinit", "system-update", "time-set", "time-sync", "timers", "umount",
         ].map { $0 + ".target" }
             + ["dbus", "emergency", "rescue", "systemd-journald", "systemd-logind", "systemd-udevd", "getty", "user"]
             .map { $0 + ".service" })
 
     // MARK: Sections that are no programs
-
-    /// Tells that all other keys of the section mean nothing.
-    private mutating func reportUnknown(_ section: String, known: Set<String>) {
-        for key in reader.configuration.section(section)?.keys ?? [] where !known.contains(key) {
-            findings.append(
-                Finding(
-                    section, key, reader.configuration.value(section, key)?.text ?? "", .dropped, "",
-                    "supervisor knows no such key"))
-        }
-    }
 
     /// Tells what became of the sections that are no programs and no groups.
     private mutating func reportGlobalSections() {
@@ -268,7 +229,7 @@ public struct SupervisorConversion: Sendable {
     }
 
     private mutating func reportSupervisord(_ section: SupervisorConfiguration.Section) {
-        let isDaemon = !["yes", "true", "on", "1"].contains(section.values["nodaemon"]?.text.lowercased() ?? "")
+        let isDaemon = SectionReader.flag(section.values["nodaemon"]?.text ?? "") != true
         for key in section.keys {
             let value = section.values[key]?.text ?? ""
             let (grade, result, note): (Grade, String, String) =

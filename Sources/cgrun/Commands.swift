@@ -135,7 +135,7 @@ struct SweepCommand: ParsableCommand {
     func run() throws {
         let found: [Sweep.Leftover]
         do { found = try Sweep.everywhere(in: Hierarchies.current(), dryRun: isDryRun) } catch {
-            throw UsageError(message: LaunchError(error, .options).message)
+            throw UsageError(LaunchError(error, .options).message)
         }
         for leftover in found {
             let what = leftover.failure.map { "cannot remove: \($0)" } ?? (isDryRun ? "would remove" : "removed")

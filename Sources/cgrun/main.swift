@@ -48,7 +48,7 @@ func parseWithArgumentParser(_ arguments: [String]) -> CInt {
         default:
             var command = try Cgrun.parseAsRoot(arguments)
             if command is Cgrun || command is Run {
-                throw UsageError(message: "no command given; expected cgrun [options] [--] command [argument…]")
+                throw UsageError("no command given; expected cgrun [options] [--] command [argument…]")
             }
             try command.run()
         }

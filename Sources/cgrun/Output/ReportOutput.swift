@@ -33,7 +33,7 @@ struct ReportOutput: Sendable {
     }
 
     private static func refusal(_ option: String, _ refusal: PathRefusal) -> UsageError {
-        UsageError(message: "\(option): cannot be written: \(refusal.reason); expected \(refusal.accepted)")
+        UsageError("\(option): cannot be written: \(refusal.reason); expected \(refusal.accepted)")
     }
 
     /// - Throws: when the report could not be written everywhere; it is written wherever it could be.
@@ -45,7 +45,7 @@ struct ReportOutput: Sendable {
                 failures.append("\(option): the report cannot be written any more: \(Self.reason(error))")
             }
         }
-        if !failures.isEmpty { throw UsageError(message: failures.joined(separator: "; ")) }
+        if !failures.isEmpty { throw UsageError(failures.joined(separator: "; ")) }
     }
 
     private static func reason(_ error: SystemError) -> String {
@@ -73,7 +73,7 @@ struct ReportOutput: Sendable {
         let record = try Descriptor.memoryFile(name: "cgrun-record")
         let text = [UInt8](try Self.encode(Record(facts: facts, target: file?.form)))
         do { try record.write(text, path: "cgrun-record") } catch {
-            throw UsageError(message: "the report cannot be prepared: \(Self.reason(error))")
+            throw UsageError("the report cannot be prepared: \(Self.reason(error))")
         }
         return LossRecovery(
             executable: try Descriptor(opening: "/proc/self/exe", O_RDONLY), record: record,

@@ -7,8 +7,10 @@ internal import SystemdUnits
 
 /// A command line that cannot be carried out: one line that names the option, the value and what would be accepted.
 struct UsageError: Error, Equatable, CustomStringConvertible {
-    var message: String
+    let message: String
     var description: String { message }
+
+    init(_ message: String) { self.message = message }
 }
 
 /// What one `cgrun run` is to do.
@@ -35,7 +37,7 @@ struct RunRequest {
         }
         spec.job.arguments = Array(rest)
         guard let command = spec.job.arguments.first, !command.bytes.isEmpty else {
-            throw UsageError(message: "no command given; expected cgrun [options] [--] command [argument…]")
+            throw UsageError("no command given; expected cgrun [options] [--] command [argument…]")
         }
         try resolveCredentials()
     }
@@ -51,7 +53,7 @@ struct RunRequest {
             guard let option = RunOption.named(name) else { throw UnknownOption(name: "--" + name) }
             if let equals {
                 guard option.valueName != nil else {
-                    throw UsageError(message: "--\(name) takes no value, but got \(argument)")
+                    throw UsageError("--\(name) takes no value, but got \(argument)")
                 }
                 try set(option, ByteString(argument.bytes[(equals + 1)...])!)
             } else {
@@ -79,7 +81,7 @@ struct RunRequest {
         of name: String, _ option: RunOption, _ rest: inout ArraySlice<ByteString>
     ) throws(UsageError) -> ByteString {
         guard let value = rest.popFirst(), value != "--" else {
-            throw UsageError(message: "\(name) needs a value: <\(option.valueName ?? "")>")
+            throw UsageError("\(name) needs a value: <\(option.valueName ?? "")>")
         }
         return value
     }
@@ -94,7 +96,7 @@ struct RunRequest {
             case .setting(let setting): try apply(setting, value ?? "", text: text)
             }
         } catch let error as LimitSyntaxError {
-            throw UsageError(message: "--\(option.name) \(value ?? ""): expected \(error.accepted)")
+            throw UsageError("--\(option.name) \(value ?? ""): expected \(error.accepted)")
         }
     }
 
@@ -172,10 +174,10 @@ struct RunRequest {
         guard user != nil || group != nil else { return }
         do { spec.job.credentials = try UserDatabase.credentials(user: user, group: group) } catch {
             switch error {
-            case .unknownUser(let name): throw UsageError(message: "--uid \(name): expected a user's name or number")
-            case .unknownGroup(let name): throw UsageError(message: "--gid \(name): expected a group's name or number")
+            case .unknownUser(let name): throw UsageError("--uid \(name): expected a user's name or number")
+            case .unknownGroup(let name): throw UsageError("--gid \(name): expected a group's name or number")
             case .groupNeeded(let uid):
-                throw UsageError(message: "--uid \(uid): no such user in the user database; expected --gid, too")
+                throw UsageError("--uid \(uid): no such user in the user database; expected --gid, too")
             }
         }
     }

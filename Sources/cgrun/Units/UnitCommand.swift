@@ -41,13 +41,13 @@ struct UnitOutputOptions: ParsableArguments {
 
     func writer() throws -> UnitWriter? {
         guard install == nil || !userInstall else {
-            throw UsageError(message: "--install and --user-install exclude each other")
+            throw UsageError("--install and --user-install exclude each other")
         }
         let destination = userInstall ? try UnitWriter.userDirectory() : install
         guard let destination else {
             guard !enable, !diff, !force else {
                 throw UsageError(
-                    message: "--\(enable ? "enable" : diff ? "diff" : "force") needs --install DIR or --user-install")
+                    "--\(enable ? "enable" : diff ? "diff" : "force") needs --install DIR or --user-install")
             }
             return nil
         }
@@ -79,7 +79,7 @@ enum UnitOptionValues {
         _ option: String, _ text: String?, _ body: (String) throws(LimitSyntaxError) -> Void
     ) throws(UsageError) {
         guard let text else { return }
-        do { try body(text) } catch { throw UsageError(message: "\(option) \(text): expected \(error.accepted)") }
+        do { try body(text) } catch { throw UsageError("\(option) \(text): expected \(error.accepted)") }
     }
 
     static func duration(_ option: String, _ text: String?, zeroAllowed: Bool = false) throws(UsageError) -> Duration? {
@@ -93,7 +93,7 @@ enum UnitOptionValues {
     static func signal(_ option: String, _ text: String?) throws(UsageError) -> Signal? {
         guard let text else { return nil }
         guard let signal = Signal(name: text) else {
-            throw UsageError(message: "\(option) \(text): expected a signal such as TERM, SIGINT, 15 or RTMIN+2")
+            throw UsageError("\(option) \(text): expected a signal such as TERM, SIGINT, 15 or RTMIN+2")
         }
         return signal
     }
@@ -101,7 +101,7 @@ enum UnitOptionValues {
     static func mode(_ option: String, _ text: String?) throws(UsageError) -> UInt16? {
         guard let text else { return nil }
         guard let mode = UInt16(text, radix: 8), mode <= 0o7777, !text.hasPrefix("+") else {
-            throw UsageError(message: "\(option) \(text): expected octal digits such as 0660")
+            throw UsageError("\(option) \(text): expected octal digits such as 0660")
         }
         return mode
     }
@@ -109,8 +109,8 @@ enum UnitOptionValues {
     /// Runs `body`, and says which option a refused value came from.
     static func named<Result>(_ options: [String: String] = [:], _ body: () throws -> Result) throws -> Result {
         do { return try body() } catch let error as UnitError {
-            guard let option = options[error.key] else { throw UsageError(message: error.description) }
-            throw UsageError(message: "\(option) \(error.shownValue): expected \(error.accepted) (for \(error.key)=)")
+            guard let option = options[error.key] else { throw UsageError(error.description) }
+            throw UsageError("\(option) \(error.shownValue): expected \(error.accepted) (for \(error.key)=)")
         }
     }
 
@@ -120,7 +120,7 @@ enum UnitOptionValues {
         for name in names.flatMap({ $0.split(whereSeparator: { $0 == " " || $0 == "," }) }) {
             let full = name.contains(".") ? String(name) : name + ".service"
             do { result.append(try UnitName.checkReference(full, key: option)) } catch {
-                throw UsageError(message: "\(option) \(name): expected \(error.accepted)")
+                throw UsageError("\(option) \(name): expected \(error.accepted)")
             }
         }
         return result
@@ -128,7 +128,7 @@ enum UnitOptionValues {
 
     static func name(_ text: String, _ kind: UnitKind) throws(UsageError) -> UnitName {
         do { return try UnitName(text, kind) } catch {
-            throw UsageError(message: "unit name \(text): expected \(error.accepted)")
+            throw UsageError("unit name \(text): expected \(error.accepted)")
         }
     }
 }

@@ -45,7 +45,7 @@ struct UnitFromSupervisorCommand: ParsableCommand {
 
     func run() throws {
         guard output != nil || (!enable && !diff && !force) else {
-            throw UsageError(message: "--\(enable ? "enable" : diff ? "diff" : "force") needs --output DIR")
+            throw UsageError("--\(enable ? "enable" : diff ? "diff" : "force") needs --output DIR")
         }
         let conversion = try convert()
         let units = try conversion.units.map { (path: $0.path, text: try $0.text()) }
@@ -86,9 +86,9 @@ struct UnitFromSupervisorCommand: ParsableCommand {
         do {
             return try SupervisorConversion(files: paths, surroundings: Self.surroundings, options: options)
         } catch let error as SupervisorError {
-            throw UsageError(message: error.description)
+            throw UsageError(error.description)
         } catch let error as UnitError {
-            throw UsageError(message: error.description)
+            throw UsageError(error.description)
         }
     }
 

@@ -78,7 +78,7 @@ struct UnitSocketCommand: ParsableCommand {
         ]
         let file = try UnitOptionValues.named(options) {
             guard !listen.isEmpty || !listenDatagram.isEmpty else {
-                throw UsageError(message: "--listen: expected at least one address")
+                throw UsageError("--listen: expected at least one address")
             }
             var socket = Socket(
                 name: try UnitOptionValues.name(name, .socket), summary: description ?? "Socket of \(name)",

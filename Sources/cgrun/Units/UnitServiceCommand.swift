@@ -107,8 +107,7 @@ struct UnitServiceCommand: ParsableCommand {
         } else {
             service.limits = try limits.limits()
             guard life.report == nil, life.cgrun == nil else {
-                throw UsageError(
-                    message: "--\(life.report == nil ? "cgrun" : "report"): expected --mode wrapped with it")
+                throw UsageError("--\(life.report == nil ? "cgrun" : "report"): expected --mode wrapped with it")
             }
         }
         guard let target, let count = life.instances else { return [try service.file()] }
@@ -133,9 +132,7 @@ struct UnitServiceCommand: ParsableCommand {
     private func setSurroundings(_ service: inout Service) throws {
         guard surroundings.user == nil || !output.userInstall else {
             throw UsageError(
-                message:
-                    "--user \(surroundings.user ?? ""): a user's own units run as that user; expected no --user-install"
-            )
+                "--user \(surroundings.user ?? ""): a user's own units run as that user; expected no --user-install")
         }
         (service.user, service.group) = (surroundings.user, surroundings.group)
         service.workingDirectory = surroundings.workingDirectory
@@ -143,7 +140,7 @@ struct UnitServiceCommand: ParsableCommand {
         service.environmentFiles = surroundings.envFile
         service.environment = try RawArguments.values(short: "-E", long: "--setenv").map { assignment in
             guard let variable = EnvironmentVariable(assignment: assignment) else {
-                throw UsageError(message: "--setenv \(assignment): expected NAME=VALUE")
+                throw UsageError("--setenv \(assignment): expected NAME=VALUE")
             }
             return variable
         }
@@ -153,8 +150,7 @@ struct UnitServiceCommand: ParsableCommand {
         case let file: service.output = .file(file)
         }
         guard surroundings.harden != .off || (surroundings.readWrite.isEmpty && !surroundings.allowNetwork) else {
-            throw UsageError(
-                message: "--read-write and --allow-network: expected --harden standard or strict with them")
+            throw UsageError("--read-write and --allow-network: expected --harden standard or strict with them")
         }
         let own = surroundings.harden == .standard ? [surroundings.workingDirectory].compactMap { $0 } : []
         service.hardening = Hardening(
@@ -178,8 +174,7 @@ struct UnitServiceCommand: ParsableCommand {
     private func resolvedCommand() throws -> Command {
         let words = RawArguments.command(command)
         guard let program = words.first, !program.bytes.isEmpty else {
-            throw UsageError(
-                message: "no command given; expected cgrun unit service <name> [options] -- command [argument…]")
+            throw UsageError("no command given; expected cgrun unit service <name> [options] -- command [argument…]")
         }
         return Command(path: try Self.resolve(program), arguments: Array(words.dropFirst()))
     }
@@ -191,8 +186,7 @@ struct UnitServiceCommand: ParsableCommand {
             return ByteString(Array((ThisProcess.currentDirectory ?? "").utf8) + [slash] + program.bytes) ?? program
         }
         guard let found = ExecutableSearch.find(program.description, in: nil) else {
-            throw UsageError(
-                message: "command \(program): not found in PATH; expected a program's name or an absolute path")
+            throw UsageError("command \(program): not found in PATH; expected a program's name or an absolute path")
         }
         return ByteString(found.utf8) ?? program
     }
@@ -202,16 +196,15 @@ struct UnitServiceCommand: ParsableCommand {
         _ = try limits.limits()
         guard surroundings.harden == .off || !output.userInstall else {
             throw UsageError(
-                message:
-                    "--mode wrapped --user-install: expected --harden off, since the sandbox of a user's own service takes cgroups away"
+                "--mode wrapped --user-install: expected --harden off, since the sandbox of a user's own service takes cgroups away"
             )
         }
         guard surroundings.harden != .strict || surroundings.user != nil else {
             throw UsageError(
-                message: "--mode wrapped --harden strict: expected --user, since a made-up user cannot manage cgroups")
+                "--mode wrapped --harden strict: expected --user, since a made-up user cannot manage cgroups")
         }
         guard let path = life.cgrun ?? ThisProcess.executablePath, let cgrun = ByteString(path.utf8) else {
-            throw UsageError(message: "--mode wrapped: expected --cgrun PATH")
+            throw UsageError("--mode wrapped: expected --cgrun PATH")
         }
         _ = try service.command.text()
         // The command gets half of the time; cgrun needs the rest to kill the tree and to report.
@@ -220,7 +213,7 @@ struct UnitServiceCommand: ParsableCommand {
             ["run"] + limits.arguments + ["--stop-signal", "\(service.stopSignal)", "--kill-after", "\(grace)s"]
         if let report = life.report {
             guard report.hasPrefix("/") else {
-                throw UsageError(message: "--report \(report): expected an absolute path")
+                throw UsageError("--report \(report): expected an absolute path")
             }
             words += ["--report", report]
         }
@@ -251,7 +244,7 @@ struct UnitServiceCommand: ParsableCommand {
 
     private func instanceTarget(_ name: UnitName, _ template: UnitName, _ count: Int) throws -> UnitFile {
         guard (1...1000).contains(count) else {
-            throw UsageError(message: "--instances \(count): expected a whole number from 1 to 1000")
+            throw UsageError("--instances \(count): expected a whole number from 1 to 1000")
         }
         var target = Target(name: name, summary: "\(count) instances of \(others.description ?? self.name)")
         target.header = ["unit service \(self.name) --instances \(count)"]

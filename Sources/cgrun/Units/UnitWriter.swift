@@ -23,7 +23,7 @@ struct UnitWriter {
         if createsDirectory { Self.makeDirectories(absolute) }
         var facts = stat()
         guard stat(absolute, &facts) == 0, facts.st_mode & S_IFMT == S_IFDIR, access(absolute, W_OK | X_OK) == 0 else {
-            throw UsageError(message: "\(option): cannot be written; expected a directory where you may make files")
+            throw UsageError("\(option): cannot be written; expected a directory where you may make files")
         }
     }
 
@@ -33,7 +33,7 @@ struct UnitWriter {
             return base + "/systemd/user"
         }
         guard let home = ThisProcess.environmentVariable("HOME"), home.hasPrefix("/") else {
-            throw UsageError(message: "--user-install: expected HOME in the environment")
+            throw UsageError("--user-install: expected HOME in the environment")
         }
         return home + "/.config/systemd/user"
     }
@@ -50,7 +50,7 @@ struct UnitWriter {
     func put(_ files: [(path: String, text: String)], isDiff: Bool) throws {
         var seen: Set<String> = []
         for file in files where !seen.insert(file.path).inserted {
-            throw UsageError(message: "\(file.path): two units of this name; expected different names")
+            throw UsageError("\(file.path): two units of this name; expected different names")
         }
         let changed = files.filter { read($0.path) != $0.text }
         if isDiff {
@@ -80,14 +80,12 @@ struct UnitWriter {
         var facts = stat()
         if lstat(directory + "/" + path, &facts) == 0, read(path)?.hasPrefix(UnitFile.mark) != true {
             throw UsageError(
-                message: "\(directory)/\(path): exists and was not written by cgrun; expected another name, or --force")
+                "\(directory)/\(path): exists and was not written by cgrun; expected another name, or --force")
         }
         guard Self.searchPath.contains(directory), !path.contains("/") else { return }
         for other in Self.searchPath where other != directory && access(other + "/" + path, F_OK) == 0 {
             throw UsageError(
-                message:
-                    "\(path): \(other) has a unit of this name, which would be hidden; expected another name, or --force"
-            )
+                "\(path): \(other) has a unit of this name, which would be hidden; expected another name, or --force")
         }
     }
 
@@ -117,15 +115,14 @@ struct UnitWriter {
         }
         guard let failure else { return }
         for (from, _) in temporary { unlink(from) }
-        throw UsageError(message: failure)
+        throw UsageError(failure)
     }
 
     // MARK: systemctl
 
     func enable(_ units: [String]) throws {
         guard isUser || Self.searchPath.contains(directory) else {
-            throw UsageError(
-                message: "\(option) --enable: expected a directory that systemd reads, such as /etc/systemd/system")
+            throw UsageError("\(option) --enable: expected a directory that systemd reads, such as /etc/systemd/system")
         }
         try systemctl(["daemon-reload"])
         if !units.isEmpty { try systemctl(["enable"] + units) }
@@ -140,10 +137,10 @@ struct UnitWriter {
         do {
             let process = try program.start().takeProcess()
             guard try process.waitForEnd() == .exited(code: 0) else {
-                throw UsageError(message: "the files are written, but `\(line)` failed")
+                throw UsageError("the files are written, but `\(line)` failed")
             }
         } catch let error as SpawnError {
-            throw UsageError(message: "the files are written, but `\(line)` could not be run: \(error.system)")
+            throw UsageError("the files are written, but `\(line)` could not be run: \(error.system)")
         }
     }
 }

@@ -50,14 +50,14 @@ struct RunOptions: ParsableArguments {
 }
 
 struct LimitOptions: ParsableArguments {
-    @Option(.memoryMax) var mem: String?
-    @Option(.memoryHigh) var memHigh: String?
-    @Option(.swapMax) var swap: String?
-    @Option(.pidsMax) var pids: String?
-    @Option(.cpuMax) var cpu: String?
-    @Option(.cpuWeight) var cpuWeight: String?
-    @Option(.cpuset) var cpuset: String?
-    @Option(.ioMax) var ioMax: [String] = []
+    @Option(.limit(.memoryMax)) var mem: String?
+    @Option(.limit(.memoryHigh)) var memHigh: String?
+    @Option(.limit(.swapMax)) var swap: String?
+    @Option(.limit(.pidsMax)) var pids: String?
+    @Option(.limit(.cpuMax)) var cpu: String?
+    @Option(.limit(.cpuWeight)) var cpuWeight: String?
+    @Option(.limit(.cpuset)) var cpuset: String?
+    @Option(.limit(.ioMax)) var ioMax: [String] = []
 
     /// The limits that were given, as they were typed. ArgumentParser wants a property for each.
     private var given: [(kind: LimitKind, text: String)] {
@@ -71,7 +71,7 @@ struct LimitOptions: ParsableArguments {
     func limits() throws -> Limits {
         var limits = Limits()
         for (kind, text) in given {
-            try UnitOptionValues.parse(kind.flag, text) { (text) throws(LimitSyntaxError) in
+            _ = try UnitOptionValues.value(kind.flag, text) { (text) throws(LimitSyntaxError) in
                 try kind.parse(text, &limits)
             }
         }
@@ -83,41 +83,42 @@ struct LimitOptions: ParsableArguments {
 }
 
 struct EndingOptions: ParsableArguments {
-    @Option(.timeout) var timeout: String?
-    @Option(.cpuTime) var cpuTime: String?
-    @Option(.stopSignal, .list(["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"])) var stopSignal: String?
-    @Option(.killAfter) var killAfter: String?
-    @Flag(.dieWithParent) var dieWithParent = false
-    @Flag(.noDieWithParent) var noDieWithParent = false
-    @Flag(.failOnOOM) var failOnOOM = false
+    @Option(.setting(.timeout)) var timeout: String?
+    @Option(.setting(.cpuTime)) var cpuTime: String?
+    @Option(.setting(.stopSignal), .list(["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"]))
+    var stopSignal: String?
+    @Option(.setting(.killAfter)) var killAfter: String?
+    @Flag(.setting(.dieWithParent)) var dieWithParent = false
+    @Flag(.setting(.noDieWithParent)) var noDieWithParent = false
+    @Flag(.setting(.failOnOOM)) var failOnOOM = false
 }
 
 struct SurroundingOptions: ParsableArguments {
-    @Option(.setenv) var setenv: [String] = []
-    @Option(.workingDirectory, .directory) var workingDirectory: String?
-    @Option(.uid, .shellCommand("compgen -u")) var uid: String?
-    @Option(.gid, .shellCommand("compgen -g")) var gid: String?
-    @Flag(.closeFDs) var closeFDs = false
-    @Flag(.pty) var pty = false
+    @Option(.setting(.setenv)) var setenv: [String] = []
+    @Option(.setting(.workingDirectory), .directory) var workingDirectory: String?
+    @Option(.setting(.uid), .shellCommand("compgen -u")) var uid: String?
+    @Option(.setting(.gid), .shellCommand("compgen -g")) var gid: String?
+    @Flag(.setting(.closeFDs)) var closeFDs = false
+    @Flag(.setting(.pty)) var pty = false
 }
 
 struct CgroupOptions: ParsableArguments {
-    @Option(.cgroupManager, .list(ManagerChoice.allCases.map(\.rawValue))) var cgroupManager: String?
-    @Option(.cgroupParent, .directory) var cgroupParent: String?
-    @Flag(.user) var user = false
-    @Flag(.system) var system = false
-    @Option(.slice) var slice: String?
-    @Option(.unit) var unit: String?
-    @Option(.description) var description: String?
-    @Option(.property) var property: [String] = []
+    @Option(.setting(.cgroupManager), .list(ManagerChoice.allCases.map(\.rawValue))) var cgroupManager: String?
+    @Option(.setting(.cgroupParent), .directory) var cgroupParent: String?
+    @Flag(.setting(.user)) var user = false
+    @Flag(.setting(.system)) var system = false
+    @Option(.setting(.slice)) var slice: String?
+    @Option(.setting(.unit)) var unit: String?
+    @Option(.setting(.description)) var description: String?
+    @Option(.setting(.property)) var property: [String] = []
 }
 
 struct OutputOptions: ParsableArguments {
-    @Option(.report, .file()) var report: String?
-    @Option(.reportFD) var reportFD: String?
-    @Flag(.quiet) var quiet = false
-    @Flag(.verbose) var verbose = false
-    @Flag(.dryRun) var dryRun = false
+    @Option(.setting(.report), .file()) var report: String?
+    @Option(.setting(.reportFD)) var reportFD: String?
+    @Flag(.setting(.quiet)) var quiet = false
+    @Flag(.setting(.verbose)) var verbose = false
+    @Flag(.setting(.dryRun)) var dryRun = false
 }
 
 struct SweepCommand: ParsableCommand {
@@ -174,36 +175,20 @@ struct CheckCommand: ParsableCommand {
 // MARK: Names and texts from the grammar
 
 extension Option where Value == String? {
-    fileprivate init(_ kind: LimitKind) { self.init(RunOption.limit(kind), nil) }
-
-    fileprivate init(_ setting: RunSetting, _ completion: CompletionKind? = nil) {
-        self.init(RunOption.setting(setting), completion)
-    }
-
-    private init(_ option: RunOption, _ completion: CompletionKind?) {
+    fileprivate init(_ option: RunOption, _ completion: CompletionKind? = nil) {
         self.init(name: option.specification, help: option.argumentHelp, completion: completion)
     }
 }
 
 extension Option where Value == [String] {
-    fileprivate init(wrappedValue: [String], _ kind: LimitKind) {
-        self.init(
-            wrappedValue: wrappedValue, name: RunOption.limit(kind).specification,
-            help: RunOption.limit(kind).argumentHelp)
-    }
-
-    fileprivate init(wrappedValue: [String], _ setting: RunSetting) {
-        self.init(
-            wrappedValue: wrappedValue, name: RunOption.setting(setting).specification,
-            help: RunOption.setting(setting).argumentHelp)
+    fileprivate init(wrappedValue: [String], _ option: RunOption) {
+        self.init(wrappedValue: wrappedValue, name: option.specification, help: option.argumentHelp)
     }
 }
 
 extension Flag where Value == Bool {
-    fileprivate init(wrappedValue: Bool, _ setting: RunSetting) {
-        self.init(
-            wrappedValue: wrappedValue, name: RunOption.setting(setting).specification,
-            help: RunOption.setting(setting).argumentHelp)
+    fileprivate init(wrappedValue: Bool, _ option: RunOption) {
+        self.init(wrappedValue: wrappedValue, name: option.specification, help: option.argumentHelp)
     }
 }
 

@@ -104,11 +104,7 @@ struct RunRequest {
         switch setting {
         case .timeout: spec.job.timeout = try Duration(parsingLimit: text)
         case .cpuTime: spec.job.cpuTimeout = try Duration(parsingLimit: text)
-        case .stopSignal:
-            guard let signal = Signal(name: text) else {
-                throw LimitSyntaxError(accepted: "a signal such as TERM, SIGINT, 15 or RTMIN+2")
-            }
-            spec.job.stopSignal = signal
+        case .stopSignal: spec.job.stopSignal = try Signal(parsingOption: text)
         case .killAfter: spec.job.grace = try Duration(parsingLimit: text, zeroAllowed: true)
         case .dieWithParent: spec.diesWithParent = true
         case .noDieWithParent: spec.diesWithParent = false
@@ -180,5 +176,14 @@ struct RunRequest {
                 throw UsageError("--uid \(uid): no such user in the user database; expected --gid, too")
             }
         }
+    }
+}
+
+extension Signal {
+    init(parsingOption text: String) throws(LimitSyntaxError) {
+        guard let signal = Signal(name: text) else {
+            throw LimitSyntaxError(accepted: "a signal such as TERM, SIGINT, 15 or RTMIN+2")
+        }
+        self = signal
     }
 }

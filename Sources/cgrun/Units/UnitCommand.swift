@@ -53,8 +53,7 @@ struct UnitOutputOptions: ParsableArguments {
         }
         return try UnitWriter(
             directory: destination, option: userInstall ? "--user-install" : "--install \(destination)",
-            isUser: userInstall,
-            createsDirectory: userInstall, isForced: force)
+            isUser: userInstall, createsDirectory: userInstall, isForced: force)
     }
 
     /// Prints or writes the files, and enables `units`.
@@ -75,35 +74,32 @@ struct UnitOutputOptions: ParsableArguments {
 
 /// Helpers for options of every kind of unit.
 enum UnitOptionValues {
-    static func parse(
-        _ option: String, _ text: String?, _ body: (String) throws(LimitSyntaxError) -> Void
-    ) throws(UsageError) {
-        guard let text else { return }
-        do { try body(text) } catch { throw UsageError("\(option) \(text): expected \(error.accepted)") }
+    static func value<Value>(
+        _ option: String, _ text: String?, _ read: (String) throws(LimitSyntaxError) -> Value
+    ) throws(UsageError) -> Value? {
+        guard let text else { return nil }
+        do { return try read(text) } catch {
+            throw UsageError("\(option) \(text): expected \(error.accepted)")
+        }
     }
 
     static func duration(_ option: String, _ text: String?, zeroAllowed: Bool = false) throws(UsageError) -> Duration? {
-        var result: Duration?
-        try parse(option, text) { (text) throws(LimitSyntaxError) in
-            result = try Duration(parsingLimit: text, zeroAllowed: zeroAllowed)
+        try value(option, text) { (text) throws(LimitSyntaxError) in
+            try Duration(parsingLimit: text, zeroAllowed: zeroAllowed)
         }
-        return result
     }
 
     static func signal(_ option: String, _ text: String?) throws(UsageError) -> Signal? {
-        guard let text else { return nil }
-        guard let signal = Signal(name: text) else {
-            throw UsageError("\(option) \(text): expected a signal such as TERM, SIGINT, 15 or RTMIN+2")
-        }
-        return signal
+        try value(option, text, Signal.init(parsingOption:))
     }
 
     static func mode(_ option: String, _ text: String?) throws(UsageError) -> UInt16? {
-        guard let text else { return nil }
-        guard let mode = UInt16(text, radix: 8), mode <= 0o7777, !text.hasPrefix("+") else {
-            throw UsageError("\(option) \(text): expected octal digits such as 0660")
+        try value(option, text) { (text) throws(LimitSyntaxError) in
+            guard let mode = UInt16(text, radix: 8), mode <= 0o7777, !text.hasPrefix("+") else {
+                throw LimitSyntaxError(accepted: "octal digits such as 0660")
+            }
+            return mode
         }
-        return mode
     }
 
     /// Runs `body`, and says which option a refused value came from.
@@ -135,7 +131,7 @@ enum UnitOptionValues {
 
 /// The command line byte for byte; ArgumentParser's strings have lost what is not UTF-8.
 enum RawArguments {
-    private static var words: [ByteString] {
+    static var words: [ByteString] {
         (0..<Int(CommandLine.argc)).compactMap { CommandLine.unsafeArgv[$0].map { ByteString(cString: $0) } }
     }
 

@@ -11,9 +11,7 @@ func cgrun() -> CInt {
     // Asked before anything else: if the parent dies after this, its loss is noticed.
     let parent = ThisProcess.parentID
     InheritedDescriptor.occupyStandardStreams()
-    let arguments = (0..<Int(CommandLine.argc)).compactMap {
-        CommandLine.unsafeArgv[$0].map { ByteString(cString: $0) }
-    }
+    let arguments = RawArguments.words
     if arguments.first?.description == FinishCommand.name {
         return FinishCommand.run()
     }
@@ -23,7 +21,7 @@ func cgrun() -> CInt {
     }
     do {
         let request = try RunRequest(parsing: first == "run" ? words.dropFirst() : words)
-        return RunCommand(request, parent: parent).run()
+        return RunCommand(request: request, parent: parent).run()
     } catch let error as UsageError {
         Console().error(error.message)
         return 125

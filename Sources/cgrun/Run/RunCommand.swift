@@ -7,15 +7,10 @@ internal import SandboxValues
 /// Carries out `cgrun run`.
 struct RunCommand {
     let request: RunRequest
-    let console: Console
     /// The parent of this process, as it was when this process started.
     let parent: ProcessID
 
-    init(_ request: RunRequest, parent: ProcessID) {
-        self.request = request
-        self.parent = parent
-        console = Console(isQuiet: request.isQuiet, isVerbose: request.isVerbose)
-    }
+    private var console: Console { Console(isQuiet: request.isQuiet, isVerbose: request.isVerbose) }
 
     /// - Returns: the exit status.
     func run() -> CInt {
@@ -38,9 +33,6 @@ struct RunCommand {
                 if !request.isDryRun { try output?.write(Report(notStarted: spec, error)) }
                 return error.exitCode
             }
-        } catch let error as UsageError {
-            console.error(error.message)
-            return 125
         } catch {
             console.error("\(error)")
             return 125
@@ -110,24 +102,14 @@ struct RunCommand {
             lines.append("setsid, without a terminal")
         }
         lines.append("exec " + spec.job.arguments.map { Self.quoted($0.description) }.joined(separator: " "))
-        if let timeout = spec.job.timeout {
-            lines.append(
-                "after \(timeout.seconds)s: \(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill")
-        }
-        if let limit = spec.job.cpuTimeout {
-            lines.append(
-                "after \(limit.seconds)s of CPU time: \(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill"
-            )
-        }
+        let stop = "\(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill"
+        if let timeout = spec.job.timeout { lines.append("after \(timeout.seconds)s: \(stop)") }
+        if let limit = spec.job.cpuTimeout { lines.append("after \(limit.seconds)s of CPU time: \(stop)") }
         print(lines.joined(separator: "\n"))
     }
 
     private static func quoted(_ word: String) -> String {
-        let plain = word.allSatisfy { $0.isLetter || $0.isNumber || "-_./=:,@%+".contains($0) }
-        return plain && !word.isEmpty
-            ? word
-            : "'"
-                + word.split(separator: "'", omittingEmptySubsequences: false)
-                .joined(separator: "'\\''") + "'"
+        let isPlain = word.allSatisfy { $0.isLetter || $0.isNumber || "-_./=:,@%+".contains($0) }
+        return isPlain && !word.isEmpty ? word : "'" + word.replacing("'", with: #"'\''"#) + "'"
     }
 }

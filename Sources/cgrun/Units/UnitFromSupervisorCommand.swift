@@ -85,20 +85,16 @@ struct UnitFromSupervisorCommand: ParsableCommand {
         let paths = files.map { $0.hasPrefix("/") ? $0 : (ThisProcess.currentDirectory ?? "") + "/" + $0 }
         do {
             return try SupervisorConversion(files: paths, surroundings: Self.surroundings, options: options)
-        } catch let error as SupervisorError {
-            throw UsageError(error.description)
-        } catch let error as UnitError {
-            throw UsageError(error.description)
+        } catch {
+            throw UsageError("\(error)")
         }
     }
 
     private static let surroundings = SupervisorSurroundings(
         readFile: { path in
-            guard let file = try? Descriptor(opening: path, O_RDONLY), let text = try? file.readAll(path: path) else {
-                return nil
-            }
             // Bytes that are not UTF-8 would have become U+FFFD on the way, and the units would differ from the file.
-            return text.unicodeScalars.contains("\u{FFFD}") ? nil : text
+            guard let text = try? readTextFile(path), !text.unicodeScalars.contains("\u{FFFD}") else { return nil }
+            return text
         },
         glob: { pattern in
             var found = glob_t()

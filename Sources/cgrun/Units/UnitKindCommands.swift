@@ -73,8 +73,8 @@ struct UnitSocketCommand: ParsableCommand {
     func run() throws {
         let options = [
             "ListenStream": "--listen", "ListenDatagram": "--listen-datagram", "SocketUser": "--user",
-            "SocketGroup": "--group",
-            "SocketMode": "--mode", "Backlog": "--backlog", "Description": "--description",
+            "SocketGroup": "--group", "SocketMode": "--mode", "Backlog": "--backlog",
+            "Description": "--description",
         ]
         let file = try UnitOptionValues.named(options) {
             guard !listen.isEmpty || !listenDatagram.isEmpty else {

@@ -83,8 +83,7 @@ struct UnitServiceCommand: ParsableCommand {
     private static let options = [
         "Description": "--description", "User": "--user", "Group": "--group", "WorkingDirectory": "--working-directory",
         "EnvironmentFile": "--env-file", "Environment": "--setenv", "StandardOutput": "--log",
-        "ReadWritePaths": "--read-write",
-        "ExecStart": "command", "UMask": "--umask",
+        "ReadWritePaths": "--read-write", "ExecStart": "command", "UMask": "--umask",
     ]
 
     func run() throws {
@@ -95,7 +94,7 @@ struct UnitServiceCommand: ParsableCommand {
 
     private func files() throws -> [UnitFile] {
         var unitName = try UnitOptionValues.name(name, .service)
-        let target = instances == nil ? nil : try unitName.of(.target)
+        let target = life.instances == nil ? nil : try unitName.of(.target)
         if life.instances != nil, !unitName.isTemplate { unitName = unitName.template }
         var service = Service(name: unitName, summary: others.description ?? name, command: try resolvedCommand())
         service.header = ["unit service \(name)", "Stopping it ends every process it started."]
@@ -111,20 +110,18 @@ struct UnitServiceCommand: ParsableCommand {
             }
         }
         guard let target, let count = life.instances else { return [try service.file()] }
-        return [try instanceService(&service, target), try instanceTarget(target, service.name, count)]
+        service.dependencies.partOf = [target.description]
+        service.wantedBy = [target.description]
+        service.header[0] += " --instances \(count)"
+        return [try service.file(), try instanceTarget(target, service.name, count)]
     }
-
-    private var instances: Int? { life.instances }
 
     private func setLife(_ service: inout Service) throws {
         service.restart = life.restart
-        if let delay = try UnitOptionValues.duration("--restart-delay", life.restartDelay, zeroAllowed: true) {
-            service.restartDelay = delay
-        }
-        if let signal = try UnitOptionValues.signal("--stop-signal", life.stopSignal) { service.stopSignal = signal }
-        if let timeout = try UnitOptionValues.duration("--stop-timeout", life.stopTimeout) {
-            service.stopTimeout = timeout
-        }
+        let delay = try UnitOptionValues.duration("--restart-delay", life.restartDelay, zeroAllowed: true)
+        service.restartDelay = delay ?? service.restartDelay
+        service.stopSignal = try UnitOptionValues.signal("--stop-signal", life.stopSignal) ?? service.stopSignal
+        service.stopTimeout = try UnitOptionValues.duration("--stop-timeout", life.stopTimeout) ?? service.stopTimeout
         service.killMode = life.killMode ?? .controlGroup
         service.reloadSignal = try UnitOptionValues.signal("--reload-signal", life.reloadSignal)
     }
@@ -164,10 +161,12 @@ struct UnitServiceCommand: ParsableCommand {
         service.dependencies.wants = try UnitOptionValues.references("--wants", others.wants)
         service.dependencies.requires = try UnitOptionValues.references("--requires", others.requires)
         service.slice = try others.slice.map { try UnitOptionValues.name($0, .slice) }
-        let usual = output.userInstall ? "default.target" : "multi-user.target"
-        service.wantedBy =
-            others.wantedBy.isEmpty ? [usual] : try UnitOptionValues.references("--wanted-by", others.wantedBy)
+        let units = try UnitOptionValues.references("--wanted-by", others.wantedBy)
+        service.wantedBy = others.wantedBy.isEmpty ? [usualTarget] : units
     }
+
+    /// What starts everything that starts with the machine, or with the user's own systemd.
+    private var usualTarget: String { output.userInstall ? "default.target" : "multi-user.target" }
 
     // MARK: Command
 
@@ -235,13 +234,6 @@ struct UnitServiceCommand: ParsableCommand {
 
     // MARK: Instances
 
-    private func instanceService(_ service: inout Service, _ target: UnitName) throws -> UnitFile {
-        service.dependencies.partOf = [target.description]
-        service.wantedBy = [target.description]
-        service.header[0] += " --instances \(life.instances ?? 1)"
-        return try service.file()
-    }
-
     private func instanceTarget(_ name: UnitName, _ template: UnitName, _ count: Int) throws -> UnitFile {
         guard (1...1000).contains(count) else {
             throw UsageError("--instances \(count): expected a whole number from 1 to 1000")
@@ -249,7 +241,7 @@ struct UnitServiceCommand: ParsableCommand {
         var target = Target(name: name, summary: "\(count) instances of \(others.description ?? self.name)")
         target.header = ["unit service \(self.name) --instances \(count)"]
         target.dependencies.wants = (1...count).map { template.instance($0) }
-        target.wantedBy = output.userInstall ? ["default.target"] : ["multi-user.target"]
+        target.wantedBy = [usualTarget]
         return try target.file()
     }
 }

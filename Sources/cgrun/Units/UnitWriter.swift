@@ -21,8 +21,7 @@ struct UnitWriter {
         let absolute = directory.hasPrefix("/") ? directory : (ThisProcess.currentDirectory ?? "") + "/" + directory
         (self.directory, self.option, self.isUser, self.isForced) = (absolute, option, isUser, isForced)
         if createsDirectory { Self.makeDirectories(absolute) }
-        var facts = stat()
-        guard stat(absolute, &facts) == 0, facts.st_mode & S_IFMT == S_IFDIR, access(absolute, W_OK | X_OK) == 0 else {
+        guard isDirectory(absolute), access(absolute, W_OK | X_OK) == 0 else {
             throw UsageError("\(option): cannot be written; expected a directory where you may make files")
         }
     }
@@ -69,10 +68,7 @@ struct UnitWriter {
         }
     }
 
-    private func read(_ path: String) -> String? {
-        guard let file = try? Descriptor(opening: directory + "/" + path, O_RDONLY) else { return nil }
-        return try? file.readAll(path: path)
-    }
+    private func read(_ path: String) -> String? { try? readTextFile(directory + "/" + path) }
 
     /// A file that somebody else wrote stays, and a unit that comes with a package is not hidden.
     private func checkOwnership(_ path: String) throws(UsageError) {

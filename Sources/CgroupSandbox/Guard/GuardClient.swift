@@ -10,25 +10,21 @@ internal import SystemPackage
 /// lock, and the event loop's thread does not wait at all: a guard that is stopped delays no job's end, and no other
 /// job's time limit. Only a thread that starts a job waits, without the lock, until the guard knows of the job.
 final class GuardClient: Sendable {
-    private let program: GuardProgram
-    private let launcher: ProcessDescriptor
+    let program: GuardProgram
+    let launcher: ProcessDescriptor
     private let state = Locked(State())
 
-    private struct State: ~Copyable {
+    struct State {
         var process: GuardProcess?
-        /// The registered jobs, in the order of their numbers.
-        var wards: [(number: UInt64, ward: Ward)] = []
-        var holder: GuardProcess.Holder?
-        /// What the guard has still to be told, in this order.
-        var outbox: [GuardProcess.Notice] = []
-        /// Since when the guard's socket has taken nothing; `nil` while it takes messages.
-        var isFullSince: BootTime?
+        /// The registered jobs, and what the guard has still to be told.
+        var outbox = GuardOutbox()
         var lastNumber: UInt64 = 0
+        /// How many descriptors the guard has open for jobs.
+        var descriptorCount = 0
         /// How often a guard that had died was replaced.
         var replaced = 0
         /// How many guards in a row were lost before they watched.
         var lostInARow = 0
-        var descriptorCount = 0
         /// Whether the guard must not be replaced: a manager moves it by its pid, and would not move another.
         var isIrreplaceable = false
         /// The cgroup of a guard that must not be replaced, as it was when the guard was found dead.
@@ -37,14 +33,15 @@ final class GuardClient: Sendable {
         /// error: otherwise each of them would wait as long for another guard, one after the other.
         var silence: (error: LaunchError, until: BootTime)?
         var observer: Observer?
-        /// The watch by which the observer's loop learns of the guard's end.
-        var watch: UInt64?
         /// Whether the observer's loop is going to call `keepUp`.
         var isScheduled = false
+
+        /// The cgroup of the present guard.
+        var place: String? { process.flatMap { try? Hierarchies.unifiedPath(of: $0.helper.process.pid) } }
     }
 
     /// The event loop that has a guard replaced when it ends.
-    private struct Observer {
+    struct Observer {
         let loop: EventLoop
         let whenMissing: @Sendable () -> Void
     }
@@ -64,33 +61,11 @@ final class GuardClient: Sendable {
     }
 
     /// The pidfd of the present guard; -1 where there is none.
-    var descriptor: CInt {
-        state.withLock { state in
-            switch state.process {
-            case .some(let process): process.process.descriptor.rawValue
-            case .none: -1
-            }
-        }
-    }
+    var descriptor: CInt { state.withLock { $0.process?.helper.descriptor ?? -1 } }
+    var pid: ProcessID? { state.withLock { $0.process?.helper.process.pid } }
     var replacementCount: Int { state.withLock { $0.replaced } }
-    var pid: ProcessID? {
-        state.withLock { state in
-            switch state.process {
-            case .some(let process): process.process.pid
-            case .none: nil
-            }
-        }
-    }
-
     /// The cgroup of the present guard, or of a pinned guard that has died, as in `/proc/PID/cgroup`.
-    var unifiedPath: String? { state.withLock { Self.place(of: $0) ?? $0.lastPlace } }
-
-    private static func place(of state: borrowing State) -> String? {
-        switch state.process {
-        case .some(let process): try? Hierarchies.unifiedPath(of: process.process.pid)
-        case .none: nil
-        }
-    }
+    var unifiedPath: String? { state.withLock { $0.place ?? $0.lastPlace } }
 
     // MARK: Before there is a job
 
@@ -114,31 +89,30 @@ final class GuardClient: Sendable {
     /// - Throws: when it does not watch, or has ended.
     func check() throws(LaunchError) {
         try awaitWatch()
-        guard state.withLock({ !Self.hasEnded($0) }) else { throw endedTooEarly }
+        guard state.withLock({ $0.process?.helper.process.hasEnded == false }) else { throw endedTooEarly }
     }
 
     /// Tells the running guard and the holder that a manager is being asked to move them out of the cgroups with this
     /// hash: the holder into the jobs' scope, the guard into the companion scope.
     func awaitScope(_ cgroupBefore: UInt64, keptBy holder: borrowing HolderProcess) throws(LaunchError) {
-        let process: SharedDescriptor
-        do { process = SharedDescriptor(try holder.process.descriptor.duplicate()) } catch { throw LaunchError(error) }
         holder.awaitScope(cgroupBefore)
         state.withLock { state in
-            state.holder = GuardProcess.Holder(process: process, control: holder.control)
-            state.outbox += [.holder, .scope(cgroupBefore)]
+            state.outbox.holder = (holder.helper, nil)
+            state.outbox.append(.holder)
+            state.outbox.append(.scope(cgroupBefore))
         }
-        try wait { $0.outbox.isEmpty }
+        try wait { $0.outbox.notices.isEmpty }
     }
 
     /// Hands the directory of the jobs' scope to the guard, which removes it after a loss if systemd does not.
     func keep(_ scope: consuming Descriptor) throws(LaunchError) {
         let scope = SharedDescriptor(scope)
         state.withLock { state in
-            guard state.holder != nil else { return }
-            state.holder?.directory = scope
+            guard state.outbox.holder != nil else { return }
+            state.outbox.holder?.directory = scope
             state.outbox.append(.holder)
         }
-        try wait { $0.outbox.isEmpty }
+        try wait { $0.outbox.notices.isEmpty }
     }
 
     // MARK: Jobs
@@ -152,20 +126,20 @@ final class GuardClient: Sendable {
             let count = state.descriptorCount + ward.descriptorCount
             guard count + Self.ownDescriptors <= ThisProcess.hardDescriptorLimit else {
                 throw LaunchError(
-                    .setup, "the guard cannot hold more than \(state.wards.count) jobs: too many open files",
+                    .setup, "the guard cannot hold more than \(state.outbox.wards.count) jobs: too many open files",
                     remedy: "raise the hard limit on open files (LimitNOFILE=, ulimit -Hn)")
             }
             state.lastNumber += 1
-            state.wards.append((state.lastNumber, ward))
             state.descriptorCount = count
-            if state.process != nil { state.outbox.append(.job(state.lastNumber)) }
+            state.outbox.wards[state.lastNumber] = ward
+            state.outbox.append(.job(state.lastNumber))
             return state.lastNumber
         }
         do {
             // The first guard starts while the first job's cgroups are made. After a guard was lost, or its program was
             // not a guard's, no job is begun before another guard watches.
             try wait(untilItWatches: number > 1 && state.withLock { $0.process == nil }) {
-                !$0.outbox.contains { $0.number == number }
+                $0.outbox.hasTold(number)
             }
         } catch {
             forget(number)
@@ -178,29 +152,27 @@ final class GuardClient: Sendable {
     /// kills the job after a loss, and the command may start.
     func arm(_ number: UInt64, _ directories: [CgroupDirectory]) throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
-            guard let index = Self.index(of: number, state) else { return }
-            state.wards[index].ward.directories = directories
+            guard var ward = state.outbox.wards[number] else { return }
+            ward.directories = directories
+            state.outbox.wards[number] = ward
             // Opened before the guard is told anything: if no descriptor is free, the guard need not be replaced.
             let killFile: Descriptor
-            do throws(SystemError) { killFile = try state.wards[index].ward.openKillFile() } catch {
+            do throws(SystemError) { killFile = try ward.openKillFile() } catch {
                 throw LaunchError(.openingKillFile(error))
             }
-            if state.process != nil { state.outbox.append(.arm(number, killFile: SharedDescriptor(killFile))) }
+            state.outbox.append(.arm(number, killFile: SharedDescriptor(killFile)))
         }
-        try wait(untilItWatches: true) { !$0.outbox.contains { $0.number == number } }
+        try wait(untilItWatches: true) { $0.outbox.hasTold(number) }
     }
 
     /// Has the guard forget a job of which nothing is left. Never waits.
     func forget(_ number: UInt64) {
         state.withLock { state in
-            guard let index = Self.index(of: number, state) else { return }
-            state.descriptorCount -= state.wards.remove(at: index).ward.descriptorCount
-            guard state.process != nil else { return }
-            let isUnknown = state.outbox.contains { if case .job(number) = $0 { true } else { false } }
-            state.outbox.removeAll { $0.number == number }
-            if !isUnknown { state.outbox.append(.done(number)) }
+            guard let ward = state.outbox.wards[number] else { return }
+            state.descriptorCount -= ward.descriptorCount
+            state.outbox.forget(number)
             // A guard that has ended need not be told: the next one never hears of this job.
-            _ = try? deliver(&state)
+            _ = try? state.process?.deliver(&state.outbox)
             schedule(&state)
         }
     }
@@ -208,42 +180,29 @@ final class GuardClient: Sendable {
     /// Ends the guard without letting it kill anything. To be called when nothing is left of any job.
     func dismiss() {
         state.withLock { state in
-            state.wards = []
+            state.outbox.wards = [:]
             dismiss(&state)
         }
     }
 
     /// The guard's other descriptors: standard streams, socket, epoll, launcher, and what is open only for a moment.
     private static let ownDescriptors = 24
-
-    private static func index(of number: UInt64, _ state: borrowing State) -> Int? {
-        var (low, high) = (0, state.wards.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if state.wards[middle].number < number { low = middle + 1 } else { high = middle }
-        }
-        return low < state.wards.count && state.wards[low].number == number ? low : nil
-    }
 }
 
 // MARK: - Waiting
 
 extension GuardClient {
     /// How long a thread sleeps at most before it looks again: another thread may have replaced the guard meanwhile.
-    private static let longestPause = Duration.milliseconds(5)
-    /// How many guards in a row may be killed before they watch.
-    private static let attempts = 30
+    static let longestPause = Duration.milliseconds(5)
 
     /// Returns once the condition holds and, with `untilItWatches`, a guard watches that knows all jobs so far.
     ///
     /// - Throws: when no guard can be started. Then no job may live on, and the observer is told.
-    private func wait(
-        untilItWatches: Bool = false, _ isMet: (borrowing State) -> Bool
-    ) throws(LaunchError) {
+    private func wait(untilItWatches: Bool = false, _ isMet: (State) -> Bool) throws(LaunchError) {
         while true {
             let pause = try state.withLock { state throws(LaunchError) in
                 let pause = try advance(&state)
-                return isMet(state) && (!untilItWatches || Self.watches(state)) ? nil : pause
+                return isMet(state) && (!untilItWatches || state.process?.watches == true) ? nil : pause
             }
             guard let pause else { return }
             var poller = Poller()
@@ -254,214 +213,30 @@ extension GuardClient {
     }
 
     /// What a thread waits for before it looks again.
-    private struct Pause {
+    struct Pause {
         /// -1 where nothing is expected from the socket.
         var socket: CInt
         var process: CInt
         var atMost: Duration
     }
 
-    private static func watches(_ state: borrowing State) -> Bool {
-        switch state.process {
-        case .some(let process): process.watches
-        case .none: false
-        }
-    }
-
-    private static func hasEnded(_ state: borrowing State) -> Bool {
-        switch state.process {
-        case .some(let process): process.process.hasEnded
-        case .none: true
-        }
-    }
-
     /// Called by the observer's loop: replaces a guard that has ended, and sends what its socket did not take before.
-    private func keepUp() {
+    func keepUp() {
         state.withLock { state in
             state.isScheduled = false
-            guard state.process != nil else { return }
+            guard let helper = state.process?.helper else { return }
             // If no guard can be started, `advance` has told the observer.
-            guard (try? advance(&state, isLost: Self.hasEnded(state))) != nil else { return }
+            guard (try? advance(&state, isLost: helper.process.hasEnded)) != nil else { return }
             schedule(&state)
         }
     }
 
     /// Has the observer's loop call `keepUp`, if the guard has still to be told something, or to answer.
     private func schedule(_ state: inout State) {
-        guard let observer = state.observer, !state.isScheduled, state.process != nil,
-            !state.outbox.isEmpty || !Self.watches(state)
+        guard let observer = state.observer, !state.isScheduled, let process = state.process,
+            !state.outbox.notices.isEmpty || !process.watches
         else { return }
         state.isScheduled = true
         _ = observer.loop.call(at: .now + Self.longestPause) { [weak self] in self?.keepUp() }
-    }
-}
-
-// MARK: - The guard's process
-
-extension GuardClient {
-    /// Gets on with the guard as far as is possible without waiting: starts it, sends what is in the outbox, takes the
-    /// guard's answer, and replaces a guard that is lost.
-    ///
-    /// - Parameter isLost: whether the caller knows that the present guard has ended. Otherwise the end of a guard that
-    ///   watches is noticed only when there is something to send.
-    /// - Returns: what to wait for, if that is not far enough.
-    /// - Throws: when no guard can be started. Then there is none, no job may live on, and the observer is told.
-    private func advance(_ state: inout State, isLost: Bool = false) throws(LaunchError) -> Pause {
-        do throws(LaunchError) {
-            if isLost { try bury(&state) }
-            while true {
-                if state.process == nil { try start(&state) }
-                let delivery = try deliver(&state)
-                if delivery == .lost {
-                    try bury(&state)
-                    continue
-                }
-                switch state.process?.takeAnswer() {
-                case .ready:
-                    state.lostInARow = 0
-                    return Self.pause(state, isFull: delivery == .full, isHungUp: false)
-                case .ended, nil: try bury(&state)
-                case .some(let answer):
-                    try checkPatience(&state)
-                    return Self.pause(state, isFull: delivery == .full, isHungUp: answer == .hungUp)
-                }
-            }
-        } catch {
-            dismiss(&state)
-            if let observer = state.observer { _ = observer.loop.call(at: .now, observer.whenMissing) }
-            throw error
-        }
-    }
-    private static func pause(_ state: borrowing State, isFull: Bool, isHungUp: Bool) -> Pause {
-        var pause = Pause(socket: -1, process: -1, atMost: longestPause)
-        switch state.process {
-        case .some(let process):
-            pause.process = process.process.descriptor.rawValue
-            // poll(2) may call a socket ready that refuses descriptors, since too many are on their way.
-            if isFull { pause.atMost = .microseconds(200) }
-            if !isFull, !isHungUp, !process.watches { pause.socket = process.socket }
-        case .none: break
-        }
-        return pause
-    }
-
-    /// Starts the guard's program, and queues what it has to be told of all jobs.
-    private func start(_ state: inout State) throws(LaunchError) {
-        if let silence = state.silence, .now < silence.until { throw silence.error }
-        guard !state.isIrreplaceable || state.lostInARow == 0 else { throw endedTooEarly }
-        guard state.lostInARow <= Self.attempts else {
-            throw LaunchError(
-                noGuard: program.path, "was killed \(state.lostInARow) times in a row before it watched")
-        }
-        state.isFullSince = nil
-        state.outbox = state.holder == nil ? [] : [.holder]
-        for (number, ward) in state.wards {
-            state.outbox.append(.job(number))
-            if ward.isArmed { state.outbox.append(.arm(number, killFile: nil)) }
-        }
-        // Well below what a socket takes that nobody reads yet.
-        let queued = state.outbox.prefix(64)
-        let process = try GuardProcess.start(program, launcher: launcher) { socket throws(SystemError) in
-            for notice in queued { try Self.send(notice, state, to: socket) }
-        }
-        state.outbox.removeFirst(queued.count)
-        if let observer = state.observer {
-            do throws(SystemError) {
-                state.watch = try observer.loop.watch(process.process.descriptor.rawValue, for: .reading) {
-                    [weak self] in self?.keepUp()
-                }
-            } catch {
-                // Nobody would notice the end of this guard.
-                process.dismiss()
-                throw LaunchError(error)
-            }
-        }
-        if state.lostInARow > 0 { state.replaced += 1 }
-        state.process = consume process
-    }
-
-    private enum Delivery { case all, full, lost }
-
-    /// Sends the guard what is in the outbox, as far as its socket takes it.
-    ///
-    /// - Throws: when no descriptor is free.
-    private func deliver(_ state: inout State) throws(LaunchError) -> Delivery {
-        var count = 0
-        defer { state.outbox.removeFirst(count) }
-        while count < state.outbox.count {
-            do throws(SystemError) {
-                try Self.send(state.outbox[count], state)
-            } catch {
-                guard error.operation == "sendmsg" else { throw LaunchError(.openingKillFile(error)) }
-                guard error.errno == .resourceTemporarilyUnavailable || error.errno == .tooManyReferences else {
-                    return .lost
-                }
-                if count > 0 || state.isFullSince == nil { state.isFullSince = .now }
-                // A guard that has read nothing for so long is stopped or stuck, and is replaced.
-                return BootTime.now - (state.isFullSince ?? .now) >= Helper.patience ? .lost : .full
-            }
-            count += 1
-        }
-        state.isFullSince = nil
-        return .all
-    }
-
-    /// - Parameter socket: `nil`: that of the present guard.
-    private static func send(
-        _ notice: GuardProcess.Notice, _ state: borrowing State, to socket: CInt? = nil
-    ) throws(SystemError) {
-        let control: CInt
-        switch state.process {
-        case .some(let process): control = socket ?? process.socket
-        case .none: control = socket ?? -1
-        }
-        let ward = notice.number.flatMap { number in index(of: number, state).map { state.wards[$0].ward } }
-        try notice.send(to: control, about: ward, holder: state.holder)
-    }
-
-    /// - Throws: when the guard has not said in time that it watches.
-    private func checkPatience(_ state: inout State) throws(LaunchError) {
-        switch state.process {
-        case .some(let process) where process.answerBy <= .now: break
-        default: return
-        }
-        let error = LaunchError(
-            noGuard: program.path, "did not say within \(Helper.patience.components.seconds) s that it watches")
-        state.silence = (error, .now + Helper.patience)
-        throw error
-    }
-
-    private var endedTooEarly: LaunchError {
-        LaunchError(noGuard: program.path, "ended before the command could start")
-    }
-
-    /// Ends a guard that is lost, and forgets it.
-    ///
-    /// - Throws: when it had exited by itself: then its program is not a guard's, and starting it again would not help.
-    private func bury(_ state: inout State) throws(LaunchError) {
-        unwatch(&state)
-        // A process's cgroup can be read only until the process is reaped.
-        if state.isIrreplaceable { state.lastPlace = Self.place(of: state) }
-        guard let lost = state.process.take() else { return }
-        state.lostInARow += 1
-        // `dismiss` kills a guard that is stuck or stopped; of a guard that was dead before, it tells how that ended.
-        guard case .exited(let code) = lost.dismiss() else { return }
-        throw LaunchError(noGuard: program.path, "left by itself, with status \(code)")
-    }
-
-    private func dismiss(_ state: inout State) {
-        unwatch(&state)
-        state.process.take()?.dismiss()
-        state.outbox = []
-        state.lostInARow = 0
-    }
-
-    /// Ends the watch of the guard's pidfd, which must not be closed before.
-    private func unwatch(_ state: inout State) {
-        guard let watch = state.watch.take(), let observer = state.observer else { return }
-        switch state.process {
-        case .some(let process): observer.loop.unwatch(watch, process.process.descriptor.rawValue)
-        case .none: break
-        }
     }
 }

@@ -5,6 +5,12 @@ internal import SystemPackage
 // guard_protocol.h says what the messages mean.
 
 extension guard_contents {
+    /// - Parameter number: that of the job that the message is about, or the hash of a cgroup.
+    init(_ kind: guard_kind, number: UInt64) {
+        self = guard_message(kind)
+        self.number = number
+    }
+
     /// The common name of the job's cgroups, what each of them is, and the directories that they are in.
     mutating func describeJob(_ name: String, tags: [UInt8], parents: [CInt]) {
         groups = CUnsignedInt(tags.count)

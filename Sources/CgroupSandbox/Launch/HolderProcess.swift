@@ -4,15 +4,14 @@ internal import SandboxValues
 
 /// A process that keeps a scope by being in it, and ends once nobody has the other end of its socket open.
 struct HolderProcess: ~Copyable {
-    let process: ProcessDescriptor
-    let control: SharedDescriptor
+    /// The process and its socket, which the guard's side shares.
+    let helper: Helper
     private let program: GuardProgram
     var isLeftToGuard = false
 
-    private init(_ helper: consuming Helper, _ program: GuardProgram) {
+    private init(_ helper: Helper, _ program: GuardProgram) {
+        self.helper = helper
         self.program = program
-        process = helper.process
-        control = SharedDescriptor(helper.control)
     }
 
     static func start(_ program: GuardProgram) throws(LaunchError) -> HolderProcess {
@@ -42,8 +41,8 @@ struct HolderProcess: ~Copyable {
     ///
     /// - Throws: when the process has ended, or does not answer.
     func check() throws(LaunchError) {
-        switch Helper.awaitAnswer(of: process, at: control.descriptor.rawValue) {
-        case .ready where !process.hasEnded: return
+        switch helper.awaitAnswer() {
+        case .ready where !helper.process.hasEnded: return
         case .ready, .ended, .hungUp: throw LaunchError(noGuard: program.path, "ended as a holder of a scope")
         case .nothing: throw LaunchError(noGuard: program.path, "did not answer as a holder of a scope")
         }
@@ -52,22 +51,20 @@ struct HolderProcess: ~Copyable {
     /// Tells the holder that a manager is being asked to move it out of the cgroups with this hash. A holder that has
     /// ended is no error here; `OpenScope.open` notices it.
     func awaitScope(_ cgroupBefore: UInt64) {
-        var message = guard_message(GUARD_SCOPE)
-        message.number = cgroupBefore
-        try? message.send(to: control.descriptor.rawValue)
+        try? guard_contents(GUARD_SCOPE, number: cgroupBefore).send(to: helper.control.rawValue)
     }
 
     /// Has the holder kill a cgroup before it ends.
     func arm(_ killFile: borrowing Descriptor) throws(SystemError) {
         var message = guard_message(GUARD_HOLD)
         message.kill_file = killFile.rawValue
-        try message.send(to: control.descriptor.rawValue)
+        try message.send(to: helper.control.rawValue)
     }
 
     deinit {
         guard !isLeftToGuard else { return }
         // A holder that is stopped would not notice that its socket is closed.
-        try? process.send(.kill)
-        _ = try? process.waitForEnd()
+        try? helper.process.send(.kill)
+        _ = try? helper.process.waitForEnd()
     }
 }

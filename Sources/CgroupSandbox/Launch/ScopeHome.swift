@@ -151,9 +151,9 @@ struct OpenScope: ~Copyable {
         _ guardian: GuardClient, _ layout: Hierarchies
     ) throws(LaunchError) -> OpenScope {
         try guardian.awaitScope(ThisProcess.cgroupHash, keptBy: holder)
-        let held = holder.process.descriptor.rawValue
+        let held = holder.helper.descriptor
         let companion = guardian.descriptor
-        var members = [held: holder.process.pid, companion: guardian.pid ?? 0]
+        var members = [held: holder.helper.process.pid, companion: guardian.pid ?? 0]
         var beside = [companion]
         let own: SharedDescriptor?
         do throws(SystemError) {
@@ -188,7 +188,8 @@ struct OpenScope: ~Copyable {
         _ plan: ScopePlan, keptBy holder: borrowing HolderProcess, _ guardian: GuardClient, _ layout: Hierarchies
     ) throws(LaunchError) -> String {
         // The manager's answer is not enough: see where the holder is.
-        guard let path = try? Hierarchies.unifiedPath(of: holder.process.pid), !holder.process.hasEnded else {
+        let keeper = holder.helper.process.pid
+        guard let path = try? Hierarchies.unifiedPath(of: keeper), !holder.helper.process.hasEnded else {
             throw LaunchError(.setup, "the process that keeps \(plan.name) was killed")
         }
         guard path.hasSuffix("/" + plan.name) else {
@@ -204,7 +205,7 @@ struct OpenScope: ~Copyable {
                 try holder.arm(cgroup.openKillFile())
                 try guardian.keep(cgroup.duplicate())
             }
-            try cgroup.setAside([holder.process.pid])
+            try cgroup.setAside([keeper])
             try cgroup.passControllersOn()
             if plan.takesProgram { try cgroup.apply(plan.limitsOfScope) } else { try cgroup.checkWeight(plan.limits) }
         } catch let error as LaunchError { throw error } catch let error as CgroupError {
@@ -218,7 +219,7 @@ struct OpenScope: ~Copyable {
     /// Whether the holder was killed, as happens when the scope is stopped.
     func wasEmptied(within patience: Duration) -> Bool {
         var poller = Poller()
-        poller.add(holder.process.descriptor.rawValue)
+        poller.add(holder.helper.descriptor)
         return poller.wait(patience)[0]
     }
 

@@ -28,4 +28,13 @@ struct JobEnd: Sendable {
     var unitWasStopped = false
 
     var treeIsGone: Bool { emptyAfter != nil }
+
+    /// Takes over how the machine has ended the job.
+    mutating func adopt(_ machine: JobMachine) {
+        status = machine.status
+        stop = machine.stop
+        emptyAfter = machine.emptyAfter
+        wroteKill = machine.wroteKill
+        if treeIsGone { blindness = nil }
+    }
 }

@@ -1,0 +1,121 @@
+internal import Cgroups
+internal import LinuxSystem
+internal import SandboxValues
+
+// What the driver does as the machine says.
+
+extension JobDriver {
+    /// Changes the state, and calls `whenOver` if the job is over then.
+    func change(_ body: (inout State) -> Void) {
+        let over = state.withLock { state -> (@Sendable (Report) -> Void, Report)? in
+            body(&state)
+            guard state.machine.isOver, let report = state.report, let whenOver = state.whenOver.take() else {
+                return nil
+            }
+            return (whenOver, report)
+        }
+        if let (whenOver, report) = over { whenOver(report) }
+    }
+
+    func run(_ event: JobMachine.Event, _ state: inout State) {
+        perform(state.machine.handle(event, at: .now), &state)
+    }
+
+    /// - Parameter deadline: the time of the timer that has come. The loop may call for a timer just after it was
+    ///   cancelled: then `state.timer` is another one, and must stay.
+    private func timeHasCome(_ deadline: BootTime) {
+        change { state in
+            if state.timer?.at == deadline { state.timer = nil }
+            if !settle(&state) { run(.time, &state) }
+        }
+    }
+
+    func perform(_ actions: [JobMachine.Action], _ state: inout State) {
+        // Watches end first: `release`, the last of the actions, closes what they watch.
+        if !state.machine.isRunning { unwatch(&state) }
+        var actions = actions[...]
+        while let action = actions.popFirst() {
+            if let answer = perform(action, &state) { actions += state.machine.handle(answer, at: .now) }
+        }
+        schedule(&state)
+    }
+
+    private func schedule(_ state: inout State) {
+        guard state.machine.deadline != state.timer?.at else { return }
+        if let timer = state.timer { loop.cancel(timer.id) }
+        state.timer = state.machine.deadline.map { deadline in
+            (loop.call(at: deadline) { [weak self] in self?.timeHasCome(deadline) }, deadline)
+        }
+    }
+
+    /// Ends the watches, whose descriptors must not be closed before.
+    private func unwatch(_ state: inout State) {
+        if let watch = state.commandWatch.take(), let command = state.command?.descriptor.rawValue {
+            loop.unwatch(watch, command)
+        }
+        unwatchParent(&state)
+    }
+
+    func unwatchParent(_ state: inout State) {
+        if let watch = state.parentWatch.take(), let parent = state.parent?.descriptor { loop.unwatch(watch, parent) }
+    }
+
+    /// - Returns: what came of the action, for the machine; `nil`: nothing that it needs to know.
+    private func perform(_ action: JobMachine.Action, _ state: inout State) -> JobMachine.Event? {
+        switch action {
+        case .thaw: try? state.cgroup?.setFrozen(false)
+        case .signal(let signal): try? state.command?.send(signal)
+        case .readCPUTime: return .cpuTime(state.cgroup?.cpuTime)
+        case .kill: try? state.cgroup?.kill()
+        case .look:
+            state.end.blindness = nil
+            return (state.cgroup?.look(&state.end.blindness)).map { .tree($0) }
+        case .nameStrays: if state.end.strays.isEmpty { state.end.strays = members(of: &state) }
+        case .nameUnkillable: state.end.unkillable = members(of: &state)
+        case .report: makeReport(&state)
+        case .remove: return .removal(succeeded: (try? state.cgroup?.remove()) != nil)
+        case .deliver: if let report = state.report { state.deliver(report) }
+        case .release: release(&state)
+        }
+        return nil
+    }
+
+    private func members(of state: inout State) -> [Report.ProcessInfo] {
+        // A snapshot of a fork bomb need not be complete to be understood.
+        (state.cgroup?.members ?? []).prefix(1_000).map {
+            Report.ProcessInfo(pid: $0, comm: ProcessTable.commandName($0) ?? "?")
+        }
+    }
+
+    private func makeReport(_ state: inout State) {
+        let machine = state.machine
+        state.end.adopt(machine)
+        if let jobs = state.jobs {
+            state.facts.guardsReplaced = jobs.guardian.replacementCount
+            // The finisher does not know how long the command ran.
+            state.end.wallTime = (machine.endedAt ?? .now) - machine.startedAt
+        }
+        state.end.statistics = state.cgroup?.statistics(state.end.detail) ?? JobStatistics()
+        state.end.controllers = state.cgroup?.controllers ?? []
+        if state.end.statistics.oomKills > 0 { state.end.limitedAncestor = state.cgroup?.limitedAncestor }
+        if machine.stop == nil, case .signaled(.kill, _) = machine.status {
+            state.end.unitWasStopped = state.home?.wasEmptied() == true
+        }
+        state.report = Report(state.facts, state.end)
+    }
+
+    /// Gives everything back if the tree is gone. Otherwise the guard keeps the tree, waits for its end, and cleans up.
+    private func release(_ state: inout State) {
+        let (home, jobs) = (state.home.take(), state.jobs.take())
+        state.cgroup = nil
+        state.command = nil
+        (state.parent, state.terminal) = (nil, nil)
+        guard state.machine.emptyAfter != nil else {
+            home?.abandon()
+            return
+        }
+        let wasStopped = [.guardLost, .unitStopped].contains(state.report?.cause)
+        let number = state.number
+        home?.release(wasStopped: wasStopped) { jobs?.letGo(of: number) }
+    }
+}

@@ -60,7 +60,7 @@ struct Diagnosis: Sendable {
     }
 
     private mutating func explain(_ stop: StopReason) {
-        evidence.append(Report.Evidence(source: "cgrun", value: stop.requestedBy))
+        evidence.append(Report.Evidence(source: "cgrun", value: stop.rawValue))
         switch stop {
         case .timeoutWall:
             cause = .timeoutWall

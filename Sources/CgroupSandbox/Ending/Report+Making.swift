@@ -86,7 +86,7 @@ extension Report {
 
     private mutating func tell(_ end: JobEnd) {
         if let stop = end.stop {
-            termination.requestedBy = stop.reason.requestedBy
+            termination.requestedBy = stop.reason.rawValue
             termination.signal = stop.signal.map(SignalInfo.init)
             termination.graceSeconds = stop.grace?.seconds
             termination.escalated = stop.escalated

@@ -2,29 +2,17 @@ internal import LinuxSystem
 internal import SandboxValues
 
 /// Who wants the job to end, written down before anything is done about it: what cgrun knows of its own doing beats
-/// whatever could be inferred from the way the command ended.
-enum StopReason: Equatable, Sendable {
-    case timeoutWall
-    case timeoutCPU
+/// whatever could be inferred from the way the command ended. Reports have the raw value.
+enum StopReason: String, Sendable {
+    case timeoutWall = "timeout"
+    case timeoutCPU = "cpu_timeout"
     /// A SIGTERM to cgrun, or `stop()` by a program.
     case caller
     /// The task that waited for the job was cancelled.
     case cancelled
-    case parentLost
-    case launcherLost
-    case guardLost
-
-    var requestedBy: String {
-        switch self {
-        case .timeoutWall: "timeout"
-        case .timeoutCPU: "cpu_timeout"
-        case .caller: "caller"
-        case .cancelled: "cancelled"
-        case .parentLost: "parent_lost"
-        case .launcherLost: "launcher_lost"
-        case .guardLost: "guard_lost"
-        }
-    }
+    case parentLost = "parent_lost"
+    case launcherLost = "launcher_lost"
+    case guardLost = "guard_lost"
 
     /// Whether the command is first asked to end, and given time. After a loss the job is killed at once.
     var isGraceful: Bool {

@@ -18,8 +18,10 @@ import Testing
         func open(_ program: Program, _ guardian: GuardClient) throws(LaunchError) -> PlannedCgroup {
             throw LaunchError(.setup, "no home")
         }
-        func start(_ program: Program, in cgroup: borrowing JobCgroup) throws(StartError) -> SpawnedProcess {
-            throw .cgroup(CgroupError(.parentNotFound(path: "no home")))
+        func start(
+            _ program: Program, in cgroup: borrowing JobCgroup, _ wording: Wording
+        ) throws(LaunchError) -> SpawnedProcess {
+            throw LaunchError(.setup, "no home")
         }
         func wasEmptied() -> Bool { false }
         func release(wasStopped: Bool, _ letGo: () -> Void) {}

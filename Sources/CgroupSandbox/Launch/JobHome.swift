@@ -20,7 +20,11 @@ protocol JobHome: AnyObject, Sendable {
     /// What else `open` did, for people.
     var notes: [String] { get }
     /// Starts the command in its cgroup, once the guard knows of it.
-    func start(_ program: Program, in cgroup: borrowing JobCgroup) throws(StartError) -> SpawnedProcess
+    ///
+    /// - Parameter wording: whether errors call limits by the library's names or by options.
+    func start(
+        _ program: Program, in cgroup: borrowing JobCgroup, _ wording: Wording
+    ) throws(LaunchError) -> SpawnedProcess
     /// Whether somebody else has killed all that was in the home.
     func wasEmptied() -> Bool
     /// Gives the home back. If the caller chose its name, the name can be used again when this returns.
@@ -35,12 +39,6 @@ protocol JobHome: AnyObject, Sendable {
     ///
     /// - Parameter letGo: has the guard forget the job.
     func clearAway(_ guardian: GuardClient, _ letGo: () -> Void)
-}
-
-/// Why a command did not start in its cgroup.
-enum StartError: Error {
-    case cgroup(CgroupError)
-    case command(SpawnError)
 }
 
 /// A directory in a cgroup of the caller's.
@@ -71,15 +69,17 @@ final class DirectoryHome: JobHome {
 
     var notes: [String] { swept.withLock { $0.map { "swept \($0.text)" } } }
 
-    func start(_ program: Program, in cgroup: borrowing JobCgroup) throws(StartError) -> SpawnedProcess {
+    func start(
+        _ program: Program, in cgroup: borrowing JobCgroup, _ wording: Wording
+    ) throws(LaunchError) -> SpawnedProcess {
         let joins: [SharedDescriptor]
-        do { joins = try cgroup.joinFiles() } catch { throw .cgroup(error) }
+        do { joins = try cgroup.joinFiles() } catch { throw LaunchError(error, wording) }
         // Nobody closes the files before the command has entered its groups by them.
         defer { withExtendedLifetime(joins) {} }
         do {
             return try program.start(
                 cgroup: cgroup.directory.descriptor.rawValue, joinFiles: joins.map { $0.descriptor.rawValue })
-        } catch { throw .command(error) }
+        } catch { throw LaunchError(error, command: program.arguments[0].description, wording) }
     }
 
     func wasEmptied() -> Bool { false }

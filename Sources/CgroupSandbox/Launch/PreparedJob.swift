@@ -126,13 +126,7 @@ extension PreparedJob {
         do throws(LaunchError) {
             try jobs.guardian.arm(number, cgroup.directories)
             startedAt = .now
-            do throws(StartError) { spawned = try home.start(program, in: cgroup) } catch {
-                switch error {
-                case .cgroup(let error): throw LaunchError(error, wording)
-                case .command(let error):
-                    throw LaunchError(error, command: spec.job.arguments[0].description, wording)
-                }
-            }
+            spawned = try home.start(program, in: cgroup, wording)
         } catch {
             try? cgroup.remove()
             throw error

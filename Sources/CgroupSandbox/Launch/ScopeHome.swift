@@ -46,12 +46,7 @@ final class ScopeHome: JobHome {
 
     func plan() -> [String] {
         let path = "\(scopePlan.name)/\(name)"
-        let socket = state.withLock { state in
-            switch state.manager {
-            case .some(let manager): manager.address.socket
-            case .none: ""
-            }
-        }
+        let socket = state.withLock { $0.manager?.address.socket ?? "" }
         return scopePlan.description(by: socket) + ["mkdir \(path)"]
             + scopePlan.limits.settings.map { $0.step(in: path).description }
     }
@@ -81,20 +76,19 @@ final class ScopeHome: JobHome {
 
     var notes: [String] { [] }
 
-    func start(_ program: Program, in cgroup: borrowing JobCgroup) throws(StartError) -> SpawnedProcess {
+    func start(
+        _ program: Program, in cgroup: borrowing JobCgroup, _ wording: Wording
+    ) throws(LaunchError) -> SpawnedProcess {
         let directory = cgroup.directory.descriptor.rawValue
         let command = state.withLock { $0.command.take() }
-        do { return try command!.start(in: directory) } catch { throw .command(error) }
+        do { return try command!.start(in: directory) } catch {
+            throw LaunchError(error, command: program.arguments[0].description, wording)
+        }
     }
 
     func wasEmptied() -> Bool {
-        state.withLock { state in
-            switch state.scope {
-            // The manager kills one process after the other: the holder may die a moment after the command.
-            case .some(let scope): scope.wasEmptied(within: .milliseconds(20))
-            case .none: false
-            }
-        }
+        // The manager kills one process after the other: the holder may die a moment after the command.
+        state.withLock { $0.scope?.wasEmptied(within: .milliseconds(20)) == true }
     }
 
     func release(wasStopped: Bool, _ letGo: () -> Void) {

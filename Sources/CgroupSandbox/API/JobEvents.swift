@@ -151,7 +151,7 @@ private final class EventSubscription: Sendable {
         }
         look()
         if files?.areEnough == false { lookAgain() }
-        let subscriber = live.whenOver { self.jobIsOver() }
+        let subscriber = live.whenOver { _ in self.jobIsOver() }
         state.withLock { $0.subscriber = subscriber }
     }
 

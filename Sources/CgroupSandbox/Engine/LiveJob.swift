@@ -13,9 +13,8 @@ final class LiveJob: Sendable {
     private struct State {
         /// `nil` while the job is not over.
         var report: Report?
-        var waiters: [CheckedContinuation<Report, Never>] = []
         /// Called once the job is over.
-        var subscribers: [UInt64: @Sendable () -> Void] = [:]
+        var subscribers: [UInt64: @Sendable (Report) -> Void] = [:]
         var lastSubscriber: UInt64 = 0
     }
 
@@ -46,36 +45,31 @@ final class LiveJob: Sendable {
         // No process of the job is left that could write; nobody waits for other processes that may.
         streams.end()
         jobs.remove(driver)
-        let (waiters, subscribers) = state.withLock { state in
+        let subscribers = state.withLock { state in
             state.report = report
-            defer { (state.waiters, state.subscribers) = ([], [:]) }
-            return (state.waiters, Array(state.subscribers.values))
+            defer { state.subscribers = [:] }
+            return state.subscribers.values
         }
-        for waiter in waiters { waiter.resume(returning: report) }
-        for subscriber in subscribers { subscriber() }
+        for subscriber in subscribers { subscriber(report) }
     }
 
     /// Returns once nothing is left of the job.
     func waitForEnd() async -> Report {
         await withCheckedContinuation { continuation in
-            let report = state.withLock { state in
-                if state.report == nil { state.waiters.append(continuation) }
-                return state.report
-            }
-            if let report { continuation.resume(returning: report) }
+            _ = whenOver { continuation.resume(returning: $0) }
         }
     }
 
     var report: Report? { state.withLock { $0.report } }
 
     /// Has the body called once the job is over, or at once if it is over already.
-    func whenOver(_ body: @escaping @Sendable () -> Void) -> UInt64 {
-        let (id, isOver) = state.withLock { state in
+    func whenOver(_ body: @escaping @Sendable (Report) -> Void) -> UInt64 {
+        let (id, report) = state.withLock { state in
             state.lastSubscriber += 1
             if state.report == nil { state.subscribers[state.lastSubscriber] = body }
-            return (state.lastSubscriber, state.report != nil)
+            return (state.lastSubscriber, state.report)
         }
-        if isOver { body() }
+        if let report { body(report) }
         return id
     }
 

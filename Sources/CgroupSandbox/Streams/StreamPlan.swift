@@ -2,16 +2,10 @@ internal import LinuxSystem
 internal import SystemPackage
 
 /// This program's ends of a job's standard streams.
-final class JobStreams: Sendable {
-    let input: InputChannel?
-    let output: OutputChannel?
-    let error: OutputChannel?
-
-    init(input: InputChannel?, output: OutputChannel?, error: OutputChannel?) {
-        self.input = input
-        self.output = output
-        self.error = error
-    }
+struct JobStreams: Sendable {
+    var input: InputChannel?
+    var output: OutputChannel?
+    var error: OutputChannel?
 
     func begin() {
         output?.begin()
@@ -37,16 +31,17 @@ struct StreamPlan: ~Copyable {
     private var descriptors: [CInt?] = [nil, nil, nil]
     /// The job's ends, which this process closes once the job has them.
     private var jobsEnds: [SharedDescriptor] = []
-    private var closeAfterwards: [FileDescriptor] = []
+    private let given: GivenDescriptors
     /// Makes this program's ends, from the job's terminal where it has one.
     private let streams: (PseudoTerminal?) -> JobStreams
 
     init(
         _ input: JobInput, _ output: OutputDestination, _ error: OutputDestination, _ loop: EventLoop
     ) throws(LaunchError) {
+        given = GivenDescriptors(input, output, error)
         do throws(SystemError) {
             var ends: [SharedDescriptor] = []
-            var writer: InputChannel?
+            var streams = JobStreams()
             switch input.kind {
             case .none: break
             case .bytes(let bytes):
@@ -56,42 +51,33 @@ struct StreamPlan: ~Copyable {
                 try file.rewind()
                 ends.append(SharedDescriptor(file))
                 descriptors[0] = ends.last?.descriptor.rawValue
-            case .descriptor(let descriptor, let isClosed):
-                descriptors[0] = descriptor.rawValue
-                if isClosed { closeAfterwards.append(descriptor) }
+            case .descriptor(let descriptor, _): descriptors[0] = descriptor.rawValue
             case .writer:
                 let pipe = try Pipe()
                 ends.append(pipe.reading)
                 descriptors[0] = ends.last?.descriptor.rawValue
                 try pipe.writing.descriptor.setNonblocking()
-                writer = InputChannel(pipe.writing, loop)
+                streams.input = InputChannel(pipe.writing, loop)
             }
-            var channels: [OutputChannel?] = [nil, nil]
-            for (place, destination) in [output, error].enumerated() {
+            for (place, destination, channel) in [(1, output, \JobStreams.output), (2, error, \.error)] {
                 var mode: OutputChannel.Mode?
                 switch destination.kind {
                 case .discarded: break
                 case .captured(let limit): mode = .capture(limit: max(0, limit))
                 case .sequence: mode = .sequence
-                case .combined: descriptors[place + 1] = descriptors[1]
-                case .descriptor(let descriptor, let isClosed):
-                    descriptors[place + 1] = descriptor.rawValue
-                    if isClosed, !closeAfterwards.contains(descriptor) { closeAfterwards.append(descriptor) }
+                case .combined: descriptors[place] = descriptors[1]
+                case .descriptor(let descriptor, _): descriptors[place] = descriptor.rawValue
                 }
                 guard let mode else { continue }
                 let pipe = try Pipe()
                 ends.append(pipe.writing)
-                descriptors[place + 1] = ends.last?.descriptor.rawValue
+                descriptors[place] = ends.last?.descriptor.rawValue
                 try pipe.reading.descriptor.setNonblocking()
-                channels[place] = OutputChannel(pipe.reading, mode, loop)
+                streams[keyPath: channel] = OutputChannel(pipe.reading, mode, loop)
             }
             jobsEnds = ends
-            let streams = JobStreams(input: writer, output: channels[0], error: channels[1])
-            self.streams = { _ in streams }
-        } catch let failure {
-            Self.close(input, output, error)
-            throw LaunchError(failure)
-        }
+            self.streams = { [streams] _ in streams }
+        } catch let failure { throw LaunchError(failure) }
     }
 
     /// For a job with a terminal, which is input, output and errors in one, and whose other end this program has.
@@ -118,28 +104,16 @@ struct StreamPlan: ~Copyable {
         case .discarded, .combined: break
         default: refusal = ("errors come with the output", "error: .combinedWithOutput")
         }
+        given = GivenDescriptors(input, output, error)
         if let refusal {
-            Self.close(input, output, error)
             throw LaunchError(.invalid, "on a terminal, \(refusal.what)", remedy: "use \(refusal.instead)")
         }
         streams = { terminal in
-            guard let terminal else { return JobStreams(input: nil, output: nil, error: nil) }
+            guard let terminal else { return JobStreams() }
             let typing = InputChannel(terminal, typing: text, loop)
             if case .writer = input.kind {} else { typing.finish() }
-            return JobStreams(input: typing, output: OutputChannel(terminal.reading, mode, loop), error: nil)
+            return JobStreams(input: typing, output: OutputChannel(terminal.reading, mode, loop))
         }
-    }
-
-    /// Closes the descriptors that the caller has handed over, also when the job is refused.
-    private static func close(_ input: JobInput, _ output: OutputDestination, _ error: OutputDestination) {
-        let given = [input.closedAfterwards, output.closedAfterwards, error.closedAfterwards].compactMap { $0 }
-        for (index, descriptor) in given.enumerated() where !given[..<index].contains(descriptor) {
-            try? descriptor.close()
-        }
-    }
-
-    deinit {
-        for descriptor in closeAfterwards { try? descriptor.close() }
     }
 
     /// What to place at 0, 1 and 2 in the job.
@@ -147,4 +121,18 @@ struct StreamPlan: ~Copyable {
 
     /// Closes the job's ends here, which the job has by now, and returns this program's ends.
     consuming func takeStreams(_ terminal: PseudoTerminal?) -> JobStreams { streams(terminal) }
+}
+
+/// The descriptors that the caller has handed over. They are closed with this value, also when the job is refused.
+private struct GivenDescriptors: ~Copyable {
+    private let descriptors: [FileDescriptor?]
+
+    init(_ input: JobInput, _ output: OutputDestination, _ error: OutputDestination) {
+        descriptors = [input.closedAfterwards, output.closedAfterwards, error.closedAfterwards]
+    }
+
+    deinit {
+        // Output and errors may share one.
+        for descriptor in Set(descriptors.compactMap { $0 }) { try? descriptor.close() }
+    }
 }

@@ -30,100 +30,82 @@ public struct Preflight: Sendable {
 
     /// Tries everything with cgroups of its own, which are removed again.
     public init(cgroupParent: String? = nil) {
-        let layout: Hierarchies
-        do { layout = try Hierarchies.current() } catch {
-            add("cgroups", error)
-            return
-        }
-        findings.append(
-            Finding(
-                subject: "cgroups", isAvailable: true,
-                detail: "\(layout.mode.rawValue): cgroup2 on \(layout.mount)"
-                    + (layout.legacyPaths.isEmpty
-                        ? "" : ", v1 " + layout.legacyPaths.map(\.controller.rawValue).sorted().joined(separator: " ")))
-        )
-        // Limits are tried where jobs would be.
-        let scope = addSystemd(layout, isWanted: cgroupParent == nil)
-        let parent = scope?.path ?? cgroupParent
-        findings.append(
-            probe("job cgroup", .none, layout, parent) { site in
-                "\(site.path.prefix { $0 != "-" })-…, killed by cgroup.kill (Linux \(Machine.kernelRelease))"
-            })
-        addGuard()
-        for kind in LimitKind.all {
-            guard let limits = try? kind.samples.resolved(), limits.values.kinds.contains(kind) else {
-                findings.append(
-                    Finding(subject: kind.flag, isAvailable: false, detail: "nothing to limit on this machine"))
-                continue
+        var found: Hierarchies?
+        check("cgroups") { () throws(LaunchError) in
+            let layout: Hierarchies
+            do throws(CgroupError) { layout = try Hierarchies.current() } catch {
+                throw LaunchError(error, .options)
             }
-            findings.append(
-                probe(kind.flag, limits, layout, parent) { site in
-                    let steps = (try? site.steps()) ?? []
-                    return steps.compactMap { $0.value == nil ? nil : $0.path.split(separator: "/").last }
-                        .filter { $0 != "cgroup.subtree_control" }.joined(separator: ", ")
-                })
+            found = layout
+            let legacy = layout.legacyPaths.map(\.controller.rawValue).sorted().joined(separator: " ")
+            return "\(layout.mode.rawValue): cgroup2 on \(layout.mount)" + (legacy.isEmpty ? "" : ", v1 " + legacy)
+        }
+        guard let layout = found else { return }
+        // Limits are tried where jobs would be.
+        let scope = checkSystemd(layout, isWanted: cgroupParent == nil)
+        let parent = scope?.path ?? cgroupParent
+        check("job cgroup") { () throws(LaunchError) in
+            let site = try Self.probe(.none, layout, parent)
+            return "\(site.path.prefix { $0 != "-" })-…, killed by cgroup.kill (Linux \(Machine.kernelRelease))"
+        }
+        // The guard's file may be another program, or one that cannot run here.
+        check("guard") { () throws(LaunchError) in
+            let program = try GuardProgram()
+            let guardian = try GuardClient(program)
+            defer { guardian.dismiss() }
+            try guardian.awaitWatch()
+            return program.path.description
+        }
+        for kind in LimitKind.all {
+            check(kind.flag) { () throws(LaunchError) in
+                guard let limits = try? kind.samples.resolved(), limits.values.kinds.contains(kind) else {
+                    throw LaunchError(.setup, "nothing to limit on this machine")
+                }
+                let site = try Self.probe(limits, layout, parent)
+                let steps = (try? site.steps()) ?? []
+                return steps.compactMap { $0.value == nil ? nil : $0.path.split(separator: "/").last }
+                    .filter { $0 != "cgroup.subtree_control" }.joined(separator: ", ")
+            }
         }
         // The scope is needed until here, and ends with its `ProbeScope`.
         withExtendedLifetime(scope) {}
     }
 
-    /// - Returns: a scope to try limits in, where jobs get one.
-    private mutating func addSystemd(_ layout: Hierarchies, isWanted: Bool) -> ProbeScope? {
-        var spec = LaunchSpec(JobSpec(["true"]))
-        spec.manager = .systemd
-        let subject = "--cgroup-manager systemd"
-        do throws(LaunchError) {
-            let scope = try ProbeScope(spec, layout)
-            spec.manager = .auto
-            var isChosen = false
-            if isWanted, case .systemd = try spec.resolveManager(layout) { isChosen = true }
-            findings.append(
-                Finding(
-                    subject: subject, isAvailable: true,
-                    detail:
-                        "systemd \(scope.version ?? "of unknown version"), \(spec.unit.managerDomain.rawValue) manager"
-                        + (isChosen ? ", which auto takes" : "")))
-            if isChosen { return scope }
-            return nil
+    /// - Parameter body: tries the subject, and returns what makes it work.
+    private mutating func check(_ subject: String, _ body: () throws(LaunchError) -> String) {
+        do {
+            findings.append(Finding(subject: subject, isAvailable: true, detail: try body()))
         } catch {
             findings.append(
                 Finding(subject: subject, isAvailable: false, detail: error.reason, remedy: error.remedy))
-            return nil
         }
     }
 
-    private func probe(
-        _ subject: String, _ limits: ResolvedLimits, _ layout: Hierarchies, _ parent: String?,
-        detail: (PlannedCgroup) -> String
-    ) -> Finding {
-        do {
+    /// - Returns: a scope to try limits in, where jobs get one.
+    private mutating func checkSystemd(_ layout: Hierarchies, isWanted: Bool) -> ProbeScope? {
+        var chosen: ProbeScope?
+        check("--cgroup-manager systemd") { () throws(LaunchError) in
+            var spec = LaunchSpec(JobSpec(["true"]))
+            spec.manager = .systemd
+            let scope = try ProbeScope(spec, layout)
+            spec.manager = .auto
+            if isWanted, case .systemd = try spec.resolveManager(layout) { chosen = scope }
+            return "systemd \(scope.version ?? "of unknown version"), \(spec.unit.managerDomain.rawValue) manager"
+                + (chosen == nil ? "" : ", which auto takes")
+        }
+        return chosen
+    }
+
+    /// Makes a cgroup with these limits, and removes it again.
+    private static func probe(
+        _ limits: ResolvedLimits, _ layout: Hierarchies, _ parent: String?
+    ) throws(LaunchError) -> PlannedCgroup {
+        do throws(CgroupError) {
             let place = try ParentCgroups(layout, parentPath: parent, limits: limits)
             let site = try PlannedCgroup(place, name: JobName.make().cgroup, limits: limits)
             try site.probe()
-            return Finding(subject: subject, isAvailable: true, detail: detail(site))
-        } catch {
-            return Finding(
-                subject: subject, isAvailable: false, detail: error.reason(.options), remedy: error.remedy(.options))
-        }
-    }
-
-    private mutating func add(_ subject: String, _ error: CgroupError) {
-        findings.append(
-            Finding(
-                subject: subject, isAvailable: false, detail: error.reason(.options), remedy: error.remedy(.options)))
-    }
-
-    /// Starts a guard: the file may be another program, or one that cannot run here.
-    private mutating func addGuard() {
-        do throws(LaunchError) {
-            let program = try GuardProgram()
-            let guardian = try GuardClient(program)
-            defer { guardian.dismiss() }
-            try guardian.awaitWatch()
-            findings.append(Finding(subject: "guard", isAvailable: true, detail: program.path.description))
-        } catch {
-            findings.append(Finding(subject: "guard", isAvailable: false, detail: error.reason, remedy: error.remedy))
-        }
+            return site
+        } catch { throw LaunchError(error, .options) }
     }
 }
 

@@ -9,7 +9,6 @@ internal import SandboxValues
 public final class LaunchedJob {
     let driver: JobDriver
     private let jobs: GuardedJobs
-    private let parent: ParentWatch?
     /// Whether this process has stopped the command, because somebody pressed the key for that.
     var hasStoppedCommand = false
 
@@ -40,7 +39,6 @@ public final class LaunchedJob {
         let loop: EventLoop
         do { loop = try EventLoop() } catch { throw LaunchError(error) }
         jobs = try GuardedJobs(loop, areOne: true)
-        self.parent = parent
         // This object notices the command's end itself, so that it first handles the signals that came before that end.
         driver = try jobs.launch(
             prepared, PreparedJob.Surroundings(parent: parent, recovery: recovery), watchesCommand: false)

@@ -149,13 +149,9 @@ struct OpenScope: ~Copyable {
         let companion = guardian.descriptor
         var members = [held: holder.helper.process.pid, companion: guardian.pid ?? 0]
         var beside = [companion]
-        let own: SharedDescriptor?
-        do throws(SystemError) {
-            own =
-                try plan.takesProgram ? SharedDescriptor(ProcessDescriptor(pid: ThisProcess.id).takeDescriptor()) : nil
-        } catch { throw LaunchError(error) }
-        if let own = own?.descriptor.rawValue {
-            members[own] = ThisProcess.id
+        if plan.takesProgram {
+            let own = guardian.launcher.descriptor.rawValue
+            members[own] = guardian.launcher.pid
             beside = [own, companion]
         }
         let started: ServiceManager.Started
@@ -171,7 +167,6 @@ struct OpenScope: ~Copyable {
         }
         if !plan.takesProgram { try guardian.check() }
         let path = try arrange(plan, keptBy: holder, guardian, layout)
-        withExtendedLifetime(own) {}
         return OpenScope(path: path, started: started, holder: holder)
     }
 

@@ -60,15 +60,12 @@ struct StreamPlan: ~Copyable {
                 streams.input = InputChannel(pipe.writing, loop)
             }
             for (place, destination, channel) in [(1, output, \JobStreams.output), (2, error, \.error)] {
-                var mode: OutputChannel.Mode?
                 switch destination.kind {
-                case .discarded: break
-                case .captured(let limit): mode = .capture(limit: max(0, limit))
-                case .sequence: mode = .sequence
+                case .discarded, .captured, .sequence: break
                 case .combined: descriptors[place] = descriptors[1]
                 case .descriptor(let descriptor, _): descriptors[place] = descriptor.rawValue
                 }
-                guard let mode else { continue }
+                guard let mode = destination.mode else { continue }
                 let pipe = try Pipe()
                 ends.append(pipe.writing)
                 descriptors[place] = ends.last?.descriptor.rawValue
@@ -91,13 +88,8 @@ struct StreamPlan: ~Copyable {
         case .bytes(let bytes): text = bytes
         case .descriptor: refusal = ("its input is typed, and cannot be a file", "input: .writer or .bytes")
         }
-        let mode: OutputChannel.Mode
-        switch output.kind {
-        case .captured(let limit): mode = .capture(limit: max(0, limit))
-        case .sequence: mode = .sequence
-        case .discarded, .combined: mode = .capture(limit: 0)
-        case .descriptor:
-            mode = .sequence
+        let mode = output.mode ?? .capture(limit: 0)
+        if case .descriptor = output.kind {
             refusal = ("its output is read here, and cannot be a file", "output: .sequence")
         }
         switch error.kind {
@@ -123,16 +115,26 @@ struct StreamPlan: ~Copyable {
     consuming func takeStreams(_ terminal: PseudoTerminal?) -> JobStreams { streams(terminal) }
 }
 
+extension OutputDestination {
+    /// How this program reads the output; `nil`: it does not.
+    fileprivate var mode: OutputChannel.Mode? {
+        switch kind {
+        case .captured(let limit): .capture(limit: max(0, limit))
+        case .sequence: .sequence
+        case .discarded, .combined, .descriptor: nil
+        }
+    }
+}
+
 /// The descriptors that the caller has handed over. They are closed with this value, also when the job is refused.
 private struct GivenDescriptors: ~Copyable {
-    private let descriptors: [FileDescriptor?]
+    /// A set, since output and errors may share one.
+    private var descriptors: Set<FileDescriptor> = []
 
     init(_ input: JobInput, _ output: OutputDestination, _ error: OutputDestination) {
-        descriptors = [input.closedAfterwards, output.closedAfterwards, error.closedAfterwards]
+        if case .descriptor(let given, isClosed: true) = input.kind { descriptors.insert(given) }
+        for case .descriptor(let given, isClosed: true) in [output.kind, error.kind] { descriptors.insert(given) }
     }
 
-    deinit {
-        // Output and errors may share one.
-        for descriptor in Set(descriptors.compactMap { $0 }) { try? descriptor.close() }
-    }
+    deinit { for descriptor in descriptors { try? descriptor.close() } }
 }

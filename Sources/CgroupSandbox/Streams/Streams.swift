@@ -29,10 +29,6 @@ public struct JobInput: Sendable {
         _ descriptor: FileDescriptor, closeAfterSpawningProcess: Bool = false
     ) -> JobInput { JobInput(kind: .descriptor(descriptor, isClosed: closeAfterSpawningProcess)) }
 
-    var closedAfterwards: FileDescriptor? {
-        if case .descriptor(let descriptor, isClosed: true) = kind { descriptor } else { nil }
-    }
-
     /// What `Job.write` writes, until `Job.finishInput`.
     public static let writer = JobInput(kind: .writer)
 }
@@ -58,10 +54,6 @@ public struct OutputDestination: Sendable {
     }
 
     let kind: Kind
-
-    var closedAfterwards: FileDescriptor? {
-        if case .descriptor(let descriptor, isClosed: true) = kind { descriptor } else { nil }
-    }
 
     /// `/dev/null`.
     public static let discarded = OutputDestination(kind: .discarded)

@@ -47,13 +47,9 @@ public struct JobSpec: Sendable {
 
     /// Sets an environment variable (`NAME=value`), in place of any of the same name.
     public mutating func setEnvironment(_ assignment: ByteString) {
-        removeEnvironment(assignment.bytes.prefix { $0 != UInt8(ascii: "=") })
-        environment.append(assignment)
-    }
-
-    private mutating func removeEnvironment(_ name: ArraySlice<UInt8>) {
-        let prefix = name + [UInt8(ascii: "=")]
+        let prefix = assignment.bytes.prefix { $0 != UInt8(ascii: "=") } + [UInt8(ascii: "=")]
         environment.removeAll { $0.bytes.starts(with: prefix) }
+        environment.append(assignment)
     }
 
     /// - Throws: when there is no command, or a limit that means nothing.

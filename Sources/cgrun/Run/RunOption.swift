@@ -18,32 +18,22 @@ enum RunOption: CaseIterable, Hashable {
         RunSetting.allCases.first { $0.short == letter }.map { .setting($0) }
     }
 
-    /// The option without its dashes.
-    var name: String {
+    private var words: (name: String, valueName: String?, help: String) {
         switch self {
-        case .limit(let kind): kind.option
-        case .setting(let setting): setting.rawValue
+        case .limit(let kind): (kind.option, kind.valueName, kind.help)
+        case .setting(let setting): (setting.rawValue, setting.valueName, setting.help)
         }
     }
 
+    /// The option without its dashes.
+    var name: String { words.name }
     /// How the value is called in help; `nil` for a flag.
-    var valueName: String? {
-        switch self {
-        case .limit(let kind): kind.valueName
-        case .setting(let setting): setting.valueName
-        }
-    }
+    var valueName: String? { words.valueName }
+    var help: String { words.help }
 
     /// The option as one letter.
     var short: Character? {
         if case .setting(let setting) = self { setting.short } else { nil }
-    }
-
-    var help: String {
-        switch self {
-        case .limit(let kind): kind.help
-        case .setting(let setting): setting.help
-        }
     }
 }
 

@@ -39,27 +39,16 @@ struct UnitOutputOptions: ParsableArguments {
     @Flag(help: "Show what would change in the unit directory, and change nothing.")
     var diff = false
 
-    func writer() throws -> UnitWriter? {
+    /// Prints or writes the files, and enables `units`.
+    func put(_ files: [UnitFile], enabling units: [String]) throws {
         guard install == nil || !userInstall else {
             throw UsageError("--install and --user-install exclude each other")
         }
-        let destination = userInstall ? try UnitWriter.userDirectory() : install
-        guard let destination else {
+        guard let directory = userInstall ? try UnitWriter.userDirectory() : install else {
             guard !enable, !diff, !force else {
                 throw UsageError(
                     "--\(enable ? "enable" : diff ? "diff" : "force") needs --install DIR or --user-install")
             }
-            return nil
-        }
-        return try UnitWriter(
-            directory: destination, option: userInstall ? "--user-install" : "--install \(destination)",
-            isUser: userInstall, createsDirectory: userInstall, isForced: force)
-    }
-
-    /// Prints or writes the files, and enables `units`.
-    func put(_ files: [UnitFile], enabling units: [String]) throws {
-        guard let writer = try writer() else {
-            if enable || diff { return }
             for (index, file) in files.enumerated() {
                 // Headings tell which text belongs to which file.
                 if files.count > 1 { print((index == 0 ? "" : "\n") + "# ---- \(file.path)") }
@@ -67,6 +56,9 @@ struct UnitOutputOptions: ParsableArguments {
             }
             return
         }
+        let writer = try UnitWriter(
+            directory: directory, option: userInstall ? "--user-install" : "--install \(directory)",
+            isUser: userInstall, createsDirectory: userInstall, isForced: force)
         try writer.put(try files.map { (path: $0.path, text: try $0.text()) }, isDiff: diff)
         if enable, !diff { try writer.enable(units) }
     }

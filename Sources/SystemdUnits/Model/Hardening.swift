@@ -32,8 +32,6 @@ public struct Hardening: Equatable, Sendable {
     /// systemd cannot make users up, and adds `PrivateUsers=yes`, since it can take things away in a user namespace
     /// only. No by default.
     public var isForUserManager = false
-    /// Whether `strict` sets `UMask=0077`; not where the service has a mask of its own.
-    var setsUMask = true
 
     /// A profile, and what it leaves to the service in spite of it.
     public init(_ profile: Profile, writablePaths: [String] = [], allowsNetwork: Bool = false) {
@@ -46,9 +44,11 @@ public struct Hardening: Equatable, Sendable {
 extension UnitFile.Section {
     /// Adds the profile's directives to `[Service]`.
     ///
-    /// - Parameter user: the service's user; without one, `strict` has systemd make one up.
+    /// - Parameters:
+    ///   - user: the service's user; without one, `strict` has systemd make one up.
+    ///   - setsUMask: whether `strict` sets `UMask=0077`.
     /// - Throws: for a writable path that is not absolute or has parts `.` or `..`.
-    mutating func setHardening(_ hardening: Hardening, user: String?) throws(UnitError) {
+    mutating func setHardening(_ hardening: Hardening, user: String?, setsUMask: Bool) throws(UnitError) {
         guard hardening.profile != .off else { return }
         let isStrict = hardening.profile == .strict
         let isOrdinaryUser = hardening.isForUserManager || ![nil, "root", "0"].contains(user)
@@ -89,7 +89,7 @@ extension UnitFile.Section {
             return
         }
         set(.procSubset, "pid")
-        if hardening.setsUMask { set(.umask, "0077") }
+        if setsUMask { set(.umask, "0077") }
         set(.systemCallFilter, "~@privileged @resources")
         set(.restrictAddressFamilies, hardening.allowsNetwork ? "AF_UNIX AF_INET AF_INET6" : "AF_UNIX")
         if !hardening.allowsNetwork { set(.ipAddressDeny, "any") }

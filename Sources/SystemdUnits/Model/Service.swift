@@ -237,9 +237,7 @@ public struct Service: Equatable, Sendable {
         section.set(.standardOutput, try output.text(key: "StandardOutput"))
         section.set(.standardError, try errorOutput.text(key: "StandardError"))
         try section.set(.syslogIdentifier, syslogIdentifier, Quoting.line)
-        var hardening = hardening
         // Of two lines UMask= the later wins: that of strict hardening must not replace the one that was asked for.
-        hardening.setsUMask = umask == nil
-        try section.setHardening(hardening, user: user)
+        try section.setHardening(hardening, user: user, setsUMask: umask == nil)
     }
 }

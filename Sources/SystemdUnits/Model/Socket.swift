@@ -69,16 +69,13 @@ public struct Socket: Equatable, Sendable {
             case .datagram(let text): try socket.set(.listenDatagram, text, Self.check)
             }
         }
+        // So far, the entries are the addresses.
+        let isInFileSystem = socket.entries.contains { $0.value.hasPrefix("/") }
         if let backlog { socket.set(.backlog, String(try Check.range(backlog, 1...65_535, key: "Backlog"))) }
         try socket.set(.socketUser, user, Check.account)
         try socket.set(.socketGroup, group, Check.account)
         try socket.set(.socketMode, mode, Check.mode)
         try socket.set(.service, service, UnitName.checkReference)
-        let isInFileSystem = addresses.contains { address in
-            switch address {
-            case .stream(let text), .datagram(let text): text.hasPrefix("/")
-            }
-        }
         socket.set(.removeOnStop, isInFileSystem ? "yes" : nil)
         return UnitFile(
             path: name.description, header: header, sections: [unit, socket, try .install(wantedBy: wantedBy)])
@@ -86,8 +83,7 @@ public struct Socket: Equatable, Sendable {
 
     /// An address as `ListenStream=` and `ListenDatagram=` take it, unchanged but for doubled `%`.
     private static func check(_ text: String, key: String) throws(UnitError) -> String {
-        let refusal = UnitError(
-            key: key, value: text, accepted: "/PATH, @NAME, PORT, IPV4:PORT or [IPV6]:PORT")
+        let refusal = UnitError(key: key, value: text, accepted: "/PATH, @NAME, PORT, IPV4:PORT or [IPV6]:PORT")
         if text.hasPrefix("/") {
             guard text.utf8.count <= 107 else {
                 throw UnitError(

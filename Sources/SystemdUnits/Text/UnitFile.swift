@@ -48,8 +48,11 @@ public struct UnitFile: Equatable, Sendable {
         }
 
         /// Adds a directive, also where there is one of the same key; `nil` adds nothing.
-        package mutating func set(_ key: UnitKey, _ value: String?, comment: String = "") {
-            if let value { append(key.rawValue, value, comment, at: key) }
+        ///
+        /// - Parameter name: the directive's name; `nil` for the one that `key` has.
+        package mutating func set(_ key: UnitKey, _ value: String?, name: String? = nil, comment: String = "") {
+            guard let value else { return }
+            entries.append(Entry(key: name ?? key.rawValue, value: value, comment: comment, position: key.position))
         }
 
         /// Adds a directive with what `write` makes of the value, and of the directive's name for errors; `nil` adds
@@ -72,13 +75,8 @@ public struct UnitFile: Equatable, Sendable {
         /// itself would write to files of a cgroup.
         mutating func setLimits(_ limits: Limits) {
             for directive in LimitKind.inOrderOfWriting.flatMap({ $0.directives(limits) }) {
-                append(directive.name, directive.value, "", at: .limits)
+                set(.limits, directive.value, name: directive.name)
             }
-        }
-
-        /// Adds a directive at the place of `key` in the manual.
-        private mutating func append(_ name: String, _ value: String, _ comment: String, at key: UnitKey) {
-            entries.append(Entry(key: name, value: value, comment: comment, position: key.position))
         }
 
         /// Adds a directive with all of these words in one line; an empty list adds nothing. The words are quoted

@@ -68,33 +68,25 @@ public struct SupervisorConversion: Sendable {
         logrotate = logs.text
     }
 
-    /// Converts the groups, which are sorted by priority. The services of each group start after those of the groups
-    /// with the next lower priority.
+    /// Converts the groups. The services of each group start after those of the groups with the next lower priority.
     private mutating func convert(_ groups: [SupervisorGroup]) throws {
         try setNames(groups)
-        var earlier: [String] = []
-        var priority: Int?
-        var sameLevel: [String] = []
-        for group in groups {
-            if priority != group.priority {
-                if !sameLevel.isEmpty { earlier = sameLevel }
-                sameLevel = []
-                priority = group.priority
-            }
-            let processes = group.processes.filter {
-                options.only.isEmpty || options.only.contains(group.name) || options.only.contains($0.program)
-            }
-            sameLevel += try convert(group, processes, after: earlier)
+        var wanted = groups
+        for (index, group) in groups.enumerated() where !options.only.isEmpty && !options.only.contains(group.name) {
+            wanted[index].processes.removeAll { !options.only.contains($0.program) }
+        }
+        for group in wanted {
+            let lower = wanted.filter { $0.priority < group.priority && !$0.processes.isEmpty }
+            let next = lower.filter { $0.priority == lower.map(\.priority).max() }
+            try convert(group, after: next.flatMap(\.processes).compactMap { names[$0.id]?.description })
         }
     }
 
     /// Converts the processes of one group, and makes a target for a group that needs one.
     ///
     /// - Parameter earlier: the services of the groups that start before this one.
-    /// - Returns: the names of the group's services.
-    private mutating func convert(
-        _ group: SupervisorGroup, _ processes: [SupervisorProcess], after earlier: [String]
-    ) throws -> [String] {
+    private mutating func convert(_ group: SupervisorGroup, after earlier: [String]) throws {
+        let processes = group.processes
         let needsTarget = group.isExplicit || processes.count > 1
         let target = try UnitName(escaping: options.prefix + group.name, .target)
         var sockets: Set<String> = []
@@ -129,22 +121,19 @@ public struct SupervisorConversion: Sendable {
             units.append(try service.file())
             if process.startsAutomatically { enabled.append(name.description) }
         }
-        if needsTarget { try addTarget(target, group, processes) }
-        return processes.compactMap { names[$0.id]?.description }
+        if needsTarget { try addTarget(target, group) }
     }
 
     /// Adds the target of a group, and tells what became of the group's keys.
-    private mutating func addTarget(
-        _ name: UnitName, _ group: SupervisorGroup, _ processes: [SupervisorProcess]
-    ) throws {
-        let section = group.isExplicit ? "group:" + group.name : processes.first?.section ?? ""
+    private mutating func addTarget(_ name: UnitName, _ group: SupervisorGroup) throws {
+        let section = group.isExplicit ? "group:" + group.name : group.processes.first?.section ?? ""
         var target = Target(name: name, summary: "supervisor group \(group.name)")
         target.header = [
             "[\(section)] of a supervisor configuration.",
             "Stopping or restarting it does the same to all its services; starting it starts those that are enabled.",
         ]
         if group.isExplicit {
-            let programs = Set(processes.map(\.program)).sorted().joined(separator: ",")
+            let programs = Set(group.processes.map(\.program)).sorted().joined(separator: ",")
             findings.append(Finding(section, "programs", programs, .exact, name.description, ""))
             if reader.configuration.section(section)?.values["priority"] != nil {
                 let (priority, note) = (String(group.priority), ServiceConverter.orderNote)

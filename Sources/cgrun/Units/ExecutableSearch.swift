@@ -8,13 +8,9 @@ enum ExecutableSearch {
         let path =
             directories
             ?? (ThisProcess.environmentVariable("PATH") ?? "/usr/bin:/bin").split(separator: ":").map(String.init)
-        for directory in path where directory.hasPrefix("/") {
-            let candidate = directory + "/" + name
+        return path.filter { $0.hasPrefix("/") }.map { $0 + "/" + name }.first { candidate in
             var facts = stat()
-            if stat(candidate, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG, access(candidate, X_OK) == 0 {
-                return candidate
-            }
+            return stat(candidate, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG && isExecutable(candidate)
         }
-        return nil
     }
 }

@@ -63,7 +63,10 @@ struct SupervisorConfiguration {
         var isInDefaults = false
         var hasOption = false
         var indentation = 0
-        for (number, line) in Self.lines(of: text).enumerated() {
+        // LF, CR and both together, which are one character to Swift, end a line, as they do when Python reads text.
+        let lines = text.split(omittingEmptySubsequences: false) { ["\n", "\r", "\r\n"].contains($0) }
+        for (number, characters) in lines.enumerated() {
+            let line = Array(characters.unicodeScalars)
             let (value, hadComment) = Self.withoutComment(line)
             func failure(_ message: String) -> SupervisorError {
                 SupervisorError(file: file, line: number + 1, message: "\(message), but got \(value)")
@@ -108,14 +111,6 @@ struct SupervisorConfiguration {
         if let index = sections.firstIndex(where: { $0.name == name }) { return index }
         sections.append(Section(name: name, file: file))
         return sections.count - 1
-    }
-
-    /// The text's lines. LF, CR and both together, which are one character to Swift, end a line, as they do when
-    /// Python reads text.
-    private static func lines(of text: String) -> [[Unicode.Scalar]] {
-        text.split(omittingEmptySubsequences: false) { ["\n", "\r", "\r\n"].contains($0) }.map {
-            Array($0.unicodeScalars)
-        }
     }
 
     /// The line without its comment and the blanks around it, and whether it had a comment.

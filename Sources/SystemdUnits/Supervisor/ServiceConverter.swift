@@ -55,6 +55,12 @@ struct ServiceConverter {
         SupervisorError(file: process.file, section: process.section, key: key, message: message)
     }
 
+    /// The text, which belongs to this key, for exec.
+    private func bytes(_ text: String, _ key: String) throws -> ByteString {
+        guard let bytes = ByteString(text.utf8) else { throw failure(key, "expected no NUL") }
+        return bytes
+    }
+
     // MARK: Command
 
     private mutating func command() throws -> Command {
@@ -77,10 +83,7 @@ struct ServiceConverter {
             path = (workingDirectory() ?? "/") + "/" + program
         }
         path = Self.normalized(path)
-        let bytes = try words.map { word in
-            guard let bytes = ByteString(word.utf8) else { throw failure("command", "expected no NUL") }
-            return bytes
-        }
+        let bytes = try words.map { try self.bytes($0, "command") }
         let command = Command(path: ByteString(path.utf8) ?? "", name: bytes[0], arguments: Array(bytes.dropFirst()))
         let isRelative = program.contains("/") && !program.hasPrefix("/")
         report(
@@ -193,10 +196,7 @@ struct ServiceConverter {
         ]
         .filter { pair in !process.environment.contains { $0.name == pair.0 } }
         service.environment = try (own + process.environment.map { ($0.name, $0.value) }).map { name, value in
-            guard let name = ByteString(name.utf8), let value = ByteString(value.utf8) else {
-                throw failure("environment", "expected no NUL")
-            }
-            return EnvironmentVariable(name, value)
+            EnvironmentVariable(try bytes(name, "environment"), try bytes(value, "environment"))
         }
         report("environment", .exact, "Environment=")
         if let socketName {

@@ -116,8 +116,7 @@ struct SupervisorReader {
             }
             groups.append(
                 SupervisorGroup(
-                    name: name, priority: try Self.priority(reader), isExplicit: true,
-                    processes: Self.sorted(processes)))
+                    name: name, priority: try Self.priority(reader), isExplicit: true, processes: processes))
         }
         for prefix in ["program:", "fcgi-program:"] {
             for section in configuration.sections
@@ -129,6 +128,9 @@ struct SupervisorReader {
                         name: name, priority: try Self.priority(reader), isExplicit: false,
                         processes: try processes(section.name, group: name)))
             }
+        }
+        for index in groups.indices {
+            groups[index].processes.sort { ($0.priority, $0.name) < ($1.priority, $1.name) }
         }
         return groups.sorted { ($0.priority, $0.name) < ($1.priority, $1.name) }
     }
@@ -163,12 +165,7 @@ struct SupervisorReader {
                 try reader.expand(try reader.name(nameFormat, "process_name"), "process_name"), "process_name")
             result.append(process)
         }
-        return Self.sorted(result)
-    }
-
-    /// The processes in the order in which supervisord starts them.
-    private static func sorted(_ processes: [SupervisorProcess]) -> [SupervisorProcess] {
-        processes.sorted { ($0.priority, $0.name) < ($1.priority, $1.name) }
+        return result
     }
 
     /// A process with the values that all processes of a section share.

@@ -33,8 +33,7 @@ struct LogRotation {
     /// The path as logrotate reads it: as a shell pattern, also between quotes. A brace begins or ends a block even
     /// between quotes, so `?`, the pattern for any one character, takes the place of each brace.
     private static func quoted(_ path: String) -> String {
-        let special = path.contains { #" "'\*?[]{}#"#.contains($0) }
-        guard special else { return path }
+        guard path.contains(where: { #" "'\*?[]{}#"#.contains($0) }) else { return path }
         let pattern = path.flatMap { character in
             "{}".contains(character) ? "?" : #""\*?[]"#.contains(character) ? "\\\(character)" : String(character)
         }

@@ -13,8 +13,7 @@ struct SectionReader {
 
     /// An error about this key of this section, and the file that the key is in.
     func failure(_ key: String, _ message: String) -> SupervisorError {
-        let file =
-            configuration.value(section, key)?.file ?? configuration.section(section)?.file ?? ""
+        let file = configuration.value(section, key)?.file ?? configuration.section(section)?.file ?? ""
         return SupervisorError(file: file, line: nil, section: section, key: key, message: message)
     }
 

@@ -88,8 +88,8 @@ struct UnitServiceCommand: ParsableCommand {
 
     func run() throws {
         let files = try UnitOptionValues.named(Self.options) { try self.files() }
-        let target = files.count > 1 ? files[1].path : files[0].path
-        try output.put(files, enabling: [target])
+        // Of a template and its target, the target is enabled, which comes last.
+        try output.put(files, enabling: files.suffix(1).map(\.path))
     }
 
     private func files() throws -> [UnitFile] {
@@ -127,9 +127,8 @@ struct UnitServiceCommand: ParsableCommand {
     }
 
     private func setSurroundings(_ service: inout Service) throws {
-        guard surroundings.user == nil || !output.userInstall else {
-            throw UsageError(
-                "--user \(surroundings.user ?? ""): a user's own units run as that user; expected no --user-install")
+        if let user = surroundings.user, output.userInstall {
+            throw UsageError("--user \(user): a user's own units run as that user; expected no --user-install")
         }
         (service.user, service.group) = (surroundings.user, surroundings.group)
         service.workingDirectory = surroundings.workingDirectory

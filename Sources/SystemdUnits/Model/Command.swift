@@ -26,7 +26,7 @@ public struct Command: Equatable, Sendable {
     /// - Throws: for a path that systemd would refuse however it is quoted, and for an argument or name longer than
     ///   131,071 bytes.
     package func text() throws(UnitError) -> String {
-        let key = UnitKey.execStart.rawValue
+        let key = UnitKey.execStart.name
         let path = try Self.checkPath(path, key: key)
         for argument in arguments + [name].compactMap({ $0 }) where argument.bytes.count > Quoting.longestString {
             throw UnitError(

@@ -42,7 +42,7 @@ public struct ScopeDefaults: Equatable, Sendable {
         }
         var section = UnitFile.Section("Scope")
         section.set(.sendSIGKILL, "yes")
-        section.set(.timeoutStop, stopTimeout.map(ValueText.span))
+        section.set(.timeoutStopSec, stopTimeout.map(ValueText.span))
         section.setLimits(limits)
         return UnitFile(path: "\(name).d/\(dropIn).conf", header: header, sections: [section])
     }

@@ -177,10 +177,10 @@ public struct Service: Equatable, Sendable {
     private func unitSection() throws(UnitError) -> UnitFile.Section {
         var section = try UnitFile.Section.unit(summary, dependencies)
         if let startLimit {
-            section.set(.startLimitInterval, ValueText.span(startLimit.interval))
+            section.set(.startLimitIntervalSec, ValueText.span(startLimit.interval))
             try section.set(.startLimitBurst, startLimit.burst, Check.count)
         } else if restart != .no {
-            section.set(.startLimitInterval, "0", comment: "Never give up; RestartSec= keeps a crash loop slow.")
+            section.set(.startLimitIntervalSec, "0", comment: "Never give up; RestartSec= keeps a crash loop slow.")
         }
         return section
     }
@@ -196,7 +196,7 @@ public struct Service: Equatable, Sendable {
         }
         section.set(.execReload, reloadSignal.map { "/bin/kill -\(Self.killName($0)) $MAINPID" })
         section.set(.restart, restart.rawValue)
-        if restart != .no { section.set(.restartDelay, ValueText.span(restartDelay)) }
+        if restart != .no { section.set(.restartSec, ValueText.span(restartDelay)) }
         section.set(.successExitStatus, words: successExitStatuses)
         section.set(.restartPreventExitStatus, words: restartPreventExitStatuses)
         section.set(.restartForceExitStatus, words: restartForceExitStatuses)
@@ -206,7 +206,7 @@ public struct Service: Equatable, Sendable {
         section.set(.killMode, killMode.rawValue)
         section.set(.killSignal, stopSignal.description)
         section.set(.sendSIGKILL, "yes")
-        section.set(.timeoutStop, ValueText.span(stopTimeout))
+        section.set(.timeoutStopSec, ValueText.span(stopTimeout))
         section.setLimits(limits)
         section.set(.slice, slice.map(\.description))
         section.set(.delegate, delegatesCgroups ? "yes" : nil)
@@ -225,7 +225,7 @@ public struct Service: Equatable, Sendable {
         try section.set(.group, group, Check.account)
         try section.set(.umask, umask, Check.mode)
         // 524288 is the hard limit that systemd gives when none is set.
-        try section.set(.limitNoFile, openFiles) { (files, key) throws(UnitError) in
+        try section.set(.limitNOFILE, openFiles) { (files, key) throws(UnitError) in
             "\(try Check.count(files, key: key)):\(max(files, 524_288))"
         }
         for file in environmentFiles {

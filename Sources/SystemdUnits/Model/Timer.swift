@@ -53,8 +53,8 @@ public struct Timer: Equatable, Sendable {
         }
         let unit = try UnitFile.Section.unit(summary)
         var timer = UnitFile.Section("Timer")
-        timer.set(.onBoot, afterBoot.map(ValueText.span))
-        timer.set(.onUnitActive, every.map(ValueText.span))
+        timer.set(.onBootSec, afterBoot.map(ValueText.span))
+        timer.set(.onUnitActiveSec, every.map(ValueText.span))
         for expression in calendar {
             guard !expression.isEmpty, expression.utf8.first != UInt8(ascii: " "),
                 expression.utf8.allSatisfy({ $0.isDigit || $0.isLetter || " *,.:/~-_+".utf8.contains($0) })
@@ -66,8 +66,8 @@ public struct Timer: Equatable, Sendable {
             }
             timer.set(.onCalendar, expression)
         }
-        timer.set(.accuracy, accuracy.map(ValueText.span))
-        timer.set(.randomizedDelay, jitter.map(ValueText.span))
+        timer.set(.accuracySec, accuracy.map(ValueText.span))
+        timer.set(.randomizedDelaySec, jitter.map(ValueText.span))
         timer.set(.persistent, isPersistent ? "yes" : nil)
         try timer.set(.unit, self.unit, UnitName.checkReference)
         return UnitFile(

@@ -52,7 +52,7 @@ public struct UnitFile: Equatable, Sendable {
         /// - Parameter name: the directive's name; `nil` for the one that `key` has.
         package mutating func set(_ key: UnitKey, _ value: String?, name: String? = nil, comment: String = "") {
             guard let value else { return }
-            entries.append(Entry(key: name ?? key.rawValue, value: value, comment: comment, position: key.position))
+            entries.append(Entry(key: name ?? key.name, value: value, comment: comment, position: key.position))
         }
 
         /// Adds a directive with what `write` makes of the value, and of the directive's name for errors; `nil` adds
@@ -60,14 +60,14 @@ public struct UnitFile: Equatable, Sendable {
         mutating func set<Value>(
             _ key: UnitKey, _ value: Value?, _ write: (Value, String) throws(UnitError) -> String
         ) throws(UnitError) {
-            if let value { set(key, try write(value, key.rawValue)) }
+            if let value { set(key, try write(value, key.name)) }
         }
 
         /// Adds a directive with these names of units in one line.
         ///
         /// - Throws: for a name that is not a unit's full name.
         mutating func set(_ key: UnitKey, units: [String]) throws(UnitError) {
-            let check = { (unit) throws(UnitError) in try UnitName.checkReference(unit, key: key.rawValue) }
+            let check = { (unit) throws(UnitError) in try UnitName.checkReference(unit, key: key.name) }
             set(key, words: try units.map(check))
         }
 

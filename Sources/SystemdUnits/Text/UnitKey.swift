@@ -1,97 +1,39 @@
 /// The directives that are written, in the order of systemd.unit(5), systemd.service(5), systemd.socket(5),
-/// systemd.timer(5), systemd.exec(5), systemd.kill(5) and systemd.resource-control(5). Files keep this order.
+/// systemd.timer(5), systemd.exec(5), systemd.kill(5) and systemd.resource-control(5). Files keep this order. Cases are
+/// called as their directives are, but for the first letter.
 package enum UnitKey: String, Sendable, CaseIterable {
     // [Unit]
-    case description = "Description"
-    case wants = "Wants"
-    case requires = "Requires"
-    case partOf = "PartOf"
-    case after = "After"
-    case startLimitInterval = "StartLimitIntervalSec"
-    case startLimitBurst = "StartLimitBurst"
+    case description, wants, requires, partOf, after, startLimitIntervalSec, startLimitBurst
     // [Service]
-    case type = "Type"
-    case execStart = "ExecStart"
-    case execStartPost = "ExecStartPost"
-    case execReload = "ExecReload"
-    case restartDelay = "RestartSec"
-    case timeoutStop = "TimeoutStopSec"
-    case restart = "Restart"
-    case successExitStatus = "SuccessExitStatus"
-    case restartPreventExitStatus = "RestartPreventExitStatus"
-    case restartForceExitStatus = "RestartForceExitStatus"
-    case sockets = "Sockets"
+    case type, execStart, execStartPost, execReload, restartSec, timeoutStopSec, restart, successExitStatus
+    case restartPreventExitStatus, restartForceExitStatus, sockets
     case oomPolicy = "OOMPolicy"
     // [Socket]
-    case listenStream = "ListenStream"
-    case listenDatagram = "ListenDatagram"
-    case backlog = "Backlog"
-    case socketUser = "SocketUser"
-    case socketGroup = "SocketGroup"
-    case socketMode = "SocketMode"
-    case service = "Service"
-    case removeOnStop = "RemoveOnStop"
+    case listenStream, listenDatagram, backlog, socketUser, socketGroup, socketMode, service, removeOnStop
     // [Timer]
-    case onBoot = "OnBootSec"
-    case onUnitActive = "OnUnitActiveSec"
-    case onCalendar = "OnCalendar"
-    case accuracy = "AccuracySec"
-    case randomizedDelay = "RandomizedDelaySec"
-    case unit = "Unit"
-    case persistent = "Persistent"
+    case onBootSec, onUnitActiveSec, onCalendar, accuracySec, randomizedDelaySec, unit, persistent
     // systemd.exec(5)
-    case workingDirectory = "WorkingDirectory"
-    case protectProc = "ProtectProc"
-    case procSubset = "ProcSubset"
-    case user = "User"
-    case group = "Group"
-    case dynamicUser = "DynamicUser"
-    case capabilityBoundingSet = "CapabilityBoundingSet"
-    case noNewPrivileges = "NoNewPrivileges"
-    case limitNoFile = "LimitNOFILE"
+    case workingDirectory, protectProc, procSubset, user, group, dynamicUser, capabilityBoundingSet
+    case noNewPrivileges, limitNOFILE
     case umask = "UMask"
-    case protectSystem = "ProtectSystem"
-    case protectHome = "ProtectHome"
-    case readWritePaths = "ReadWritePaths"
-    case privateTmp = "PrivateTmp"
-    case privateDevices = "PrivateDevices"
-    case privateNetwork = "PrivateNetwork"
-    case privateUsers = "PrivateUsers"
-    case protectHostname = "ProtectHostname"
-    case protectClock = "ProtectClock"
-    case protectKernelTunables = "ProtectKernelTunables"
-    case protectKernelModules = "ProtectKernelModules"
-    case protectKernelLogs = "ProtectKernelLogs"
-    case protectControlGroups = "ProtectControlGroups"
-    case restrictAddressFamilies = "RestrictAddressFamilies"
-    case restrictNamespaces = "RestrictNamespaces"
-    case lockPersonality = "LockPersonality"
-    case memoryDenyWriteExecute = "MemoryDenyWriteExecute"
-    case restrictRealtime = "RestrictRealtime"
-    case restrictSUIDSGID = "RestrictSUIDSGID"
-    case removeIPC = "RemoveIPC"
-    case systemCallFilter = "SystemCallFilter"
-    case systemCallErrorNumber = "SystemCallErrorNumber"
-    case systemCallArchitectures = "SystemCallArchitectures"
-    case environment = "Environment"
-    case environmentFile = "EnvironmentFile"
-    case standardInput = "StandardInput"
-    case standardOutput = "StandardOutput"
-    case standardError = "StandardError"
-    case syslogIdentifier = "SyslogIdentifier"
+    case protectSystem, protectHome, readWritePaths, privateTmp, privateDevices, privateNetwork, privateUsers
+    case protectHostname, protectClock, protectKernelTunables, protectKernelModules, protectKernelLogs
+    case protectControlGroups, restrictAddressFamilies, restrictNamespaces, lockPersonality
+    case memoryDenyWriteExecute, restrictRealtime, restrictSUIDSGID, removeIPC, systemCallFilter
+    case systemCallErrorNumber, systemCallArchitectures, environment, environmentFile, standardInput
+    case standardOutput, standardError, syslogIdentifier
     // systemd.kill(5)
-    case killMode = "KillMode"
-    case killSignal = "KillSignal"
-    case sendSIGKILL = "SendSIGKILL"
+    case killMode, killSignal, sendSIGKILL
     // systemd.resource-control(5)
     /// The place of all directives that `LimitKind` names. No directive itself, so that it has no name.
     case limits = ""
     case ipAddressDeny = "IPAddressDeny"
-    case devicePolicy = "DevicePolicy"
-    case slice = "Slice"
-    case delegate = "Delegate"
+    case devicePolicy, slice, delegate
     // [Install]
-    case wantedBy = "WantedBy"
+    case wantedBy
+
+    /// The directive as it is written: `ExecStart`.
+    package var name: String { rawValue.prefix(1).uppercased() + rawValue.dropFirst() }
 
     /// The directive's place in this list.
     var position: Int { Self.allCases.firstIndex(of: self) ?? 0 }

@@ -11,7 +11,7 @@ struct Diagnosis: Sendable {
     var cause = Report.Cause.unknown
     var confidence = Report.Confidence.certain
     var evidence: [Report.Evidence] = []
-    var launcherExitCode: Int32
+    var launcherExitCode: Int32 = 125
     var oomInTree = false
 
     private let end: JobEnd
@@ -23,7 +23,6 @@ struct Diagnosis: Sendable {
     init(_ end: JobEnd, memoryLimit: ByteCount?, failsOnOOM: Bool) {
         self.end = end
         self.memoryLimit = memoryLimit
-        launcherExitCode = 125
         oomInTree = end.statistics.oomKills > 0
         describeEnd()
         if let stop = end.stop?.reason, !cameTooLate(stop) {
@@ -79,35 +78,23 @@ struct Diagnosis: Sendable {
     // MARK: What has to be inferred
 
     private mutating func inferCause() {
-        switch end.status {
-        case .signaled(.kill, _) where oomInTree:
-            cause = oomCause()
-            confidence = end.statistics.memoryEventsLocal?["oom_group_kill"] ?? 0 > 0 ? .certain : .likely
-        case .signaled(.kill, _) where end.unitWasStopped:
-            cause = .unitStopped
-            confidence = .likely
-        case .signaled(let signal, _) where end.signals.forwarded.contains(signal):
-            cause = .signalForwarded
-        case .signaled(.abort, _) where refusedForks > 0:
+        (cause, confidence) =
+            switch end.status {
+            case .signaled(.kill, _) where oomInTree:
+                (oomCause(), end.statistics.memoryEventsLocal?["oom_group_kill"] ?? 0 > 0 ? .certain : .likely)
+            case .signaled(.kill, _) where end.unitWasStopped: (.unitStopped, .likely)
+            case .signaled(let signal, _) where end.signals.forwarded.contains(signal): (.signalForwarded, .certain)
             // Go and C++ programs abort when they cannot start a thread.
-            cause = .pidsLimit
-            confidence = .possible
-        case .signaled:
-            cause = .signalOther
-        case .exited(code: 0):
-            cause = .normal
-        case .exited(let code) where oomInTree:
-            cause = oomCause()
-            // The status of a shell whose child was killed.
-            confidence = code == 128 + Signal.kill.rawValue ? .likely : .possible
-        case .exited where refusedForks > 0:
-            cause = .pidsLimit
-            confidence = .likely
-        case .exited:
-            cause = .nonzeroExit
-        case nil:
-            cause = .unknown
-        }
+            case .signaled(.abort, _) where refusedForks > 0: (.pidsLimit, .possible)
+            case .signaled: (.signalOther, .certain)
+            case .exited(code: 0): (.normal, .certain)
+            case .exited(let code) where oomInTree:
+                // The status of a shell whose child was killed.
+                (oomCause(), code == 128 + Signal.kill.rawValue ? .likely : .possible)
+            case .exited where refusedForks > 0: (.pidsLimit, .likely)
+            case .exited: (.nonzeroExit, .certain)
+            case nil: (.unknown, .certain)
+            }
     }
 
     /// `oom_kill` counts kills by any OOM killer; `oom` in the cgroup itself means that its own limit was met.

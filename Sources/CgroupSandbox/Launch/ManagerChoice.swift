@@ -100,46 +100,37 @@ extension Wording {
 extension LaunchError {
     /// Why a manager could not be reached, and what is usually missing then.
     init(_ error: BusError, connectingTo domain: ServiceManager.Domain, _ wording: Wording) {
-        let what = "cannot reach systemd's \(domain.rawValue) manager: \(error)"
-        switch (error.kind, domain) {
-        case (.noLibrary, _):
-            self.init(.setup, what, remedy: "install libsystemd0, or \(wording.insteadOfSystemd)")
-        case (.unreachable, .user):
-            let user = ThisProcess.effectiveUserID
-            let remedy =
-                ThisProcess.environmentVariable("XDG_RUNTIME_DIR") == nil
-                ? "log in properly (sudo, su and cron start no user manager), or run loginctl enable-linger and "
-                    + "set XDG_RUNTIME_DIR=/run/user/\(user)"
-                : "XDG_RUNTIME_DIR must be this user's own, /run/user/\(user)"
-            self.init(.setup, what, remedy: remedy)
-        case (.unreachable, .system):
-            self.init(
-                .setup, what,
-                remedy: ThisProcess.effectiveUserID == 0
-                    ? "give the container /run/systemd/private of its host, or \(wording.insteadOfSystemd)"
-                    : wording.choose(
-                        "ask for the domain user", options: "leave out --system to use your own user manager"))
-        default:
-            self.init(.setup, what)
-        }
+        let remedy: String? =
+            switch (error.kind, domain) {
+            case (.noLibrary, _): "install libsystemd0, or \(wording.insteadOfSystemd)"
+            case (.unreachable, .user) where ThisProcess.environmentVariable("XDG_RUNTIME_DIR") == nil:
+                "log in properly (sudo, su and cron start no user manager), or run loginctl enable-linger and "
+                    + "set XDG_RUNTIME_DIR=/run/user/\(ThisProcess.effectiveUserID)"
+            case (.unreachable, .user):
+                "XDG_RUNTIME_DIR must be this user's own, /run/user/\(ThisProcess.effectiveUserID)"
+            case (.unreachable, .system) where ThisProcess.effectiveUserID == 0:
+                "give the container /run/systemd/private of its host, or \(wording.insteadOfSystemd)"
+            case (.unreachable, .system):
+                wording.choose("ask for the domain user", options: "leave out --system to use your own user manager")
+            default: nil
+            }
+        self.init(.setup, "cannot reach systemd's \(domain.rawValue) manager: \(error)", remedy: remedy)
     }
 
     /// Why a manager did not make a scope.
     init(_ error: BusError, starting unit: String) {
-        let what = "systemd did not make \(unit): \(error)"
-        guard case .refused(let name) = error.kind else {
-            self.init(.setup, what)
-            return
-        }
-        switch name {
-        case "org.freedesktop.systemd1.UnitExists":
-            self.init(.setup, what, remedy: "give another --unit, or stop that one with systemctl stop \(unit)")
-        case "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "org.freedesktop.DBus.Error.AccessDenied":
-            self.init(.setup, what, remedy: "leave out --system to use your own user manager, or run as root")
-        case "org.freedesktop.DBus.Error.PropertyReadOnly", "org.freedesktop.DBus.Error.UnknownProperty":
-            self.init(.setup, what, remedy: "this version of systemd has no such property for scopes")
-        default:
-            self.init(.setup, what)
-        }
+        let remedy: String? =
+            switch error.kind {
+            case .refused("org.freedesktop.systemd1.UnitExists"):
+                "give another --unit, or stop that one with systemctl stop \(unit)"
+            case .refused("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"),
+                .refused("org.freedesktop.DBus.Error.AccessDenied"):
+                "leave out --system to use your own user manager, or run as root"
+            case .refused("org.freedesktop.DBus.Error.PropertyReadOnly"),
+                .refused("org.freedesktop.DBus.Error.UnknownProperty"):
+                "this version of systemd has no such property for scopes"
+            default: nil
+            }
+        self.init(.setup, "systemd did not make \(unit): \(error)", remedy: remedy)
     }
 }

@@ -80,15 +80,9 @@ public struct HostScope: Sendable, Equatable {
 
     /// The place where this program may make jobs without a scope; `nil` where there is none.
     private static func given(_ layout: Hierarchies) -> HostScope? {
-        guard let place = try? layout.placeOfJobs() else { return nil }
-        let reason: String
-        if let job = layout.ownJob {
-            reason = "inside the job \(job)"
-        } else if let delegation = layout.delegation {
-            reason = delegation
-        } else {
-            return nil
-        }
+        guard let place = try? layout.placeOfJobs(),
+            let reason = layout.ownJob.map({ "inside the job \($0)" }) ?? layout.delegation
+        else { return nil }
         return HostScope(unit: nil, programUnit: nil, cgroup: place, reason: reason)
     }
 }

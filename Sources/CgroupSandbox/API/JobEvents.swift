@@ -114,7 +114,8 @@ private final class EventSubscription: Sendable {
     private let state = Locked(State())
 
     private struct State {
-        var watches: [(id: UInt64, descriptor: SharedDescriptor)] = []
+        /// Each with what keeps its descriptor open.
+        var watches: [(watch: EventLoop.Watch, descriptor: SharedDescriptor)] = []
         var timer: UInt64?
         var subscriber: UInt64?
         var last = JobStatistics()
@@ -156,12 +157,12 @@ private final class EventSubscription: Sendable {
     }
 
     private func watch(_ file: SharedDescriptor, _ handler: @escaping @Sendable () -> Void) {
-        guard let id = try? live.loop.watch(file.descriptor.rawValue, for: .change, handler) else { return }
+        guard let watch = try? live.loop.watch(file.descriptor.rawValue, for: .change, handler) else { return }
         let isOver = state.withLock { state in
-            if !state.isOver { state.watches.append((id, file)) }
+            if !state.isOver { state.watches.append((watch, file)) }
             return state.isOver
         }
-        if isOver { live.loop.unwatch(id, file.descriptor.rawValue) }
+        if isOver { live.loop.unwatch(watch) }
     }
 
     private func lookAgain() {
@@ -216,7 +217,7 @@ private final class EventSubscription: Sendable {
             defer { (state.watches, state.timer, state.subscriber) = ([], nil, nil) }
             return (state.watches, state.timer, state.subscriber)
         }
-        for watch in watches { live.loop.unwatch(watch.id, watch.descriptor.descriptor.rawValue) }
+        for (watch, _) in watches { live.loop.unwatch(watch) }
         if let timer { live.loop.cancel(timer) }
         if let subscriber { live.forgetSubscriber(subscriber) }
     }

@@ -32,7 +32,10 @@ extension JobDriver {
 
     func perform(_ actions: [JobMachine.Action], _ state: inout State) {
         // Watches end first: `release`, the last of the actions, closes what they watch.
-        if !state.machine.isRunning { unwatch(&state) }
+        if !state.machine.isRunning {
+            loop.unwatch(state.commandWatch.take())
+            loop.unwatch(state.parentWatch.take())
+        }
         var actions = actions[...]
         while let action = actions.popFirst() {
             if let answer = perform(action, &state) { actions += state.machine.handle(answer, at: .now) }
@@ -46,18 +49,6 @@ extension JobDriver {
         state.timer = state.machine.deadline.map { deadline in
             (loop.call(at: deadline) { [weak self] in self?.timeHasCome(deadline) }, deadline)
         }
-    }
-
-    /// Ends the watches, whose descriptors must not be closed before.
-    private func unwatch(_ state: inout State) {
-        if let watch = state.commandWatch.take(), let command = state.command?.descriptor.rawValue {
-            loop.unwatch(watch, command)
-        }
-        unwatchParent(&state)
-    }
-
-    func unwatchParent(_ state: inout State) {
-        if let watch = state.parentWatch.take(), let parent = state.parent?.descriptor { loop.unwatch(watch, parent) }
     }
 
     /// - Returns: what came of the action, for the machine; `nil`: nothing that it needs to know.

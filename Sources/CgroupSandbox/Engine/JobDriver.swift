@@ -38,8 +38,8 @@ final class JobDriver: Sendable {
         /// `nil` before it is set, and once it was called.
         var whenOver: (@Sendable (Report) -> Void)?
         var watchesCommand = true
-        var commandWatch: UInt64?
-        var parentWatch: UInt64?
+        var commandWatch: EventLoop.Watch?
+        var parentWatch: EventLoop.Watch?
         var timer: (id: UInt64, at: BootTime)?
 
         init(_ machine: JobMachine, _ facts: JobFacts, _ cgroup: consuming JobCgroup) {
@@ -175,7 +175,7 @@ extension JobDriver {
     private func parentIsLost() {
         change { state in
             // The pidfd of a dead parent stays readable: the loop would call until the command has died.
-            unwatchParent(&state)
+            loop.unwatch(state.parentWatch.take())
             run(.stop(.parentLost), &state)
         }
     }

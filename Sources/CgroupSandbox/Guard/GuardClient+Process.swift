@@ -104,9 +104,5 @@ extension GuardClient {
     }
 
     /// Ends the watch of the guard's pidfd, which must not be closed before.
-    private func unwatch(_ state: inout State) {
-        guard let process = state.process, let watch = process.watch else { return }
-        state.process?.watch = nil
-        state.observer?.loop.unwatch(watch, process.helper.descriptor)
-    }
+    private func unwatch(_ state: inout State) { state.observer?.loop.unwatch(state.process?.watch.take()) }
 }

@@ -13,7 +13,7 @@ struct GuardProcess: Sendable {
     /// Since when the guard's socket has taken nothing; `nil` while it takes messages.
     private var isFullSince: BootTime?
     /// The watch by which the observer's loop learns of the guard's end.
-    var watch: UInt64?
+    var watch: EventLoop.Watch?
 
     /// Starts a guard.
     ///

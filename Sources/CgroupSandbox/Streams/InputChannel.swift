@@ -13,7 +13,7 @@ final class InputChannel: Sendable {
         /// The job's terminal, on which the end of the input is typed; open for no longer than the descriptor.
         var terminal: PseudoTerminal?
         var queue: [Write] = []
-        var watch: UInt64?
+        var watch: EventLoop.Watch?
         var isFinished = false
         var last: UInt8?
     }
@@ -99,9 +99,8 @@ final class InputChannel: Sendable {
                 }
                 done.append(state.queue.removeFirst().continuation)
             }
-            if state.queue.isEmpty, let watch = state.watch {
-                loop.unwatch(watch, descriptor.descriptor.rawValue)
-                state.watch = nil
+            if state.queue.isEmpty {
+                loop.unwatch(state.watch.take())
                 if state.isFinished { close(&state) }
             }
         }
@@ -110,10 +109,7 @@ final class InputChannel: Sendable {
     }
 
     private func close(_ state: inout State) {
-        if let watch = state.watch, let descriptor = state.descriptor {
-            loop.unwatch(watch, descriptor.descriptor.rawValue)
-        }
-        state.watch = nil
+        loop.unwatch(state.watch.take())
         (state.descriptor, state.terminal) = (nil, nil)
     }
 }

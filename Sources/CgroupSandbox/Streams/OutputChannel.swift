@@ -18,7 +18,7 @@ final class OutputChannel: Sendable {
         var mode: Mode
         var bytes: [UInt8] = []
         var isTruncated = false
-        var watch: UInt64?
+        var watch: EventLoop.Watch?
         var isOver = false
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
@@ -96,15 +96,8 @@ final class OutputChannel: Sendable {
         if bytes.count > room { state.isTruncated = true }
     }
 
-    private func unwatch(_ state: inout State) {
-        if let watch = state.watch, let descriptor = state.descriptor {
-            loop.unwatch(watch, descriptor.descriptor.rawValue)
-        }
-        state.watch = nil
-    }
-
     private func close(_ state: inout State) {
-        unwatch(&state)
+        loop.unwatch(state.watch.take())
         state.descriptor = nil
     }
 
@@ -151,7 +144,7 @@ final class OutputChannel: Sendable {
 
     private func wake() {
         let waiters = state.withLock { state in
-            if case .sequence = state.mode { unwatch(&state) }
+            if case .sequence = state.mode { loop.unwatch(state.watch.take()) }
             defer { state.waiters = [] }
             return state.waiters
         }

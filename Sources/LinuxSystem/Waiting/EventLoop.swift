@@ -90,12 +90,18 @@ package final class EventLoop: Sendable {
 
     // MARK: Descriptors
 
+    /// A descriptor that is being watched. It must not be closed before the watch ends.
+    package struct Watch: Sendable {
+        let id: UInt64
+        let descriptor: CInt
+    }
+
     /// Calls the handler again and again for as long as the descriptor is ready.
     ///
-    /// - Returns: what to call `unwatch` with, before the descriptor is closed.
+    /// - Returns: what to call `unwatch` with.
     package func watch(
         _ descriptor: CInt, for interest: Interest, _ handler: @escaping @Sendable () -> Void
-    ) throws(SystemError) -> UInt64 {
+    ) throws(SystemError) -> Watch {
         let id = state.withLock { state in
             state.lastID += 1
             state.handlers[state.lastID] = handler
@@ -104,13 +110,13 @@ package final class EventLoop: Sendable {
         let result = clinux_epoll_watch(epoll.rawValue, descriptor, interest.mask, id)
         if result < 0 { _ = state.withLock { $0.handlers.removeValue(forKey: id) } }
         _ = try check(result, "epoll_ctl")
-        return id
+        return Watch(id: id, descriptor: descriptor)
     }
 
-    /// Ends a watch. A call of the handler that has begun may still go on in the loop's thread.
-    package func unwatch(_ id: UInt64, _ descriptor: CInt) {
-        guard state.withLock({ $0.handlers.removeValue(forKey: id) }) != nil else { return }
-        _ = clinux_epoll_watch(epoll.rawValue, descriptor, 0, 0)
+    /// Ends a watch, if there is one. A call of the handler that has begun may still go on in the loop's thread.
+    package func unwatch(_ watch: Watch?) {
+        guard let watch, state.withLock({ $0.handlers.removeValue(forKey: watch.id) }) != nil else { return }
+        _ = clinux_epoll_watch(epoll.rawValue, watch.descriptor, 0, 0)
     }
 
     // MARK: Time

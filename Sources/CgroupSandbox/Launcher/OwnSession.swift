@@ -55,7 +55,9 @@ extension LaunchedJob {
     func pass(_ received: SignalDescriptor.Received, of arrived: [SignalDescriptor.Received]) {
         switch received.signal {
         case .windowChange: driver.sendToGroup(.windowChange)
-        case .terminalStop: stopForKey()
+        case .terminalStop:
+            driver.sendToGroup(.terminalStop)
+            stopForKey()
         case .continue:
             let isAskedToEnd = arrived.contains { Signal.requestsToEnd.contains($0.signal) }
             if driver.readsTerminal, !driver.isBeingStopped, !isAskedToEnd {
@@ -68,13 +70,5 @@ extension LaunchedJob {
             driver.note(fromTerminal: [signal])
         case let signal: try? driver.pass(signal)
         }
-    }
-
-    /// Stops the command as Ctrl-Z would. The kernel does not stop an orphaned process group for SIGTSTP, and the
-    /// command's group is orphaned, since its parent, this process, is in another session.
-    private func stopForKey() {
-        driver.sendToGroup(.terminalStop)
-        guard !ProcessTable.ignores(.terminalStop, pid) else { return }
-        stopCommand(afterMoment: true)
     }
 }

@@ -251,20 +251,21 @@ extension LaunchedJob {
     /// - Parameter signals: the signals that the command's own terminal has sent.
     func note(_ signals: [Signal], from relay: TerminalRelay) {
         driver.note(fromTerminal: signals.filter { $0 != .terminalStop })
-        // The kernel does not stop the command's process group for its terminal, since the group is orphaned (see
-        // `stopForKey`).
-        guard signals.contains(.terminalStop), relay.foregroundGroup == pid,
-            !ProcessTable.ignores(.terminalStop, pid)
-        else { return }
-        stopCommand(afterMoment: true)
+        if signals.contains(.terminalStop), relay.foregroundGroup == pid { stopForKey() }
     }
 
-    /// - Parameter afterMoment: whether the command first gets a moment to act on the key itself.
-    func stopCommand(afterMoment: Bool = false) {
-        if afterMoment {
-            var moment = Poller()
-            _ = moment.wait(.milliseconds(20))
-        }
+    /// Stops the command, which has got SIGTSTP, unless it ignores that. First it gets a moment to act on it itself.
+    ///
+    /// The kernel does not stop an orphaned process group for SIGTSTP, and the command's group is orphaned, since its
+    /// parent, this process, is in another session.
+    func stopForKey() {
+        guard !ProcessTable.ignores(.terminalStop, pid) else { return }
+        var moment = Poller()
+        _ = moment.wait(.milliseconds(20))
+        stopCommand()
+    }
+
+    private func stopCommand() {
         hasStoppedCommand = true
         driver.sendToGroup(.stop)
     }

@@ -108,7 +108,7 @@ final class HeldScope: Sendable {
         do { resolved = try limits.resolved() } catch { throw LaunchError(error) }
         let plan = ScopePlan(options, resolved, jobsOf: program)
         let manager = try ServiceManager.reach(plan.domain, layout, .library)
-        let holder = try HolderProcess.start(GuardProgram())
+        let holder = try HolderProcess(GuardProgram())
         // systemd never removes a scope whose processes were dead before they were moved there. So the guard must run
         // first: if this program is killed meanwhile, the guard does not end before it is moved.
         try guardian.awaitWatch()

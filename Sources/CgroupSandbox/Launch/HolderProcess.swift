@@ -9,26 +9,21 @@ struct HolderProcess: ~Copyable {
     private let program: GuardProgram
     var isLeftToGuard = false
 
-    private init(_ helper: Helper, _ program: GuardProgram) {
-        self.helper = helper
+    /// Starts a holder.
+    init(_ program: GuardProgram) throws(LaunchError) {
+        helper = try program.start(as: Self.name, Self.queue)
         self.program = program
-    }
-
-    static func start(_ program: GuardProgram) throws(LaunchError) -> HolderProcess {
-        HolderProcess(try program.start(as: name, queue), program)
     }
 
     /// - Parameters:
     ///   - first: the command, which the process starts when it is told to, before it becomes a holder.
     ///   - held: is set to the command that waits to be started.
-    static func start(
-        _ program: GuardProgram, startingFirst first: Program, _ held: inout HeldProgram?
-    ) throws(LaunchError) -> HolderProcess {
-        let helper = try program.start(as: name, queue) { holder throws(SpawnError) in
+    init(_ program: GuardProgram, startingFirst first: Program, _ held: inout HeldProgram?) throws(LaunchError) {
+        helper = try program.start(as: Self.name, Self.queue) { holder throws(SpawnError) in
             held = try first.hold(before: holder)
             return held!.takeStarter()
         }
-        return HolderProcess(helper, program)
+        self.program = program
     }
 
     private static let name: ByteString = "cgrun-holder"

@@ -57,7 +57,7 @@ final class ScopeHome: JobHome {
             guard let manager = state.manager.take() else { throw LaunchError(.setup, "the scope was opened before") }
             // Before the guard: a later holder would have a copy of the guard's socket, which the guard would not see
             // closed after a loss.
-            let holder = try HolderProcess.start(helper, startingFirst: program, &state.command)
+            let holder = try HolderProcess(helper, startingFirst: program, &state.command)
             try guardian.start()
             guardian.pin()
             let cgroupBefore = ThisProcess.cgroupHash

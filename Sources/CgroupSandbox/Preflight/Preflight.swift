@@ -123,7 +123,7 @@ private final class ProbeScope {
             throw LaunchError(.setup, "systemd is not the manager")
         }
         guardian = try GuardClient(program)
-        let holder = try HolderProcess.start(program)
+        let holder = try HolderProcess(program)
         // A program that is not a guard would be gone before the manager moves it, and the empty scope would stay.
         try guardian.awaitWatch()
         guardian.pin()

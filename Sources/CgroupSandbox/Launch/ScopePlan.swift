@@ -6,14 +6,8 @@ internal import SystemdBus
 /// What a manager is asked for: the scope of a job and, as its companion, the scope of the guard; or the scope of all
 /// jobs of a program and, as its companion, the scope of the program and the guard.
 struct ScopePlan: Sendable {
-    /// The name of the scope for jobs, with `.scope`.
-    let name: String
-    /// The name of the companion. The manager stops the scope for jobs when the companion is gone. So the manager
-    /// guards the guard.
-    let companionName: String
     let limits: ResolvedLimits
-    /// Which manager makes the scopes.
-    let domain: ServiceManager.Domain
+    private let stem: String
     private let options: UnitOptions
     private let title: String
     /// The program that the jobs belong to; `nil`: a launcher with one job.
@@ -22,14 +16,11 @@ struct ScopePlan: Sendable {
 
     /// - Parameter controllers: those that the scope gets; `nil`: those that the limits and the report need.
     init(_ spec: LaunchSpec, _ limits: ResolvedLimits, jobName: String, controllers: [Controller]? = nil) {
-        let stem = spec.unit.name ?? jobName
-        name = stem + ".scope"
-        companionName = stem + "-guard.scope"
+        stem = spec.unit.name ?? jobName
         self.limits = limits
         let needed = spec.job.limits.controllers
         self.controllers =
             controllers ?? Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }
-        domain = spec.unit.managerDomain
         options = spec.unit
         program = nil
         // Unicode scalars: one `Character` may be as long as the whole command line.
@@ -39,17 +30,21 @@ struct ScopePlan: Sendable {
 
     /// - Parameter program: the name of the program that the jobs belong to.
     init(_ options: UnitOptions, _ limits: ResolvedLimits, jobsOf program: String) {
-        let stem = options.name ?? JobName.make().cgroup
-        name = stem + ".scope"
-        companionName = stem + "-host.scope"
+        stem = options.name ?? JobName.make().cgroup
         self.limits = limits
         controllers = Controller.allCases
-        domain = options.managerDomain
         self.options = options
         self.program = program
         title = "jobs of \(program)"
     }
 
+    /// The name of the scope for jobs, with `.scope`.
+    var name: String { stem + ".scope" }
+    /// The name of the companion. The manager stops the scope for jobs when the companion is gone. So the manager
+    /// guards the guard.
+    var companionName: String { stem + (takesProgram ? "-host.scope" : "-guard.scope") }
+    /// Which manager makes the scopes.
+    var domain: ServiceManager.Domain { options.managerDomain }
     /// Whether the caller chose the name of the scope, and may want to use it again.
     var isNamed: Bool { options.name != nil }
 

@@ -18,9 +18,6 @@ struct JobMachine: Sendable {
         var grace = Duration.seconds(5)
         /// How many processors can use up CPU time at once.
         var processors = 1
-        /// Whether a tree that does not die is waited for, after the report is out, for as long as it takes. A launcher
-        /// leaves such a tree to its guard; the finisher has no guard.
-        var outlastsTree = false
     }
 
     enum Event: Sendable {
@@ -84,7 +81,8 @@ struct JobMachine: Sendable {
     private static let shortestPauseOfCPUTime = Duration.milliseconds(5)
 
     private let rules: Rules
-    /// Whether this is the finisher, which is not told of the command's end.
+    /// Whether this is the finisher. It is not told of the command's end. After the report is out, it waits for a tree
+    /// that does not die, for as long as that takes: a launcher leaves such a tree to its guard; the finisher has none.
     private let isFinishing: Bool
     private var phase = Phase.running
     private var cpuTimeIsDue: BootTime?
@@ -123,7 +121,7 @@ struct JobMachine: Sendable {
 
     /// For a job that its guard has killed after a loss. `begin` is the first thing to call then.
     init(finishing reason: StopReason, at now: BootTime) {
-        rules = Rules(outlastsTree: true)
+        rules = Rules()
         isFinishing = true
         startedAt = now
         stop = Stop(reason: reason, escalated: true)
@@ -143,7 +141,7 @@ struct JobMachine: Sendable {
         switch (phase, event) {
         case (.running, .commandEnded(let status)): end(status, now)
         case (.running, .stop(let reason)): stop(reason, now)
-        case (.running, .kill): kill(.caller, now)
+        case (.running, .kill): kill(now)
         case (.running, .time): checkTime(now)
         case (.running, .cpuTime(let used)): checkCPUTime(used, now)
         case (.ending(let ending), .tree(let tree)): proceed(ending, tree, now)
@@ -176,12 +174,9 @@ struct JobMachine: Sendable {
         return thaw + [.signal(rules.stopSignal), .signal(.continue)]
     }
 
-    private mutating func kill(_ reason: StopReason, _ now: BootTime) -> [Action] {
-        if stop == nil { stop = Stop(reason: reason) }
-        return kill(now)
-    }
-
+    /// - Returns: what kills the tree, because of the stop that has begun, or for the caller.
     private mutating func kill(_ now: BootTime) -> [Action] {
+        if stop == nil { stop = Stop(reason: .caller) }
         stop?.escalated = true
         stop?.killAt = nil
         if killedAt == nil { killedAt = now }
@@ -262,7 +257,7 @@ struct JobMachine: Sendable {
             return actions + report() + removeAgain()
         case .giveUp:
             let story: [Action] = actions + [.nameUnkillable] + report() + [.deliver]
-            guard rules.outlastsTree else { return story + release() }
+            guard isFinishing else { return story + release() }
             isReported = true
             let bounds = TreeEnding.Bounds(
                 death: nil, removal: Self.removalPatienceOfOutlasting, longestPause: Self.longestPauseOfOutlasting)

@@ -131,19 +131,16 @@ private final class EventSubscription: Sendable {
     }
 
     func begin(_ triggers: [(PressureThreshold, SharedDescriptor)]) {
-        let files = live.driver.withCgroup { cgroup, facts in
-            // On hybrid machines, v1 groups count memory and pids, and the kernel announces no change of their files.
-            let isHybrid = facts.hierarchy == .hybrid
-            let names = ["cgroup.events", "memory.events", "pids.events"].prefix(isHybrid ? 1 : 3)
-            let files = names.compactMap { name in
-                try? SharedDescriptor(cgroup.directory.open(name, O_RDONLY))
-            }
-            return (files: files, areEnough: !isHybrid)
+        // On hybrid machines, v1 groups count memory and pids, and the kernel announces no change of their files.
+        let isHybrid = live.driver.withCgroup { _, facts in facts.hierarchy == .hybrid } == true
+        let names = ["cgroup.events", "memory.events", "pids.events"].prefix(isHybrid ? 1 : 3)
+        let files = live.driver.withCgroup { cgroup, _ in
+            names.compactMap { name in try? SharedDescriptor(cgroup.directory.open(name, O_RDONLY)) }
         }
         for (threshold, file) in triggers {
             watch(file) { [continuation] in _ = continuation.yield(.pressure(threshold)) }
         }
-        for file in files?.files ?? [] {
+        for file in files ?? [] {
             watch(file) { [weak self] in
                 // Until the file is read, the kernel announces the same change again and again.
                 _ = try? file.descriptor.readAll(path: "")
@@ -151,7 +148,7 @@ private final class EventSubscription: Sendable {
             }
         }
         look()
-        if files?.areEnough == false { lookAgain() }
+        if isHybrid { lookAgain() }
         let subscriber = live.whenOver { _ in self.jobIsOver() }
         state.withLock { $0.subscriber = subscriber }
     }
@@ -179,8 +176,7 @@ private final class EventSubscription: Sendable {
         let now = live.driver.withCgroup { cgroup, _ in
             (cgroup.statistics(.death), (try? cgroup.isPopulated()) ?? true)
         }
-        guard let now else { return }
-        tell(now.0, isPopulated: now.1)
+        if let now { tell(now.0, isPopulated: now.1) }
     }
 
     private func tell(_ now: JobStatistics, isPopulated: Bool) {

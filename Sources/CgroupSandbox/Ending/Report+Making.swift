@@ -85,14 +85,10 @@ extension Report {
     }
 
     private mutating func tell(_ end: JobEnd) {
-        if let stop = end.stop {
-            termination.requestedBy = stop.reason.rawValue
-            termination.signal = stop.signal.map(SignalInfo.init)
-            termination.graceSeconds = stop.grace?.seconds
-            termination.escalated = stop.escalated
-        }
-        termination.cgroupKill = end.wroteKill
-        termination.emptyAfterSeconds = end.emptyAfter?.seconds
+        termination = Termination(
+            requestedBy: end.stop?.reason.rawValue, signal: end.stop?.signal.map(SignalInfo.init),
+            graceSeconds: end.stop?.grace?.seconds, escalated: end.stop?.escalated == true, cgroupKill: end.wroteKill,
+            emptyAfterSeconds: end.emptyAfter?.seconds)
         strays = end.strays
         straysKilled = !end.strays.isEmpty
         unkillable = end.unkillable
@@ -130,8 +126,7 @@ extension Report {
         }
         func pressure(_ total: JobStatistics.Pressure?) -> Pressure? {
             total.map {
-                Pressure(
-                    someSeconds: Double($0.someMicroseconds) / 1e6, fullSeconds: seconds($0.fullMicroseconds))
+                Pressure(someSeconds: Double($0.someMicroseconds) / 1e6, fullSeconds: seconds($0.fullMicroseconds))
             }
         }
         self.pressure = PressureSet(
@@ -156,10 +151,8 @@ extension Report {
                 } else if let controller, !containment.controllers.contains(controller) {
                     "the \(controller) controller is not enabled for this job"
                         + (enabling[controller].map { "; \($0) enables it without a limit" } ?? "")
-                } else if let version {
-                    "this kernel does not offer it (Linux \(version))"
                 } else {
-                    "this kernel does not offer it"
+                    "this kernel does not offer it" + (version.map { " (Linux \($0))" } ?? "")
                 }
             unavailable.append(Unavailable(field: field, reason: reason))
         }

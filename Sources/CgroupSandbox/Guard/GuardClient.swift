@@ -152,15 +152,13 @@ final class GuardClient: Sendable {
     /// kills the job after a loss, and the command may start.
     func arm(_ number: UInt64, _ directories: [CgroupDirectory]) throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
-            guard var ward = state.outbox.wards[number] else { return }
-            ward.directories = directories
-            state.outbox.wards[number] = ward
-            // Opened before the guard is told anything: if no descriptor is free, the guard need not be replaced.
-            let killFile: Descriptor
-            do throws(SystemError) { killFile = try ward.openKillFile() } catch {
-                throw LaunchError(.openingKillFile(error))
-            }
-            state.outbox.append(.arm(number, killFile: SharedDescriptor(killFile)))
+            state.outbox.wards[number]?.directories = directories
+            guard let ward = state.outbox.wards[number] else { return }
+            do throws(SystemError) {
+                // Opened before the guard is told anything: if no descriptor is free, the guard need not be replaced.
+                let killFile = SharedDescriptor(try ward.openKillFile())
+                state.outbox.append(.arm(number, killFile: killFile))
+            } catch { throw LaunchError(.openingKillFile(error)) }
         }
         try wait(untilItWatches: true) { $0.outbox.hasTold(number) }
     }

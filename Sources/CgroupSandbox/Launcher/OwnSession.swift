@@ -10,14 +10,12 @@ internal import SandboxValues
 /// not reach it, and the kernel does not stop its reads in the background.
 struct OwnSession: Sendable {
     /// What the command gets in place of standard streams that are this process's terminal.
-    let streams: [Int: SharedDescriptor]
+    private(set) var streams: [Int: SharedDescriptor] = [:]
     /// Whether the command's standard input stays that terminal, since this process is in its foreground.
-    let readsTerminal: Bool
+    private(set) var readsTerminal = false
 
     /// - Parameter given: the standard streams that the command would get otherwise.
     init(_ given: [CInt]) throws(LaunchError) {
-        var streams: [Int: SharedDescriptor] = [:]
-        var readsTerminal = false
         do throws(SystemError) {
             for (place, stream) in given.enumerated() where ThisProcess.isControlled(by: stream) {
                 if place > 0 {
@@ -32,8 +30,6 @@ struct OwnSession: Sendable {
                 }
             }
         } catch { throw LaunchError(error) }
-        self.streams = streams
-        self.readsTerminal = readsTerminal
     }
 }
 

@@ -40,7 +40,6 @@ struct StreamPlan: ~Copyable {
     ) throws(LaunchError) {
         given = GivenDescriptors(input, output, error)
         do throws(SystemError) {
-            var ends: [SharedDescriptor] = []
             var streams = JobStreams()
             switch input.kind {
             case .none: break
@@ -49,13 +48,13 @@ struct StreamPlan: ~Copyable {
                 let file = try Descriptor.memoryFile(name: "cgrun-input")
                 try file.write(bytes, path: "standard input")
                 try file.rewind()
-                ends.append(SharedDescriptor(file))
-                descriptors[0] = ends.last?.descriptor.rawValue
+                jobsEnds.append(SharedDescriptor(file))
+                descriptors[0] = jobsEnds.last?.descriptor.rawValue
             case .descriptor(let descriptor, _): descriptors[0] = descriptor.rawValue
             case .writer:
                 let pipe = try Pipe()
-                ends.append(pipe.reading)
-                descriptors[0] = ends.last?.descriptor.rawValue
+                jobsEnds.append(pipe.reading)
+                descriptors[0] = pipe.reading.descriptor.rawValue
                 try pipe.writing.descriptor.setNonblocking()
                 streams.input = InputChannel(pipe.writing, loop)
             }
@@ -67,12 +66,11 @@ struct StreamPlan: ~Copyable {
                 }
                 guard let mode = destination.mode else { continue }
                 let pipe = try Pipe()
-                ends.append(pipe.writing)
-                descriptors[place] = ends.last?.descriptor.rawValue
+                jobsEnds.append(pipe.writing)
+                descriptors[place] = pipe.writing.descriptor.rawValue
                 try pipe.reading.descriptor.setNonblocking()
                 streams[keyPath: channel] = OutputChannel(pipe.reading, mode, loop)
             }
-            jobsEnds = ends
             self.streams = { [streams] _ in streams }
         } catch let failure { throw LaunchError(failure) }
     }

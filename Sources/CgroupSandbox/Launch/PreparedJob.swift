@@ -107,37 +107,31 @@ extension PreparedJob {
             let ward = Ward(
                 name: name, tags: site.tags, parents: site.parents, parent: surroundings.parent,
                 recovery: surroundings.recovery)
-            number = try jobs.guardian.register(ward)
+            let registered = try jobs.guardian.register(ward)
+            number = registered
             let cgroup: JobCgroup
             do { cgroup = try site.create() } catch { throw LaunchError(error, wording) }
-            return try start(program, in: cgroup, number!, jobs, surroundings.parent, terminal, session)
+            let startedAt: BootTime
+            let spawned: SpawnedProcess
+            do throws(LaunchError) {
+                try jobs.guardian.arm(registered, cgroup.directories)
+                startedAt = .now
+                spawned = try home.start(program, in: cgroup, wording)
+            } catch {
+                try? cgroup.remove()
+                throw error
+            }
+            var facts = facts
+            facts.home = home.facts
+            facts.cgroup = cgroup.path
+            facts.joinedLate = spawned.joinedLate
+            return JobDriver(
+                spec.job, facts, cgroup, spawned.takeProcess(), home, registered, jobs, surroundings.parent,
+                terminal: terminal, session: session, startedAt: startedAt)
         } catch {
             home.clearAway(jobs.guardian) { jobs.letGo(of: number) }
             throw error
         }
-    }
-
-    private func start(
-        _ program: Program, in cgroup: consuming JobCgroup, _ number: UInt64, _ jobs: GuardedJobs,
-        _ parent: ParentWatch?, _ terminal: PseudoTerminal?, _ session: OwnSession?
-    ) throws(LaunchError) -> JobDriver {
-        let spawned: SpawnedProcess
-        let startedAt: BootTime
-        do throws(LaunchError) {
-            try jobs.guardian.arm(number, cgroup.directories)
-            startedAt = .now
-            spawned = try home.start(program, in: cgroup, wording)
-        } catch {
-            try? cgroup.remove()
-            throw error
-        }
-        var facts = facts
-        facts.home = home.facts
-        facts.cgroup = cgroup.path
-        facts.joinedLate = spawned.joinedLate
-        return JobDriver(
-            spec.job, facts, cgroup, spawned.takeProcess(), home, number, jobs, parent, terminal: terminal,
-            session: session, startedAt: startedAt)
     }
 
     // MARK: The command

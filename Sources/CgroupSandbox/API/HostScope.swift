@@ -58,7 +58,7 @@ public struct HostScope: Sendable, Equatable {
         try limits.check()
         let runtime = try JobRuntime.shared()
         return try runtime.scope.withLock { scope throws(LaunchError) in
-            let layout = try layout()
+            let layout = try Hierarchies.current(.library)
             let present = if let scope, scope.exists { scope.place } else { given(layout) }
             if let present {
                 guard limits.kinds.isEmpty else {
@@ -72,10 +72,6 @@ public struct HostScope: Sendable, Equatable {
             scope = made
             return made.place
         }
-    }
-
-    private static func layout() throws(LaunchError) -> Hierarchies {
-        do { return try Hierarchies.current() } catch { throw LaunchError(error) }
     }
 
     /// The place where this program may make jobs without a scope; `nil` where there is none.

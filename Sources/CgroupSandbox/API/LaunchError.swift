@@ -105,3 +105,10 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The same as `message`, for whoever prints errors.
     public var description: String { message }
 }
+
+extension Hierarchies {
+    /// The hierarchies that this process is in, or why it can launch no job in them.
+    static func current(_ wording: Wording) throws(LaunchError) -> Hierarchies {
+        do { return try current() } catch { throw LaunchError(error, wording) }
+    }
+}

@@ -58,12 +58,9 @@ public struct PreparedJob: Sendable {
     public init(_ spec: LaunchSpec) throws(LaunchError) {
         try spec.job.check()
         let id = JobName.make()
-        let layout: Hierarchies
+        let layout = try Hierarchies.current(.options)
         let limits: ResolvedLimits
-        do throws(CgroupError) {
-            layout = try Hierarchies.current()
-            limits = try spec.job.limits.resolved()
-        } catch { throw LaunchError(error, .options) }
+        do { limits = try spec.job.limits.resolved() } catch { throw LaunchError(error, .options) }
         // Connects before anything else: systemd gets ready for this process while this process prepares the rest.
         switch try spec.resolveManager(layout) {
         case .cgroupfs(let reason):

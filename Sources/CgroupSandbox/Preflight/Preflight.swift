@@ -32,10 +32,7 @@ public struct Preflight: Sendable {
     public init(cgroupParent: String? = nil) {
         var found: Hierarchies?
         check("cgroups") { () throws(LaunchError) in
-            let layout: Hierarchies
-            do throws(CgroupError) { layout = try Hierarchies.current() } catch {
-                throw LaunchError(error, .options)
-            }
+            let layout = try Hierarchies.current(.options)
             found = layout
             let legacy = layout.legacyPaths.map(\.controller.rawValue).sorted().joined(separator: " ")
             return "\(layout.mode.rawValue): cgroup2 on \(layout.mount)" + (legacy.isEmpty ? "" : ", v1 " + legacy)

@@ -76,6 +76,5 @@ package struct JobFacts: Codable, Sendable {
 extension Report.Layer {
     static let launcher = Report.Layer(
         name: "launcher", detail: "ends the job with the command, at a timeout and when its parent is lost")
-    static let guardian = Report.Layer(
-        name: "guard", detail: "kills the job when the launcher or its parent is lost")
+    static let guardian = Report.Layer(name: "guard", detail: "kills the job when the launcher or its parent is lost")
 }

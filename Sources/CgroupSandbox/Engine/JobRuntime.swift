@@ -100,8 +100,7 @@ final class JobRuntime: Sendable {
     ) throws(LaunchError) -> JobDriver {
         // Once for each parent: what appears there later was left by others, and they or a timer sweep it.
         let sweeps = state.withLock { $0.sweptParents.insert(place.path).inserted }
-        let prepared = try PreparedJob(
-            spec, in: place, because: "a directory below this program's own", sweeps: sweeps)
+        let prepared = try PreparedJob(spec, in: place, because: "a directory below this program's own", sweeps: sweeps)
         return try jobs.launch(
             prepared, PreparedJob.Surroundings(streams: streams), watchesCommand: true, takeWhatIsOurs)
     }

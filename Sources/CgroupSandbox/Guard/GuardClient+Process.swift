@@ -50,8 +50,7 @@ extension GuardClient {
         if let silence = state.silence, .now < silence.until { throw silence.error }
         guard !state.isIrreplaceable || state.lostInARow == 0 else { throw endedTooEarly }
         guard state.lostInARow <= Self.attempts else {
-            throw LaunchError(
-                noGuard: program.path, "was killed \(state.lostInARow) times in a row before it watched")
+            throw LaunchError(noGuard: program.path, "was killed \(state.lostInARow) times in a row before it watched")
         }
         state.outbox.startAnew()
         var process = try GuardProcess(program, launcher: launcher, telling: &state.outbox)

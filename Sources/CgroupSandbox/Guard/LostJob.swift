@@ -47,9 +47,7 @@ package final class LostJob {
             adopting: message.nameText, path: path, tags: message.tagList, parents: parents,
             directories: message.directoryList, parentSharesLimits: facts?.home.sharesLimits == true)
         let loop: EventLoop
-        do {
-            loop = try EventLoop()
-        } catch {
+        do { loop = try EventLoop() } catch {
             // No event loop means no report; but nothing of the job may be left.
             try cgroup.end(.forEver)
             throw error

@@ -73,8 +73,7 @@ public struct Preflight: Sendable {
         do {
             findings.append(Finding(subject: subject, isAvailable: true, detail: try body()))
         } catch {
-            findings.append(
-                Finding(subject: subject, isAvailable: false, detail: error.reason, remedy: error.remedy))
+            findings.append(Finding(subject: subject, isAvailable: false, detail: error.reason, remedy: error.remedy))
         }
     }
 

@@ -190,8 +190,7 @@ public struct ServiceManager: ~Copyable {
                 guard case .refused(let name) = error.kind, name.hasSuffix(".NoSuchUnit") else { throw error }
                 return
             }
-            var pause = Poller()
-            _ = pause.wait(.milliseconds(1))
+            Poller.pause(.milliseconds(1))
             guard BootTime.now < deadline else {
                 throw BusError(.timedOut, "GetUnit", path: unit, "the unit is still loaded")
             }

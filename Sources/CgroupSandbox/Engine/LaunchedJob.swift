@@ -106,8 +106,7 @@ public final class LaunchedJob {
         guard case .stopped = driver.commandChange() else { return }
         if wasContinued {
             // The shell continues the whole process group, but one member after the other: give it a moment.
-            var moment = Poller()
-            _ = moment.wait(.milliseconds(20))
+            Poller.pause(.milliseconds(20))
             guard ProcessTable.state(pid) == "T" else { return }
         }
         // The shell waits for this process, so it stops with the command. `fg` continues both.

@@ -260,8 +260,7 @@ extension LaunchedJob {
     /// parent, this process, is in another session.
     func stopForKey() {
         guard !ProcessTable.ignores(.terminalStop, pid) else { return }
-        var moment = Poller()
-        _ = moment.wait(.milliseconds(20))
+        Poller.pause(.milliseconds(20))
         stopCommand()
     }
 

@@ -143,8 +143,7 @@ package final class CgroupDirectory: Sendable {
                     throw error
                 }
             }
-            var pause = Poller()
-            _ = pause.wait(.milliseconds(attempt))
+            Poller.pause(.milliseconds(attempt))
         }
         throw SystemError("flock", path: path(of: name), errno: .resourceTemporarilyUnavailable)
     }

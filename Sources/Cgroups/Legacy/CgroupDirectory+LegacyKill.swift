@@ -12,8 +12,7 @@ extension CgroupDirectory {
                 guard let process = try? ProcessDescriptor(pid: pid), allProcesses().contains(pid) else { continue }
                 try? process.send(.kill)
             }
-            var pause = Poller()
-            _ = pause.wait(.milliseconds(2))
+            Poller.pause(.milliseconds(2))
         }
     }
 }

@@ -27,4 +27,7 @@ package struct Poller {
         let count = clinux_poll(&polls, CUnsignedInt(polls.count), timeout.map { max($0, .zero).nanoseconds } ?? -1)
         return polls.map { count > 0 && $0.revents != 0 }
     }
+
+    /// Waits for this time, or until a signal comes.
+    package static func pause(_ time: Duration) { _ = clinux_poll(nil, 0, max(time, .zero).nanoseconds) }
 }

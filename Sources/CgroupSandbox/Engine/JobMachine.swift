@@ -269,16 +269,13 @@ struct JobMachine: Sendable {
 
     private mutating func proceed(_ ending: TreeEnding, removed: Bool, _ now: BootTime) -> [Action] {
         var ending = ending
-        let step = ending.next(removed: removed, at: now)
+        let pause = removed ? nil : ending.pauseAfterFailedRemoval(at: now)
         phase = .removing(ending)
-        switch step {
-        case .tryAgain(let pause):
-            deadline = now + pause
-            // Somebody may have moved a process in meanwhile.
-            return [.kill]
         // Cgroups that cannot be removed now are left to the next sweep.
-        case .done, .leave: return (isReported ? [] : [.deliver]) + release()
-        }
+        guard let pause else { return (isReported ? [] : [.deliver]) + release() }
+        deadline = now + pause
+        // Somebody may have moved a process in meanwhile.
+        return [.kill]
     }
 
     private mutating func removeAgain() -> [Action] {

@@ -17,29 +17,20 @@ extension JobCgroup {
     /// - Throws: `EBUSY` when processes do not die within the bounds, and why the cgroups cannot be removed.
     package func end(_ bounds: TreeEnding.Bounds) throws(SystemError) {
         var ending = TreeEnding(bounds, since: .now)
-        var failure: SystemError?
         looking: while true {
-            failure = nil
+            var failure: SystemError?
             switch ending.next(look(&failure), at: .now) {
             case .kill(let pause):
                 try? kill()
-                _ = waitUntilEmpty(atMost: pause)
+                do { _ = try isPopulated(after: pause) } catch { Poller.pause(min(pause, .milliseconds(10))) }
             case .giveUp: throw failure ?? SystemError("rmdir", path: path, errno: .resourceBusy)
             case .remove: break looking
             }
         }
         while true {
-            var removed = true
-            do throws(SystemError) { try remove() } catch {
-                failure = error
-                removed = false
-            }
-            switch ending.next(removed: removed, at: .now) {
-            case .done: return
-            case .leave: throw failure ?? SystemError("rmdir", path: path, errno: .resourceBusy)
-            case .tryAgain(let pause):
-                var poller = Poller()
-                _ = poller.wait(pause)
+            do throws(SystemError) { return try remove() } catch {
+                guard let pause = ending.pauseAfterFailedRemoval(at: .now) else { throw error }
+                Poller.pause(pause)
                 // A process may have been moved into the cgroup since.
                 try? kill()
             }

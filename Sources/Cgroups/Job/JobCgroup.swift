@@ -99,15 +99,6 @@ package struct JobCgroup: ~Copyable, Sendable {
         } catch  where error.errno.rawValue == ENODEV || error.errno == .noSuchFileOrDirectory { return false }
     }
 
-    /// - Returns: `false` if a process was still there at the end of `bound`, or if that could not be found out.
-    package func waitUntilEmpty(atMost bound: Duration) -> Bool {
-        do { return try !isPopulated(after: bound) } catch {
-            var pause = Poller()
-            _ = pause.wait(min(bound, .milliseconds(10)))
-            return false
-        }
-    }
-
     /// The processes in the tree, as far as this pid namespace shows them.
     package var members: [ProcessID] { directory.allProcesses().filter { $0 > 0 } }
 

@@ -41,13 +41,6 @@ package struct TreeEnding: Sendable {
         case giveUp
     }
 
-    package enum RemovalStep: Equatable, Sendable {
-        case done
-        case tryAgain(after: Duration)
-        /// Leave the cgroups to the next sweep.
-        case leave
-    }
-
     private let bounds: Bounds
     private let since: BootTime
     private var removalSince: BootTime?
@@ -72,13 +65,12 @@ package struct TreeEnding: Sendable {
         return .kill(lookAgainAfter: nextPause())
     }
 
-    /// What to do after an attempt to remove the cgroups. Right after the end of a tree an attempt may fail, since the
-    /// last processes may not have left their v1 groups yet.
-    package mutating func next(removed: Bool, at now: BootTime) -> RemovalStep {
-        if removed { return .done }
-        if let removal = bounds.removal, let began = removalSince, now - began >= removal { return .leave }
-        if removalSince == nil { removalSince = now }
-        return .tryAgain(after: min(nextPause(), Self.longestRemovalPause))
+    /// How long to wait after a failed attempt to remove the cgroups; `nil`: leave them to the next sweep. Right after
+    /// the end of a tree an attempt may fail, since the last processes may not have left their v1 groups yet.
+    package mutating func pauseAfterFailedRemoval(at now: BootTime) -> Duration? {
+        if let removal = bounds.removal, let began = removalSince, now - began >= removal { return nil }
+        removalSince = removalSince ?? now
+        return min(nextPause(), Self.longestRemovalPause)
     }
 
     private mutating func nextPause() -> Duration {

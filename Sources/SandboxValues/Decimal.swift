@@ -3,6 +3,12 @@ func wholeNumber(_ text: String) -> Int? {
     text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(text) : nil
 }
 
+/// A number's digits, with zeros before them up to this width.
+package func digits(_ number: some BinaryInteger, _ width: Int, radix: Int = 10) -> String {
+    let text = String(number, radix: radix)
+    return String(repeating: "0", count: max(0, width - text.count)) + text
+}
+
 /// A decimal number held exactly, so that 1.1G is not off by a rounded bit.
 struct Decimal: Equatable, Sendable {
     /// All digits, as if there were no dot.

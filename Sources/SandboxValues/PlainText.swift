@@ -16,9 +16,7 @@ extension Unicode.Scalar {
         case "\n": return #"\n"#
         case "\t": return #"\t"#
         case "\r": return #"\r"#
-        default:
-            let digits = String(value, radix: 16)
-            return value < 0x100 ? #"\x"# + (digits.count == 1 ? "0" : "") + digits : #"\u"# + digits
+        default: return (value < 0x100 ? #"\x"# : #"\u"#) + digits(value, 2, radix: 16)
         }
     }
 }

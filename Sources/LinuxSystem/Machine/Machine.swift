@@ -1,4 +1,5 @@
 internal import Glibc
+internal import SandboxValues
 
 /// Facts about this machine.
 package enum Machine {
@@ -32,8 +33,6 @@ package enum Machine {
 
     /// 64 bits from the kernel's generator, as 16 lower-case hexadecimal digits.
     package static func randomHexadecimal() -> String {
-        var generator = SystemRandomNumberGenerator()
-        let text = String(generator.next(), radix: 16)
-        return String(repeating: "0", count: 16 - text.count) + text
+        digits(UInt64.random(in: .min ... .max), 16, radix: 16)
     }
 }

@@ -1,15 +1,12 @@
 internal import CLinux
 internal import Glibc
+internal import SandboxValues
 
 /// Wall clock time for reports.
 package struct Timestamp: Sendable, Equatable {
     package var sinceEpoch: Duration
 
-    package static var now: Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(sinceEpoch: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
-    }
+    package static var now: Timestamp { Timestamp(sinceEpoch: time(on: CLOCK_REALTIME)) }
 
     /// RFC 3339 in UTC, to the millisecond: `2026-11-21T03:04:05.678Z`.
     package var text: String {
@@ -17,10 +14,6 @@ package struct Timestamp: Sendable, Equatable {
         var seconds = time_t(parts.seconds)
         var fields = tm()
         gmtime_r(&seconds, &fields)
-        func digits(_ number: some BinaryInteger, _ width: Int) -> String {
-            let text = String(number)
-            return String(repeating: "0", count: max(0, width - text.count)) + text
-        }
         let date = "\(digits(fields.tm_year + 1900, 4))-\(digits(fields.tm_mon + 1, 2))-\(digits(fields.tm_mday, 2))"
         let time = "\(digits(fields.tm_hour, 2)):\(digits(fields.tm_min, 2)):\(digits(fields.tm_sec, 2))"
         return "\(date)T\(time).\(digits(parts.attoseconds / 1_000_000_000_000_000, 3))Z"

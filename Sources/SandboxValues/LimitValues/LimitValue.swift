@@ -78,6 +78,6 @@ extension Ceiling: LimitValue, SingleLimitValue where Value: SingleLimitValue {
 func percentText(_ hundredths: UInt64) -> String {
     let (whole, rest) = hundredths.quotientAndRemainder(dividingBy: 100)
     guard rest > 0 else { return "\(whole)%" }
-    let digits = rest % 10 == 0 ? "\(rest / 10)" : rest < 10 ? "0\(rest)" : "\(rest)"
-    return "\(whole).\(digits)%"
+    let decimals = rest % 10 == 0 ? String(rest / 10) : digits(rest, 2)
+    return "\(whole).\(decimals)%"
 }

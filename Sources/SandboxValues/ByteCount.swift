@@ -10,15 +10,11 @@ public struct ByteCount: Equatable, Comparable, Sendable, CustomStringConvertibl
 
     /// `64.0 MiB`, `512 B`.
     public var description: String {
-        let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+        let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
         guard bytes >= 1024 else { return "\(bytes) B" }
-        var unit = 0
-        var divisor: UInt64 = 1024
-        while unit + 1 < units.count, bytes / divisor >= 1024 {
-            divisor *= 1024
-            unit += 1
-        }
-        let (whole, rest) = bytes.quotientAndRemainder(dividingBy: divisor)
-        return "\(whole).\((rest / (divisor / 1024) * 10) / 1024) \(units[unit])"
+        // Each unit is worth ten bits more than the one before.
+        let unit = (UInt64.bitWidth - 1 - bytes.leadingZeroBitCount) / 10
+        let tenths = (bytes >> (10 * unit - 10)) * 10 / 1024
+        return "\(tenths / 10).\(tenths % 10) \(units[unit])"
     }
 }

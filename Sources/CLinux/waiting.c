@@ -27,7 +27,7 @@ int clinux_epoll_watch(int epoll, int descriptor, uint32_t events, uint64_t toke
     return errno == EEXIST ? (int)or_errno(epoll_ctl(epoll, EPOLL_CTL_MOD, descriptor, &event)) : -errno;
 }
 
-int clinux_epoll_wait(int epoll, struct clinux_ready *ready, unsigned count, int64_t timeout)
+int clinux_epoll_wait(int epoll, uint64_t *ready, unsigned count, int64_t timeout)
 {
     struct epoll_event events[64];
     struct timespec time = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
@@ -40,6 +40,6 @@ int clinux_epoll_wait(int epoll, struct clinux_ready *ready, unsigned count, int
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
     for (int i = 0; i < n; i++)
-        ready[i] = (struct clinux_ready){ .token = events[i].data.u64, .events = events[i].events };
+        ready[i] = events[i].data.u64;
     return n;
 }

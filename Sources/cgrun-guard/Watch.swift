@@ -68,7 +68,7 @@ struct Watch {
     }
 
     private mutating func waitForEvents() {
-        var ready = [clinux_ready](repeating: clinux_ready(), count: 16)
+        var ready = [UInt64](repeating: 0, count: 16)
         let count = clinux_epoll_wait(epoll, &ready, CUnsignedInt(ready.count), timeout)
         // Messages are read before events are handled: what the launcher sent just before it died counts, and so does
         // what it sent about a job whose parent is lost.
@@ -80,12 +80,12 @@ struct Watch {
                 _ = clinux_epoll_watch(epoll, CInt(GUARD_CONTROL), Self.controlEvents, Self.controlToken)
             }
         }
-        for event in ready.prefix(max(0, Int(count))) {
-            if event.token == Self.launcherToken {
+        for token in ready.prefix(max(0, Int(count))) {
+            if token == Self.launcherToken {
                 isLauncherLost = true
-            } else if event.token == Self.controlToken {
+            } else if token == Self.controlToken {
                 quietUntil = clinux_monotonic_time() + Self.quietTime
-            } else if let index = index(of: event.token) {
+            } else if let index = index(of: token) {
                 jobs[index].loseParent()
                 _ = clinux_epoll_watch(epoll, jobs[index].parent, 0, 0)
             }

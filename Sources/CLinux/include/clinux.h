@@ -75,17 +75,12 @@ static const unsigned long CLINUX_TIOCSPTLCK = TIOCSPTLCK, CLINUX_TIOCGPTPEER = 
 int64_t clinux_monotonic_time(void);
 /// ppoll(2) without a signal mask. `timeout` is in nanoseconds; -1: wait without end.
 int clinux_poll(struct pollfd *_Nullable polls, unsigned count, int64_t timeout);
-/// An event of epoll_wait(2). The kernel's own structure is packed, which Swift cannot import.
-struct clinux_ready {
-    uint64_t token;
-    uint32_t events;
-};
 /// Watches a descriptor, or changes the events that it is watched for. `events` 0 ends the watch; close(2) would not
 /// end it while another process has a duplicate of the descriptor.
 int clinux_epoll_watch(int epoll, int descriptor, uint32_t events, uint64_t token);
-/// Returns how many entries of `ready` it filled: 0 at the end of `timeout`, and when a signal came. `timeout` is in
-/// nanoseconds; -1: wait without end.
-int clinux_epoll_wait(int epoll, struct clinux_ready *_Nonnull ready, unsigned count, int64_t timeout);
+/// Puts the tokens of descriptors that are ready, at most 64, into `ready`. Returns how many these are: 0 at the end of
+/// `timeout`, and when a signal came. `timeout` is in nanoseconds; -1: wait without end.
+int clinux_epoll_wait(int epoll, uint64_t *_Nonnull ready, unsigned count, int64_t timeout);
 
 // MARK: Processes
 

@@ -77,12 +77,12 @@ package final class EventLoop: Sendable {
     ///
     /// - Parameter waits: whether to wait at all.
     package func turn(waits: Bool = true) {
-        var ready = [clinux_ready](repeating: clinux_ready(), count: 64)
+        var ready = [UInt64](repeating: 0, count: 64)
         let count = clinux_epoll_wait(epoll.rawValue, &ready, 64, waits ? -1 : 0)
-        for event in ready.prefix(max(0, Int(count))) {
-            if event.token == 0 {
+        for id in ready.prefix(max(0, Int(count))) {
+            if id == 0 {
                 runTimers()
-            } else if let handler = state.withLock({ $0.handlers[event.token] }) {
+            } else if let handler = state.withLock({ $0.handlers[id] }) {
                 handler()
             }
         }

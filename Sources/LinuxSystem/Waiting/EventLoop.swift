@@ -21,20 +21,14 @@ package final class EventLoop: Sendable {
         var armedFor: BootTime?
     }
 
-    package enum Interest: Sendable {
-        /// Something to read, or the end of it.
-        case reading
-        case writing
-        /// Priority data, with which cgroup files tell of a change.
-        case change
+    package struct Interest: Sendable {
+        fileprivate let mask: UInt32
 
-        var mask: UInt32 {
-            switch self {
-            case .reading: EPOLLIN.rawValue
-            case .writing: EPOLLOUT.rawValue
-            case .change: EPOLLPRI.rawValue
-            }
-        }
+        /// Something to read, or the end of it.
+        package static let reading = Interest(mask: EPOLLIN.rawValue)
+        package static let writing = Interest(mask: EPOLLOUT.rawValue)
+        /// Priority data, with which cgroup files tell of a change.
+        package static let change = Interest(mask: EPOLLPRI.rawValue)
     }
 
     /// - Throws: when there is no descriptor to be had.

@@ -48,10 +48,8 @@ _Noreturn static void held_child(const struct clinux_spawn *plan, const struct c
         _exit(127);
     }
     long pid = clinux_start(&command, &shared->result, &shared->result.pid, true);
-    if (pid < 0) {
-        shared->result.stage = CLINUX_STAGE_CLONE;
-        shared->result.error = (int)-pid;
-    }
+    if (pid < 0)
+        shared->result.pid = (pid_t)pid;
     // The launcher waits for this end to be closed.
     close(gate[1]);
     struct clinux_spawned ignored;
@@ -109,12 +107,10 @@ int clinux_start_held(struct clinux_held held, int cgroup, struct clinux_spawned
         waitpid(pid, NULL, 0);
         pid = pidfd;
     }
-    clinux_conclude(&held.shared->result, result, pid, pidfd);
     // The program neither started nor failed: somebody killed the child that waited.
-    if (pid == 0 && result->error == 0) {
-        result->stage = CLINUX_STAGE_CLONE;
-        result->error = ECANCELED;
-    }
+    if (pid == 0 && held.shared->result.error == 0)
+        pid = -ECANCELED;
+    clinux_conclude(&held.shared->result, result, pid, pidfd);
     return -result->error;
 }
 

@@ -54,8 +54,7 @@ void clinux_reset_signals(bool keeps_ignored, int last)
         struct sigaction action;
         if (sigaction(number, NULL, &action) == 0 && !(keeps_ignored && action.sa_handler == SIG_IGN)
             && action.sa_handler != SIG_DFL) {
-            memset(&action, 0, sizeof action);
-            action.sa_handler = SIG_DFL;
+            action = (struct sigaction){ .sa_handler = SIG_DFL };
             sigaction(number, &action, NULL);
         }
     }

@@ -79,11 +79,9 @@ final class GuardedJob {
         if guard_remove_cgroups(&facts) == 0 { return true }
         kill()
         let now = clinux_monotonic_time()
-        guard let stuckSince else {
-            stuckSince = now
-            return false
-        }
-        return now - stuckSince > Self.removalPatience
+        let since = stuckSince ?? now
+        stuckSince = since
+        return now - since > Self.removalPatience
     }
 
     /// Waits, at most this long, for a change that makes another attempt worth while.

@@ -167,11 +167,9 @@ struct Watch {
 
     /// Ends jobs whose parent is lost and which the launcher did not clean up in time, perhaps because it is stopped.
     private mutating func giveUpOnLauncher() {
-        if jobs.contains(where: { $0.parentLostAt != nil }) {
-            let deadline = clinux_monotonic_time() - Self.launcherPatience
-            for job in jobs where job.parentLostAt ?? .max <= deadline { ending.append(job) }
-            jobs.removeAll { $0.parentLostAt ?? .max <= deadline }
-        }
+        let deadline = clinux_monotonic_time() - Self.launcherPatience
+        for job in jobs where job.parentLostAt ?? .max <= deadline { ending.append(job) }
+        jobs.removeAll { $0.parentLostAt ?? .max <= deadline }
         advanceEnding()
     }
 

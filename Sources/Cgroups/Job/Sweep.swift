@@ -1,4 +1,4 @@
-package import LinuxSystem
+internal import LinuxSystem
 internal import SystemPackage
 
 /// Finds and ends jobs whose launcher died together with its guard.
@@ -6,23 +6,11 @@ internal import SystemPackage
 /// Whoever looks after a job locks its cgroup, and the kernel drops the lock when the last such process is gone. So a
 /// cgroup that can be locked is a leftover; a sweep never touches a cgroup that it cannot lock.
 package enum Sweep {
-    package struct Leftover: Sendable, Equatable {
-        package var path: String
-        /// The processes that were found in it.
-        package var processes: [Process]
+    package struct Leftover: Sendable {
+        /// The path of the cgroup, and the processes that were found in it.
+        package let text: String
         /// Why the cgroup could not be removed.
-        package var failure: String?
-
-        /// The path and the processes.
-        package var text: String {
-            let found = processes.map { "\($0.pid) \($0.command)" }.joined(separator: ", ")
-            return found.isEmpty ? path : "\(path) with \(found)"
-        }
-
-        package struct Process: Sendable, Equatable {
-            package var pid: ProcessID
-            package var command: String
-        }
+        package fileprivate(set) var failure: String?
     }
 
     /// Sweeps the leftovers beside a job that is about to start.
@@ -70,25 +58,21 @@ package enum Sweep {
         death: .seconds(5), removal: .seconds(1), longestPause: .milliseconds(100))
 
     /// - Returns: `nil` if somebody looks after this cgroup, or if the caller is in it.
-    private static func end(
-        _ name: String, in parent: CgroupDirectory, isLegacy: Bool, dryRun: Bool
-    ) -> Leftover? {
+    private static func end(_ name: String, in parent: CgroupDirectory, isLegacy: Bool, dryRun: Bool) -> Leftover? {
         let child: CgroupDirectory
         do { child = try parent.openJob(name) } catch {
             switch error.errno {
             // The cgroup is gone, or belongs to another user, who may sweep it.
             case .noSuchFileOrDirectory, .permissionDenied, .notPermitted: return nil
-            default: return Leftover(path: parent.path(of: name), processes: [], failure: error.description)
+            default: return Leftover(text: parent.path(of: name), failure: error.description)
             }
         }
         guard (try? child.descriptor.tryLock()) == true else { return nil }
         let members = child.allProcesses()
         guard !members.contains(ThisProcess.id) else { return nil }
+        let found = members.filter { $0 > 0 }.map { "\($0) \(ProcessTable.commandName($0) ?? "?")" }
         var leftover = Leftover(
-            path: child.path,
-            processes: members.filter { $0 > 0 }.map {
-                Leftover.Process(pid: $0, command: ProcessTable.commandName($0) ?? "?")
-            })
+            text: found.isEmpty ? child.path : "\(child.path) with \(found.joined(separator: ", "))")
         guard !dryRun else { return leftover }
         do {
             if isLegacy {

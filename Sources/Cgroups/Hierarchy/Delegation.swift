@@ -12,12 +12,8 @@ enum Delegation {
     static func missingControllers(
         for limits: ResolvedLimits, in parent: CgroupDirectory
     ) throws(CgroupError) -> [Controller] {
-        let enabled: [Substring]
-        let available: String
-        do {
-            enabled = try parent.read("cgroup.subtree_control").split(separator: " ")
-            available = try parent.read("cgroup.controllers")
-        } catch { throw CgroupError(error) }
+        let enabled = try read("cgroup.subtree_control", of: parent).split(separator: " ")
+        let available = try read("cgroup.controllers", of: parent)
         var missing: [Controller] = []
         for setting in limits.settings {
             let controller = setting.controller
@@ -135,15 +131,11 @@ enum Delegation {
     /// - Throws: when processes are in the way that may not be moved.
     private static func checkVacating(_ parent: CgroupDirectory) throws(CgroupError) {
         // The hierarchy's root, which has no `cgroup.type`, may pass controllers on while it has processes.
-        guard parent.has("cgroup.type"), !((try? parent.processes()) ?? []).isEmpty else { return }
-        guard canVacate(parent) else { throw busy(parent) }
-    }
-
-    private static func canVacate(_ parent: CgroupDirectory) -> Bool {
+        guard parent.has("cgroup.type"), let members = try? parent.processes(), !members.isEmpty else { return }
         let user = ThisProcess.effectiveUserID
-        let members = (try? parent.processes()) ?? []
-        return isHandedOver(parent, to: user)
-            && members.allSatisfy { $0 > 0 && (ProcessTable.owner($0) ?? user) == user }
+        guard isHandedOver(parent, to: user),
+            members.allSatisfy({ $0 > 0 && (ProcessTable.owner($0) ?? user) == user })
+        else { throw busy(parent) }
     }
 
     private static func busy(_ parent: CgroupDirectory) -> CgroupError {

@@ -56,11 +56,12 @@ package final class CgroupDirectory: Sendable {
     // MARK: Control files
 
     package func open(_ file: String, _ flags: CInt) throws(SystemError) -> Descriptor {
-        let result =
-            isOfJob
-            ? clinux_open_of_job(descriptor.rawValue, file, flags)
-            : clinux_open_beneath(descriptor.rawValue, file, flags)
-        return Descriptor(owning: try check(result, "open", path: path(of: file)))
+        try open(file, flags, isOfJob: isOfJob)
+    }
+
+    private func open(_ file: String, _ flags: CInt, isOfJob: Bool) throws(SystemError) -> Descriptor {
+        let open = isOfJob ? clinux_open_of_job : clinux_open_beneath
+        return Descriptor(owning: try check(open(descriptor.rawValue, file, flags), "open", path: path(of: file)))
     }
 
     /// Reads a whole control file, without its final newline.
@@ -88,8 +89,7 @@ package final class CgroupDirectory: Sendable {
 
     /// Opens a child that is the cgroup of a job.
     func openJob(_ name: String) throws(SystemError) -> CgroupDirectory {
-        let result = clinux_open_of_job(descriptor.rawValue, name, O_RDONLY | O_DIRECTORY)
-        let opened = Descriptor(owning: try check(result, "open", path: path(of: name)))
+        let opened = try open(name, O_RDONLY | O_DIRECTORY, isOfJob: true)
         return CgroupDirectory(opened, path: path(of: name), isOfJob: true)
     }
 

@@ -68,14 +68,11 @@ package struct Hierarchies: Sendable, Equatable {
         self.mode = mode
         self.unified = unified
         own = OwnCgroup(membership: memberships.unified, path: unified.locate(memberships.unified))
-        legacyPaths =
-            mode == .unified
-            ? []
-            : memberships.legacy.map { controller, path in
-                LegacyPath(
-                    controller: controller,
-                    own: OwnCgroup(membership: path, path: legacyMount(controller, path)?.locate(path)))
-            }
+        let legacy = mode == .unified ? [] : memberships.legacy
+        legacyPaths = legacy.map { controller, path in
+            let own = OwnCgroup(membership: path, path: legacyMount(controller, path)?.locate(path))
+            return LegacyPath(controller: controller, own: own)
+        }
     }
 
     /// The content of `/proc/self/cgroup`: which cgroups this process is in.
@@ -97,11 +94,8 @@ package struct Hierarchies: Sendable, Equatable {
                 if fields[0] == "0", fields[1].isEmpty {
                     own = String(fields[2])
                 } else {
-                    for name in fields[1].split(separator: ",") {
-                        if let controller = LegacyController(rawValue: String(name)) {
-                            legacy.append((controller, String(fields[2])))
-                        }
-                    }
+                    let names = fields[1].split(separator: ",").map(String.init)
+                    legacy += names.compactMap(LegacyController.init(rawValue:)).map { ($0, String(fields[2])) }
                 }
             }
             guard let own, own.hasPrefix("/") else { return nil }

@@ -7,16 +7,9 @@ internal import SandboxValues
 package enum LegacyController: String, Sendable, CaseIterable {
     case memory, pids, cpu, cpuset, blkio
 
-    /// The letter by which the guard and the finisher know the group of this controller.
-    var tag: UInt8 {
-        switch self {
-        case .memory: UInt8(ascii: "m")
-        case .pids: UInt8(ascii: "p")
-        case .cpu: UInt8(ascii: "c")
-        case .cpuset: UInt8(ascii: "s")
-        case .blkio: UInt8(ascii: "b")
-        }
-    }
+    /// The letter by which the guard and the finisher know the group of this controller: the first of its name, or `s`
+    /// for `cpuset`, since `cpu` has that.
+    var tag: UInt8 { self == .cpuset ? UInt8(ascii: "s") : rawValue.utf8.first! }
 
     var mount: String { "\(Hierarchies.root)/\(rawValue)" }
 

@@ -70,14 +70,10 @@ struct LegacyParent: Sendable {
 
     func makeGroup(name: String, limits: ResolvedLimits) throws(CgroupError) -> LegacyGroup {
         let group: LegacyGroup
-        do {
-            group = LegacyGroup(parent: self, directory: try directory.makeLockedChild(name))
-        } catch {
-            switch error.errno {
-            case .permissionDenied, .notPermitted:
-                throw CgroupError(.legacyNotWritable(controller.modern, limit: limit, path: directory.path))
-            default: throw CgroupError.writing(error, in: directory.path)
-            }
+        do { group = LegacyGroup(parent: self, directory: try directory.makeLockedChild(name)) } catch {
+            let failure = CgroupError.writing(error, in: directory.path)
+            guard case .notDelegated = failure.kind else { throw failure }
+            throw CgroupError(.legacyNotWritable(controller.modern, limit: limit, path: directory.path))
         }
         do {
             for setting in try settings(for: limits) { try setting.apply(to: group.directory) }

@@ -7,10 +7,13 @@ package func readTextFile(_ path: String) throws(SystemError) -> String {
 }
 
 /// The target of a symbolic link; `nil` where it cannot be read.
-package func readLink(_ path: String) -> String? {
+package func readLink(_ path: String) -> String? { readLink(path, in: AT_FDCWD) }
+
+/// - Parameter directory: where the path begins; with an empty path, the descriptor of the link itself.
+func readLink(_ path: String, in directory: CInt) -> String? {
     var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
     let size = buffer.withUnsafeMutableBytes {
-        readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+        readlinkat(directory, path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
     }
     return size > 0 ? String(decoding: buffer[..<size], as: UTF8.self) : nil
 }

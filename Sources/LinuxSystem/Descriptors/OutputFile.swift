@@ -49,9 +49,9 @@ package struct OutputFile: Sendable {
         let kind = place.facts.map { Int32($0.st_mode) & S_IFMT } ?? S_IFREG
         switch kind {
         case S_IFREG:
-            self.init(Self.replacement(of: place), try Self.openDirectory(of: place))
+            self.init(Self.replacement(of: place), SharedDescriptor(try Self.openDirectory(of: place)))
         case S_IFIFO, S_IFCHR:
-            self.init(.opened, try Self.openStream(place, kind))
+            self.init(.opened, SharedDescriptor(try Self.openStream(place, kind)))
         default:
             throw PathRefusal("it is neither a file nor a FIFO nor a character device")
         }
@@ -65,21 +65,16 @@ package struct OutputFile: Sendable {
         }
         do throws(SystemError) {
             if number > 2 { try InheritedDescriptor.keepPrivate(number) }
-            self.init(.inherited, try InheritedDescriptor.duplicate(number))
+            self.init(.inherited, SharedDescriptor(try InheritedDescriptor.duplicate(number)))
         } catch {
             throw PathRefusal("\(error.errno)", accepted: "an open descriptor")
         }
     }
 
-    /// Takes over what another process has found.
+    /// Takes over what was found before, perhaps by another process.
     package init(_ form: Form, _ descriptor: SharedDescriptor) {
         self.form = form
         self.descriptor = descriptor
-    }
-
-    private init(_ form: Form, _ descriptor: consuming Descriptor) {
-        self.form = form
-        self.descriptor = SharedDescriptor(descriptor)
     }
 
     private static func replacement(of place: borrowing SafePath) -> Form {

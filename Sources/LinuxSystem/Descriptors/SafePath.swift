@@ -103,12 +103,8 @@ struct SafePath: ~Copyable {
         guard directory.filesystemType != procfs || name == "self" || name == "thread-self" else {
             throw PathRefusal("\(name) is what a process has open", accepted: "an open descriptor in /dev/fd")
         }
-        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let size = buffer.withUnsafeMutableBytes {
-            readlinkat(link.rawValue, "", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
-        }
-        guard size > 0 else { throw PathRefusal(errno: ENOENT) }
-        return String(decoding: buffer[..<size], as: UTF8.self)
+        guard let target = readLink("", in: link.rawValue) else { throw PathRefusal(errno: ENOENT) }
+        return target
     }
 
     /// Which owners have decided so far where the path leads.

@@ -14,14 +14,9 @@ package struct Bus: ~Copyable {
     /// How to reach a manager.
     package struct Address: Sendable, Equatable {
         /// A manager's own socket, or that of a D-Bus daemon.
-        package var socket: String
+        package let socket: String
         /// Whether the socket is a D-Bus daemon's, which passes on only the signals that it is asked for.
-        package var isDaemon: Bool
-
-        package init(socket: String, isDaemon: Bool) {
-            self.socket = socket
-            self.isDaemon = isDaemon
-        }
+        let isDaemon: Bool
     }
 
     /// How long the manager may take, in the worst case, to do one thing that it is asked for.

@@ -10,7 +10,6 @@ public struct ServiceManager: ~Copyable {
         case user
     }
 
-    package let domain: Domain
     private let bus: Bus
 
     private static let destination = "org.freedesktop.systemd1"
@@ -28,10 +27,7 @@ public struct ServiceManager: ~Copyable {
     /// the manager is ready.
     ///
     /// - Throws: the error of the first address that was tried.
-    package init(_ domain: Domain) throws(BusError) {
-        self.domain = domain
-        bus = try Self.connect(try Self.addresses(domain))
-    }
+    package init(_ domain: Domain) throws(BusError) { bus = try Self.connect(try Self.addresses(domain)) }
 
     private static func connect(_ addresses: [Bus.Address]) throws(BusError) -> Bus {
         var failure = BusError(.unreachable, "connect", "no address to try")

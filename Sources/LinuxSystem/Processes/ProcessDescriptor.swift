@@ -25,9 +25,6 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
         self.pid = pid
     }
 
-    /// Hands the pidfd over.
-    package consuming func takeDescriptor() -> Descriptor { descriptor }
-
     /// Sends a signal. A process that has ended already is no error.
     package func send(_ signal: Signal) throws(SystemError) {
         let result = clinux_pidfd_send_signal(descriptor.rawValue, signal.rawValue)

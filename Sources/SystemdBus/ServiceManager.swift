@@ -30,14 +30,12 @@ public struct ServiceManager: ~Copyable {
     package init(_ domain: Domain) throws(BusError) { bus = try Self.connect(try Self.addresses(domain)) }
 
     private static func connect(_ addresses: [Bus.Address]) throws(BusError) -> Bus {
-        var failure = BusError(.unreachable, "connect", "no address to try")
-        for (index, address) in addresses.enumerated() {
-            do { return try Bus(to: address) } catch  where error.kind == .unreachable {
-                // The error of the first address says more than that of a fallback.
-                if index == 0 { failure = error }
-            }
+        var failure: BusError?
+        for address in addresses {
+            // The error of the first address says more than that of a fallback.
+            do { return try Bus(to: address) } catch  where error.kind == .unreachable { failure = failure ?? error }
         }
-        throw failure
+        throw failure ?? BusError(.unreachable, "connect", "no address to try")
     }
 
     private static func addresses(_ domain: Domain) throws(BusError) -> [Bus.Address] {

@@ -30,11 +30,10 @@ package enum UserDatabase {
         }
         let primary = gid ?? entry.pointee.pw_gid
         var count: CInt = 64
-        var groups = [gid_t](repeating: 0, count: Int(count))
-        if getgrouplist(entry.pointee.pw_name, primary, &groups, &count) < 0 {
+        var groups: [gid_t]
+        repeat {
             groups = [gid_t](repeating: 0, count: Int(count))
-            getgrouplist(entry.pointee.pw_name, primary, &groups, &count)
-        }
+        } while getgrouplist(entry.pointee.pw_name, primary, &groups, &count) < 0
         return Credentials(
             uid: entry.pointee.pw_uid, gid: primary, supplementaryGroups: Array(groups.prefix(Int(count))))
     }

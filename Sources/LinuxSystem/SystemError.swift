@@ -34,8 +34,7 @@ package func check<Result: SignedInteger>(
     path: @autoclosure () -> String? = nil, value: @autoclosure () -> String? = nil
 ) throws(SystemError) -> Result {
     guard result < 0 else { return result }
-    throw SystemError(
-        operation(), path: path(), value: value(), errno: Errno(rawValue: CInt(-result)))
+    throw SystemError(operation(), path: path(), value: value(), errno: Errno(rawValue: CInt(-result)))
 }
 
 /// Turns the -1 of a C library function, which leaves the reason in `errno`, into a thrown error.

@@ -84,9 +84,7 @@ package struct Bus: ~Copyable {
         try becomeReady(until: deadline)
         var cookie: UInt64 = 0
         let result = library.functions.sd_bus_send(handle, message.handle, &cookie)
-        guard result >= 0 else {
-            throw BusError(.unreachable, message.member, path: address.socket, result: result)
-        }
+        guard result >= 0 else { throw BusError(.unreachable, message.member, path: address.socket, result: result) }
         return cookie
     }
 
@@ -111,9 +109,7 @@ package struct Bus: ~Copyable {
         while true {
             var received: OpaquePointer?
             let result = library.functions.sd_bus_process(handle, &received)
-            guard result >= 0 else {
-                throw BusError(.unreachable, operation, path: address.socket, result: result)
-            }
+            guard result >= 0 else { throw BusError(.unreachable, operation, path: address.socket, result: result) }
             if let received {
                 let message = Message(library, owning: received, member: operation)
                 if isWanted(message) { return message }

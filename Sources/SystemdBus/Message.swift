@@ -35,15 +35,12 @@ struct Message: ~Copyable {
     private func append<Value>(_ type: Unicode.Scalar, _ value: Value) throws(BusError) {
         try check(
             withUnsafeBytes(of: value) {
-                library.functions.sd_bus_message_append_basic(
-                    handle, CChar(UInt8(ascii: type)), $0.baseAddress!)
+                library.functions.sd_bus_message_append_basic(handle, CChar(UInt8(ascii: type)), $0.baseAddress!)
             })
     }
 
     /// Opens a container, fills it and closes it: `a`rray, st`r`uct, `v`ariant.
-    func container(
-        _ type: Unicode.Scalar, of content: String, _ fill: () throws(BusError) -> Void
-    ) throws(BusError) {
+    func container(_ type: Unicode.Scalar, of content: String, _ fill: () throws(BusError) -> Void) throws(BusError) {
         try check(library.functions.sd_bus_message_open_container(handle, CChar(UInt8(ascii: type)), content))
         try fill()
         try check(library.functions.sd_bus_message_close_container(handle))

@@ -88,9 +88,7 @@ extension UnitProperty.Kind {
             }
             return UnitProperty(key, .strings(names))
         case .choice(let words):
-            guard words.contains(text) else {
-                throw PropertySyntaxError(accepted: words.joined(separator: ", "))
-            }
+            guard words.contains(text) else { throw PropertySyntaxError(accepted: words.joined(separator: ", ")) }
             return UnitProperty(key, .string(text))
         }
     }

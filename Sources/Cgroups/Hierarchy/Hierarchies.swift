@@ -143,9 +143,7 @@ package struct Hierarchies: Sendable, Equatable {
     /// - Throws: `.outsideMount`.
     package func absolute(_ path: String) throws(CgroupError) -> String {
         if path == mount || path.hasPrefix(mount + "/") { return path }
-        guard let location = unified.locate(path) else {
-            throw CgroupError(.outsideMount(path: path, mount: mount))
-        }
+        guard let location = unified.locate(path) else { throw CgroupError(.outsideMount(path: path, mount: mount)) }
         return location == "/" ? mount : mount + location
     }
 }

@@ -60,8 +60,7 @@ package struct PlannedCgroup: Sendable {
         if isUnified {
             let missing = try Delegation.missingControllers(for: limits, in: parent)
             if !missing.isEmpty {
-                steps.append(
-                    Step(path: parent.path(of: "cgroup.subtree_control"), value: Delegation.text(missing)))
+                steps.append(Step(path: parent.path(of: "cgroup.subtree_control"), value: Delegation.text(missing)))
             }
         }
         steps.append(Step(path: path))

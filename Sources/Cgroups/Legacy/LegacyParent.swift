@@ -14,9 +14,7 @@ struct LegacyParent: Sendable {
     static func open(for limits: ResolvedLimits, in layout: Hierarchies) throws(CgroupError) -> [LegacyParent] {
         var parents: [LegacyParent] = []
         for controller in LegacyController.allCases {
-            guard let first = limits.settings.first(where: { $0.controller == controller.modern }) else {
-                continue
-            }
+            guard let first = limits.settings.first(where: { $0.controller == controller.modern }) else { continue }
             parents.append(try open(controller, in: layout, limit: first.limit))
         }
         return parents

@@ -64,8 +64,7 @@ public struct JobStatistics: Sendable, Equatable {
                 fields.first { $0.hasPrefix(key) }.flatMap { UInt64($0.dropFirst(key.count)) } ?? 0
             }
             guard let device = fields.first, device.contains(":") else { return nil }
-            return DeviceIO(
-                device: String(device), readBytes: value("rbytes="), writeBytes: value("wbytes="))
+            return DeviceIO(device: String(device), readBytes: value("rbytes="), writeBytes: value("wbytes="))
         }
     }
 

@@ -56,9 +56,7 @@ package struct Descriptor: ~Copyable, Sendable {
         }
     }
 
-    package func write(
-        _ text: String, path: @autoclosure () -> String
-    ) throws(SystemError) {
+    package func write(_ text: String, path: @autoclosure () -> String) throws(SystemError) {
         try write(Array(text.utf8), path: path(), value: text.count <= 80 ? text : nil)
     }
 

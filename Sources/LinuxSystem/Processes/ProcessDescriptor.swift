@@ -15,8 +15,7 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
 
     /// - Throws: `ESRCH` when no such process is left.
     package init(pid: ProcessID) throws(SystemError) {
-        descriptor = Descriptor(
-            owning: try check(clinux_pidfd_open(pid), "pidfd_open", value: String(pid)))
+        descriptor = Descriptor(owning: try check(clinux_pidfd_open(pid), "pidfd_open", value: String(pid)))
         self.pid = pid
     }
 

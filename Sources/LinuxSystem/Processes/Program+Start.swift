@@ -30,9 +30,7 @@ extension Program {
     ///   - cgroup: directory of a cgroup v2, or `nil`.
     ///   - joinFiles: open `tasks` files of v1 cgroups, which the child enters before exec.
     /// - Throws: what failed and where. No process is left then.
-    package func start(
-        cgroup: CInt? = nil, joinFiles: [CInt] = []
-    ) throws(SpawnError) -> SpawnedProcess {
+    package func start(cgroup: CInt? = nil, joinFiles: [CInt] = []) throws(SpawnError) -> SpawnedProcess {
         var result = clinux_spawned()
         let error = withPlan(cgroup, joinFiles) { clinux_spawn_program(&$0, &result) }
         return try started(result, error)
@@ -44,9 +42,7 @@ extension Program {
             process: ProcessDescriptor(owning: result.pidfd, pid: result.pid), joinedLate: result.joined_late)
     }
 
-    func withPlan(
-        _ cgroup: CInt?, _ joinFiles: [CInt], _ body: (inout clinux_spawn) -> CInt
-    ) -> CInt {
+    func withPlan(_ cgroup: CInt?, _ joinFiles: [CInt], _ body: (inout clinux_spawn) -> CInt) -> CInt {
         let memory = CMemory()
         defer { withExtendedLifetime(memory) {} }
         let pidVariable = variableWithOwnPID.map { Array($0.utf8) + [UInt8(ascii: "=")] }

@@ -18,17 +18,13 @@ package struct SignalDescriptor: ~Copyable {
     package init(_ signals: SignalSet) throws(SystemError) {
         var set = signals.raw
         descriptor = Descriptor(
-            owning: try checkErrno(
-                CInt(signalfd(-1, &set, CInt(SFD_CLOEXEC) | CInt(SFD_NONBLOCK))),
-                "signalfd"))
+            owning: try checkErrno(signalfd(-1, &set, CInt(SFD_CLOEXEC) | CInt(SFD_NONBLOCK)), "signalfd"))
     }
 
     /// The next pending signal, or `nil`.
     package func next() -> Received? {
         var info = signalfd_siginfo()
-        guard clinux_read(descriptor.rawValue, &info, MemoryLayout<signalfd_siginfo>.size) > 0 else {
-            return nil
-        }
+        guard clinux_read(descriptor.rawValue, &info, MemoryLayout<signalfd_siginfo>.size) > 0 else { return nil }
         return Received(
             signal: Signal(rawValue: CInt(info.ssi_signo)),
             isFromKernel: info.ssi_code == CInt(SI_KERNEL), sender: ProcessID(info.ssi_pid))

@@ -7,9 +7,7 @@ public struct MemoryShare: Equatable, Sendable, CustomStringConvertible {
     ///
     /// - Throws: above 100, and for everything that is no number.
     public init(parsing number: some StringProtocol) throws(LimitSyntaxError) {
-        guard let percent = Decimal(Substring(number)) else {
-            throw LimitSyntaxError(accepted: MemoryAmount.accepted)
-        }
+        guard let percent = Decimal(Substring(number)) else { throw LimitSyntaxError(accepted: MemoryAmount.accepted) }
         guard let billionths = percent.multiplied(by: 1_000_000_000), billionths <= 100_000_000_000 else {
             throw LimitSyntaxError(accepted: "at most 100%: " + MemoryAmount.accepted)
         }

@@ -42,9 +42,7 @@ extension LimitKind {
                 throw LegacyRefusal(reason: "it limits memory and swap together; limit memory, too")
             }
             let (sum, isTooLarge) = memory.addingReportingOverflow(swap)
-            return [
-                LegacyValue("memory.memsw.limit_in_bytes", String(isTooLarge ? UInt64(Int64.max) : sum))
-            ]
+            return [LegacyValue("memory.memsw.limit_in_bytes", String(isTooLarge ? UInt64(Int64.max) : sum))]
         })
 
     package static let pidsMax = LimitKind(

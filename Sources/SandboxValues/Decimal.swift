@@ -21,7 +21,7 @@ struct Decimal: Equatable, Sendable {
         let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
         let decimals = parts.count == 2 ? parts[1].count : 0
         guard decimals <= 9, parts.allSatisfy({ wholeNumber(String($0)) != nil }),
-            let digits = UInt128(parts.joined())
+            let digits = UInt128(text.filter { $0 != "." })
         else { return nil }
         self.digits = digits
         scale = (0..<decimals).reduce(1) { power, _ in power * 10 }

@@ -1,5 +1,7 @@
 /// A limit, or `max`: no limit.
-public enum Ceiling<Value: Equatable & Sendable>: Equatable, Sendable {
+public enum Ceiling<Value> {
+    // `Value` has no requirements: Swift's runtime would search the whole program for them whenever cgrun starts.
+
     /// At most this much.
     case value(Value)
     /// No limit but those of the cgroups above. The kernel accounts for the resource nevertheless.
@@ -10,6 +12,9 @@ public enum Ceiling<Value: Equatable & Sendable>: Equatable, Sendable {
         if case .value(let value) = self { value } else { nil }
     }
 }
+
+extension Ceiling: Equatable where Value: Equatable {}
+extension Ceiling: Sendable where Value: Sendable {}
 
 extension Ceiling where Value == Int {
     package static let acceptedCount = "a whole number from 1 to 4194304, or max"

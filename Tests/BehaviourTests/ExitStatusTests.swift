@@ -3,7 +3,7 @@ import Testing
 
 extension Behaviour {
     /// The command's own status, or one that says what stood in its way.
-    @Suite struct ExitStatus {
+    @Suite(.onRealMachines) struct ExitStatus {
         let harness: Harness
 
         init() throws { harness = try Harness() }

@@ -6,7 +6,7 @@ import Testing
 
 extension Behaviour {
     /// Messages between launcher, guard and finisher, as they cross the socket.
-    @Suite struct GuardProtocol {
+    @Suite(.onRealMachines) struct GuardProtocol {
         /// The place of `has_parents` in a message: behind the number, the set of descriptors, kind, loss and groups.
         private static let flag = 13
 

@@ -7,7 +7,9 @@ import Testing
 
 extension Behaviour {
     /// Terminals of the concurrent library's jobs.
-    @Suite(.enabled(if: Capability.mayMakeCgroups, "a program's jobs are directories below its own cgroup"))
+    @Suite(
+        .onRealMachines,
+        .enabled(if: Capability.mayMakeCgroups, "a program's jobs are directories below its own cgroup"))
     struct PseudoTerminalJobs {
         let marker = Marker()
 

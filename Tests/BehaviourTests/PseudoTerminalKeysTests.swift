@@ -6,7 +6,8 @@ import Testing
 
 extension Behaviour {
     /// `--pty` with somebody at the keyboard of cgrun's own terminal.
-    @Suite(.enabled(if: hasSetsid, "setsid is not installed")) struct PseudoTerminalKeys: UsesTerminal {
+    @Suite(.onRealMachines, .enabled(if: hasSetsid, "setsid is not installed"))
+    struct PseudoTerminalKeys: UsesTerminal {
         let harness: Harness
         let terminal: Terminal
 

@@ -7,7 +7,7 @@ import Testing
 
 extension Behaviour {
     /// `--pty` where cgrun itself has no terminal, as below a daemon.
-    @Suite struct PseudoTerminals {
+    @Suite(.onRealMachines) struct PseudoTerminals {
         let harness: Harness
 
         init() throws { harness = try Harness() }

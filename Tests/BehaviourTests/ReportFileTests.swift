@@ -6,7 +6,7 @@ import Testing
 
 extension Behaviour {
     /// `--report` and `--report-fd`.
-    @Suite struct ReportFiles {
+    @Suite(.onRealMachines) struct ReportFiles {
         let harness: Harness
 
         init() throws { harness = try Harness() }

@@ -6,7 +6,7 @@ import Testing
 
 extension Behaviour {
     /// What is sent to cgrun is meant for the command.
-    @Suite struct Signals {
+    @Suite(.onRealMachines) struct Signals {
         let harness: Harness
 
         init() throws { harness = try Harness() }

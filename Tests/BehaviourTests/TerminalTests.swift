@@ -7,7 +7,7 @@ let hasSetsid = isExecutable("/usr/bin/setsid")
 
 extension Behaviour {
     /// On a real terminal: cgrun is in nobody's way.
-    @Suite(.enabled(if: hasSetsid, "setsid is not installed")) struct Terminals: UsesTerminal {
+    @Suite(.onRealMachines, .enabled(if: hasSetsid, "setsid is not installed")) struct Terminals: UsesTerminal {
         let harness: Harness
         let terminal: Terminal
 

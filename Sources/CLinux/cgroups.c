@@ -2,6 +2,7 @@
 #include "clinux.h"
 #include "or_errno.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -86,45 +87,89 @@ int clinux_wait_until_empty(int events, int64_t timeout)
     return 1;
 }
 
-static int remove_children(int directory)
+// Finds a cgroup below `directory`. Returns whether there is one; -errno if that cannot be found out.
+static int first_child(int directory, char name[NAME_MAX + 1])
 {
-    DIR *stream = fdopendir(directory);
+    // Opened anew: reading moves the offset, which a duplicate would share with `directory`.
+    int listing = clinux_open_of_job(directory, ".", O_RDONLY | O_DIRECTORY);
+    DIR *stream = listing < 0 ? NULL : fdopendir(listing);
     if (!stream) {
-        int error = errno;
-        close(directory);
+        int error = listing < 0 ? -listing : errno;
+        if (listing >= 0)
+            close(listing);
         return -error;
     }
-    int result = 0;
     struct dirent *entry;
-    while (result == 0 && (entry = readdir(stream)) != NULL)
-        if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-            result = clinux_remove_cgroup(dirfd(stream), entry->d_name);
+    do entry = readdir(stream);
+    while (entry && (entry->d_type != DT_DIR || !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")));
+    if (entry)
+        strcpy(name, entry->d_name);
     closedir(stream);
-    return result;
+    return entry != NULL;
 }
 
-static int remove_cgroup(int parent, const char *name)
+static int remove_directory(int parent, const char *name)
 {
-    if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
-        return 0;
-    if (errno != EBUSY && errno != ENOTEMPTY)
-        return -errno;
-    int directory = clinux_open_beneath(parent, name, O_RDONLY | O_DIRECTORY);
-    if (directory < 0)
-        return directory == -ENOENT ? 0 : directory;
-    int result = remove_children(directory);
-    if (result < 0)
-        return result;
-    return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+    int result = (int)or_errno(unlinkat(parent, name, AT_REMOVEDIR));
+    // A job may have taken away the rights to the directories.
+    if (result == -EACCES && grant_owner(parent, NULL) == 0)
+        result = (int)or_errno(unlinkat(parent, name, AT_REMOVEDIR));
+    return result == -ENOENT ? 0 : result;
+}
+
+// Removes all cgroups below `directory`, and closes it. A job may have nested them thousands of levels deep. So this
+// function goes down and up again by way of `..`, and holds one directory open at a time.
+static int remove_children(int directory)
+{
+    char name[NAME_MAX + 1];
+    unsigned depth = 0;
+    // Whether this function has just come down to `directory`, because it could not be removed.
+    bool is_new = false;
+    int result;
+    while ((result = first_child(directory, name)) > 0 || (result == 0 && depth > 0)) {
+        int next;
+        if (result == 0) {
+            // A cgroup that has no cgroup below it, and cannot be removed all the same, has a process.
+            if (is_new) {
+                result = -EBUSY;
+                break;
+            }
+            next = (int)or_errno(openat(directory, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+            depth--;
+        } else {
+            result = remove_directory(directory, name);
+            is_new = false;
+            if (result == 0)
+                continue;
+            if (result != -EBUSY && result != -ENOTEMPTY)
+                break;
+            next = clinux_open_of_job(directory, name, O_RDONLY | O_DIRECTORY);
+            if (next == -ENOENT)
+                continue;
+            depth++;
+            is_new = true;
+        }
+        if (next < 0) {
+            result = next;
+            break;
+        }
+        close(directory);
+        directory = next;
+    }
+    close(directory);
+    return result;
 }
 
 int clinux_remove_cgroup(int parent, const char *name)
 {
-    int result = remove_cgroup(parent, name);
-    // A job may have taken away the rights to `name`, or to a directory in it.
-    if (result == -EACCES && grant_owner(parent, name) == 0)
-        result = remove_cgroup(parent, name);
-    return result;
+    int result = remove_directory(parent, name);
+    if (result != -EBUSY && result != -ENOTEMPTY)
+        return result;
+    int directory = clinux_open_of_job(parent, name, O_RDONLY | O_DIRECTORY);
+    if (directory < 0)
+        return directory == -ENOENT ? 0 : directory;
+    result = remove_children(directory);
+    return result < 0 ? result : remove_directory(parent, name);
 }
 
 void clinux_remove_scope(int directory)

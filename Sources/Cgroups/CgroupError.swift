@@ -19,7 +19,7 @@ public struct CgroupError: Error, Sendable, Equatable {
         /// The cgroup filesystem is mounted read-only.
         case readOnly(path: String)
         /// This user may not make cgroups in this directory.
-        case notDelegated(path: String)
+        case notDelegated(path: String, SystemError)
         /// Processes that cgrun may not move keep the parent from passing controllers on.
         case busyParent(path: String, members: [String])
         /// The parent does not have the controller that a limit needs.
@@ -73,7 +73,8 @@ public struct CgroupError: Error, Sendable, Equatable {
                 + "(cgroup.type: \(type)), in which no job can be"
         case .kernelTooOld(let release): "this kernel (\(release)) has no cgroup.kill"
         case .readOnly(let path): "\(path) is mounted read-only"
-        case .notDelegated(let path): "no permission to make cgroups in \(path): it is not delegated to this user"
+        case .notDelegated(let path, let error):
+            "no permission to make cgroups in \(path), which is not delegated to this user (\(error))"
         case .busyParent(let path, let members):
             "\(path) cannot pass on its controllers while other processes are in it (\(members.joined(separator: ", ")))"
         case .controllerMissing(let controller, let limit, let path, let available):
@@ -130,7 +131,7 @@ public struct CgroupError: Error, Sendable, Equatable {
         case .noDisk: "name a block device, or a path on one"
         case .parentNotFound: "make it first, or give \(parent) a path as in /proc/PID/cgroup"
         case .tooManyCgroups: "raise the limit there, or end some jobs"
-        case .system: nil
+        case .system(let error): error.remedy
         }
     }
 
@@ -147,7 +148,7 @@ public struct CgroupError: Error, Sendable, Equatable {
     static func writing(_ error: SystemError, in path: String) -> CgroupError {
         switch error.errno {
         case .readOnlyFileSystem: CgroupError(.readOnly(path: path))
-        case .permissionDenied, .notPermitted: CgroupError(.notDelegated(path: path))
+        case .permissionDenied: CgroupError(.notDelegated(path: path, error))
         case .resourceTemporarilyUnavailable where error.operation == "mkdir": CgroupError(.tooManyCgroups(path: path))
         default: CgroupError(error)
         }

@@ -27,4 +27,12 @@ extension StringProtocol {
     package var inOneLine: String {
         unicodeScalars.contains(where: \.isUnprintable) ? unicodeScalars.map(\.shown).joined() : String(self)
     }
+
+    /// The text as a name in a sentence, in quotes unless it is one word: a name that somebody else chose must not read
+    /// like a part of the sentence.
+    package var asName: String {
+        let isWord =
+            !isEmpty && !unicodeScalars.contains { $0.isUnprintable || $0 == "\"" || $0.properties.isWhitespace }
+        return isWord ? String(self) : "\"" + inOneLine.replacing("\"", with: "\\\"") + "\""
+    }
 }

@@ -1,4 +1,6 @@
 import CgroupSandbox
+import Cgroups
+import Glibc
 import LinuxSystem
 import SandboxValues
 import TestSupport
@@ -146,6 +148,39 @@ extension Behaviour {
                 #expect(sweep.exitCode == 0)
                 try harness.expectNothingLeft()
             }
+        }
+
+        /// The shell around it ends because its launcher was lost, and not the other way round.
+        @Test(.onRealMachines) func aWrapperThatEndsNextIsNotTheCause() throws {
+            for round in 0..<20 {
+                let file = harness.path("report\(round)")
+                let script = "\(Programs.cgrun) --report \(file) -- sh -c 'echo $PPID; exec sleep 1000'; exit 0"
+                let wrapper = try harness.start(["sh", "-c", script])
+                try wrapper.waitForOutput("\n")
+                let launcher = try #require(ProcessID(wrapper.output.dropLast()))
+                #expect(kill(launcher, SIGKILL) == 0)
+                _ = try wrapper.end()
+                try harness.expectNothingLeft()
+                try eventually("a report") { (try? harness.report(file)) != nil }
+                let report = try harness.report(file)
+                #expect(report.cause == .launcherLost && report.confidence == .certain)
+            }
+        }
+
+        /// Anybody may call a cgroup as cgrun calls a job's. Only what cgrun has marked is its own.
+        @Test(.onRealMachines, .enabled(if: Capability.mayMakeCgroups, "only root may make cgroups here"))
+        func whatIsNotCgrunsIsNotSwept() throws {
+            let path = TestCgroups.own[0] + "/" + JobName.make().cgroup
+            let enter = "mkdir \(path) && echo $$ > \(path)/cgroup.procs && echo in && exec sleep 1000"
+            let other = try harness.start(["sh", "-c", enter])
+            try other.waitForOutput("in")
+            #expect(try harness.cgrun("true").exitCode == 0)
+            #expect(try !harness.cgrun("sweep").output.contains(text: path))
+            #expect(!other.hasEnded)
+            other.send(.kill)
+            _ = try other.end()
+            try eventually("an empty cgroup") { rmdir(path) == 0 }
+            try harness.expectNothingLeft()
         }
 
         @Test(.enabled(if: !Capability.usesSystemd, "systemd ends the job of a guard that is lost"))

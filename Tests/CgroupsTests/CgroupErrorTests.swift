@@ -8,7 +8,8 @@ import Testing
 @Suite struct CgroupErrorTests {
     static let kinds: [CgroupError.Kind] = [
         .noCgroup2, .kernelTooOld(release: "5.10.0"), .readOnly(path: "/sys/fs/cgroup/x"),
-        .notDelegated(path: "/sys/fs/cgroup/x"),
+        .notDelegated(
+            path: "/sys/fs/cgroup/x", SystemError("mkdir", path: "/sys/fs/cgroup/x/y", errno: .permissionDenied)),
         .busyParent(path: "/sys/fs/cgroup/x", members: ["12 bash", "13 sshd"]),
         .controllerMissing(.memory, limit: LimitKind.memoryMax.name, path: "/sys/fs/cgroup/x", available: "cpu pids"),
         .legacyNotWritable(.pids, limit: LimitKind.pidsMax.name, path: "/sys/fs/cgroup/pids"),
@@ -53,12 +54,13 @@ import Testing
     }
 
     @Test func tellsErrnosApart() {
-        func kind(_ errno: Errno) -> CgroupError.Kind {
-            CgroupError.writing(SystemError("mkdir", path: "/x/cgrun-1", errno: errno), in: "/x").kind
-        }
+        func error(_ errno: Errno) -> SystemError { SystemError("mkdir", path: "/x/cgrun-1", errno: errno) }
+        func kind(_ errno: Errno) -> CgroupError.Kind { CgroupError.writing(error(errno), in: "/x").kind }
         #expect(kind(.readOnlyFileSystem) == .readOnly(path: "/x"))
-        #expect(kind(.permissionDenied) == .notDelegated(path: "/x"))
-        #expect(kind(.notPermitted) == .notDelegated(path: "/x"))
+        #expect(kind(.permissionDenied) == .notDelegated(path: "/x", error(.permissionDenied)))
+        // The kernel's cgroup filesystems do not say EPERM: a filter of system calls does.
+        #expect(kind(.notPermitted) == .system(error(.notPermitted)))
+        #expect(CgroupError.writing(error(.notPermitted), in: "/x").remedy?.contains("seccomp") == true)
         #expect(kind(.resourceTemporarilyUnavailable) == .tooManyCgroups(path: "/x"))
         let other = SystemError("mkdir", path: "/x/cgrun-1", errno: .invalidArgument)
         #expect(kind(.invalidArgument) == .system(other))

@@ -93,8 +93,8 @@ package final class CgroupDirectory: Sendable {
         return CgroupDirectory(opened, path: path(of: name), isOfJob: true)
     }
 
-    package func makeChild(_ name: String) throws(SystemError) {
-        try checkErrno(mkdirat(descriptor.rawValue, name, 0o755), "mkdir", path: path(of: name))
+    package func makeChild(_ name: String, mode: UInt32 = 0o755) throws(SystemError) {
+        try checkErrno(mkdirat(descriptor.rawValue, name, mode), "mkdir", path: path(of: name))
     }
 
     /// Removes a child and all cgroups below it, leaf first. A child that is gone is no error.
@@ -125,17 +125,20 @@ package final class CgroupDirectory: Sendable {
         return names
     }
 
-    /// Makes a child and locks it, so that no sweep takes it for a leftover. The lock lasts as long as anybody has the
-    /// returned directory, or a duplicate of it, open.
-    func makeLockedChild(_ name: String) throws(SystemError) -> CgroupDirectory {
+    /// Makes the cgroup of a job and locks it, so that no sweep takes it for a leftover. The lock lasts as long as anybody
+    /// has the returned directory, or a duplicate of it, open.
+    func makeJob(_ name: String) throws(SystemError) -> CgroupDirectory {
         // A sweep may find the new directory before it is locked, and remove it. Then make it again, and give the sweep
         // time to finish, which on a busy machine may be a while.
         for attempt in 0..<100 {
-            do { try makeChild(name) } catch  where error.errno == .fileExists {}
-            do {
-                let child = try openJob(name)
+            do { try makeChild(name, mode: 0o1755) } catch  where error.errno == .fileExists {}
+            do throws(SystemError) {
+                let job = try openJob(name)
                 // A directory that a sweep has removed meanwhile has no files.
-                if try child.descriptor.tryLock(), child.has("cgroup.procs") { return child }
+                if try job.descriptor.tryLock(), job.has("cgroup.procs") {
+                    try job.mark()
+                    return job
+                }
             } catch {
                 if error.errno != .noSuchFileOrDirectory {
                     // For example, there is no free descriptor. A cgroup that nobody can look after must not stay.
@@ -147,6 +150,19 @@ package final class CgroupDirectory: Sendable {
         }
         throw SystemError("flock", path: path(of: name), errno: .resourceTemporarilyUnavailable)
     }
+
+    // cgrun knows its own cgroups by two marks, since anybody may choose a name that looks like a job's. The sticky bit is
+    // there from the beginning, also if the launcher is lost in the next instant. The extended attribute stays when the
+    // job changes the mode.
+
+    private static let jobMark = "user.cgrun.job"
+
+    private func mark() throws(SystemError) {
+        try checkErrno(fsetxattr(descriptor.rawValue, Self.jobMark, "1", 1, 0), "setxattr", path: path)
+    }
+
+    /// Whether cgrun has made this cgroup for a job.
+    var isMarkedJob: Bool { descriptor.isSticky || fgetxattr(descriptor.rawValue, Self.jobMark, nil, 0) >= 0 }
 
     // MARK: Members
 

@@ -140,7 +140,7 @@ enum Delegation {
 
     private static func busy(_ parent: CgroupDirectory) -> CgroupError {
         let pids = (try? parent.processes()) ?? []
-        var members = pids.prefix(3).map { "\($0) \(ProcessTable.commandName($0) ?? "?")" }
+        var members = pids.prefix(3).map { "\($0) \((ProcessTable.commandName($0) ?? "?").asName)" }
         if pids.count > 3 { members.append("and \(pids.count - 3) more") }
         return CgroupError(.busyParent(path: parent.path, members: members))
     }
@@ -163,8 +163,7 @@ enum Delegation {
     /// Whether the caller may arrange what is inside this cgroup: it is a job of cgrun's, a unit with `Delegate=`, the
     /// root of a cgroup namespace, or a directory that the caller, not being root, owns.
     private static func isHandedOver(_ directory: CgroupDirectory, to user: UInt32) -> Bool {
-        if JobName.isJob(directory.path.split(separator: "/").last ?? "") { return true }
-        if directory.isMarkedDelegated { return true }
+        if directory.isMarkedJob || directory.isMarkedDelegated { return true }
         // The hierarchy's root has no `cgroup.type`; that of a namespace below has one.
         if directory.path == Hierarchies.root, directory.has("cgroup.type") { return true }
         return user != 0 && directory.descriptor.owner == user

@@ -80,7 +80,7 @@ package struct PlannedCgroup: Sendable {
     package func create() throws(CgroupError) -> JobCgroup {
         if isUnified { try Delegation.prepare(parent, for: limits) }
         let directory: CgroupDirectory
-        do { directory = try parent.makeLockedChild(name) } catch {
+        do { directory = try parent.makeJob(name) } catch {
             throw CgroupError.writing(error, in: parent.path)
         }
         var groups: [LegacyGroup] = []

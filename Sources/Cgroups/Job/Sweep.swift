@@ -1,10 +1,11 @@
 internal import LinuxSystem
+internal import SandboxValues
 internal import SystemPackage
 
 /// Finds and ends jobs whose launcher died together with its guard.
 ///
 /// Whoever looks after a job locks its cgroup, and the kernel drops the lock when the last such process is gone. So a
-/// cgroup that can be locked is a leftover; a sweep never touches a cgroup that it cannot lock.
+/// cgroup of cgrun's that can be locked is a leftover; a sweep never touches any other cgroup.
 package enum Sweep {
     package struct Leftover: Sendable {
         /// The path of the cgroup, and the processes that were found in it.
@@ -57,7 +58,7 @@ package enum Sweep {
     private static let bounds = TreeEnding.Bounds(
         death: .seconds(5), removal: .seconds(1), longestPause: .milliseconds(100))
 
-    /// - Returns: `nil` if somebody looks after this cgroup, or if the caller is in it.
+    /// - Returns: `nil` if somebody looks after this cgroup, if the caller is in it, or if it is not cgrun's.
     private static func end(_ name: String, in parent: CgroupDirectory, isLegacy: Bool, dryRun: Bool) -> Leftover? {
         let child: CgroupDirectory
         do { child = try parent.openJob(name) } catch {
@@ -67,10 +68,10 @@ package enum Sweep {
             default: return Leftover(text: parent.path(of: name), failure: error.description)
             }
         }
-        guard (try? child.descriptor.tryLock()) == true else { return nil }
+        guard child.isMarkedJob, (try? child.descriptor.tryLock()) == true else { return nil }
         let members = child.allProcesses()
         guard !members.contains(ThisProcess.id) else { return nil }
-        let found = members.filter { $0 > 0 }.map { "\($0) \(ProcessTable.commandName($0) ?? "?")" }
+        let found = members.filter { $0 > 0 }.map { "\($0) \((ProcessTable.commandName($0) ?? "?").asName)" }
         var leftover = Leftover(
             text: found.isEmpty ? child.path : "\(child.path) with \(found.joined(separator: ", "))")
         guard !dryRun else { return leftover }

@@ -9,12 +9,15 @@ package struct TreeEnding: Sendable {
     package struct Bounds: Sendable {
         /// How long the processes may take to die.
         package var death: Duration?
+        /// How long looks at the tree may fail in a row: a job can make its cgroup unreadable, and then nobody may ever
+        /// see its end.
+        package var sight = Duration.seconds(30)
         /// How long to try, after the first attempt failed, before the cgroups are left to the next sweep.
         package var removal: Duration?
         /// The longest pause between two looks: pauses begin short, and double.
         package var longestPause: Duration
 
-        /// As long as it takes until the processes are dead; cgroups that cannot be removed are left to the next sweep.
+        /// As long as it takes until the processes are dead; what cannot be seen or removed is left to the next sweep.
         package static let forEver = Bounds(death: nil, removal: .seconds(30), longestPause: .seconds(60))
 
         package init(death: Duration?, removal: Duration?, longestPause: Duration) {
@@ -44,6 +47,7 @@ package struct TreeEnding: Sendable {
     private let bounds: Bounds
     private let since: BootTime
     private var removalSince: BootTime?
+    private var blindSince: BootTime?
     private var pause = Self.firstPause
 
     private static let firstPause = Duration.microseconds(50)
@@ -62,6 +66,8 @@ package struct TreeEnding: Sendable {
             return .remove
         }
         if let death = bounds.death, now - since >= death { return .giveUp }
+        blindSince = tree == .unknown ? blindSince ?? now : nil
+        if let blindSince, now - blindSince >= bounds.sight { return .giveUp }
         return .kill(lookAgainAfter: nextPause())
     }
 

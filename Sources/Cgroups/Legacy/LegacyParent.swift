@@ -68,7 +68,7 @@ struct LegacyParent: Sendable {
 
     func makeGroup(name: String, limits: ResolvedLimits) throws(CgroupError) -> LegacyGroup {
         let group: LegacyGroup
-        do { group = LegacyGroup(parent: self, directory: try directory.makeLockedChild(name)) } catch {
+        do { group = LegacyGroup(parent: self, directory: try directory.makeJob(name)) } catch {
             let failure = CgroupError.writing(error, in: directory.path)
             guard case .notDelegated = failure.kind else { throw failure }
             throw CgroupError(.legacyNotWritable(controller.modern, limit: limit, path: directory.path))

@@ -96,6 +96,7 @@ package struct Descriptor: ~Copyable, Sendable {
     }
 
     package var owner: UInt32? { facts?.st_uid }
+    package var isSticky: Bool { facts.map { Int32($0.st_mode) & S_ISVTX != 0 } ?? false }
     package var inode: UInt? { facts.map { UInt($0.st_ino) } }
 
     /// Takes the exclusive flock(2) of the open file description, which the

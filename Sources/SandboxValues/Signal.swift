@@ -34,6 +34,8 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
     public static let terminalInput = Signal(rawValue: 21)
     /// `SIGTTOU`.
     public static let terminalOutput = Signal(rawValue: 22)
+    /// `SIGXCPU`.
+    public static let cpuTimeUsed = Signal(rawValue: 24)
     /// `SIGXFSZ`.
     public static let fileTooLarge = Signal(rawValue: 25)
     /// `SIGWINCH`.
@@ -76,6 +78,15 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
             return nil
         }
     }
+
+    /// All signals but the two that glibc keeps for itself.
+    package static var all: [Signal] {
+        (1...realTimeMaximum).filter { $0 < 32 || $0 >= realTimeMinimum }.map { Signal(rawValue: $0) }
+    }
+
+    /// `SIGILL`, `SIGTRAP`, `SIGBUS`, `SIGFPE`, `SIGSEGV` and `SIGSYS`, by which the kernel ends a program that did what
+    /// it cannot.
+    package static let faults = [4, 5, 7, 8, 11, 31].map { Signal(rawValue: $0) }
 
     /// The signals that ask a program to end.
     public static let requestsToEnd: [Signal] = [.interrupt, .terminate, .hangUp, .quit]

@@ -20,12 +20,25 @@ extension Behaviour {
 
         private static let forwarded: [Signal] = [.interrupt, .hangUp, .quit, .user1, .user2]
 
-        @Test(arguments: forwarded) func arriveExactlyOnce(_ signal: Signal) throws {
+        /// All but those that stop or kill, tell of a fault, or ask to stop. The probe catches none above 31.
+        private static let others = [6, 13, 14, 16, 23, 24, 25, 26, 27, 28, 29, 30].map { Signal(rawValue: $0) }
+
+        @Test(arguments: forwarded + others) func arriveExactlyOnce(_ signal: Signal) throws {
             let job = try startCatcher()
             job.send(signal)
             let outcome = try job.end()
             #expect(outcome.lines == ["ready", "got \(signal.rawValue)"])
             #expect(outcome.exitCode == 0)
+            try harness.expectNothingLeft()
+        }
+
+        @Test func realTimeSignalsArrive() throws {
+            let job = try harness.startCgrun([
+                "bash", "-c", "trap 'echo got; exit 7' RTMIN+3; echo ready; while :; do sleep 0.01; done",
+            ])
+            try job.waitForOutput("ready")
+            job.send(Signal(rawValue: 37))
+            #expect(try job.end().exitCode == 7)
             try harness.expectNothingLeft()
         }
 
@@ -44,7 +57,7 @@ extension Behaviour {
             try job.waitForOutput("ready")
             job.send(signal)
             let outcome = try job.end()
-            #expect(outcome.exitCode == 128 + Int(signal.rawValue))
+            #expect(outcome.shellStatus == 128 + Int(signal.rawValue))
             #expect(outcome.errors.contains(text: "\(signal)"))
             try harness.expectNothingLeft()
         }
@@ -156,11 +169,26 @@ extension Behaviour {
         private static let canBlock =
             (try? Harness().start(["env", "--block-signal=USR1", "true"]).end().exitCode) == 0
 
+        /// A thread of a pool blocks SIGTERM, and so does what it starts. The stop signal must reach the command.
         @Test(.enabled(if: canBlock, "env cannot block signals here"))
-        func blockedSignalsStayBlocked() throws {
-            let (plain, job) = try dispositions("exec env --block-signal=USR1 --block-signal=TERM --block-signal=CHLD")
-            #expect(job == plain)
-            #expect(job.filter { $0.hasPrefix("blocked") } == [10, 15, 17].map { "blocked \($0)" })
+        func blockedSignalsReachTheCommand() throws {
+            let block = ["env", "--block-signal=TERM", "--block-signal=USR1"]
+            let signals = try harness.start(block + [Programs.cgrun, "--", Programs.probe, "signals"]).end()
+            #expect(!signals.lines.contains { $0.hasPrefix("blocked") })
+            let options = ["--timeout", "100ms", "--kill-after", "1h", "--report", harness.path("report")]
+            let job = try harness.start(block + [Programs.cgrun] + options + ["--", "sleep", "1000"]).end()
+            #expect(job.exitCode == 124)
+            #expect(try !harness.report(harness.path("report")).termination.escalated)
+            try harness.expectNothingLeft()
+        }
+
+        /// A timer of the caller's goes on after exec: `perl -e 'alarm 5; exec …'` is how some limit a command.
+        @Test func aTimerOfTheCallersEndsTheCommand() throws {
+            let script =
+                "import os, signal, sys; signal.setitimer(signal.ITIMER_REAL, 0.2); os.execv(sys.argv[1], sys.argv[1:])"
+            let outcome = try harness.start(["python3", "-c", script, Programs.cgrun, "--", "sleep", "1000"]).end()
+            #expect(outcome.exitCode == 142)
+            #expect(outcome.errors.contains(text: "SIGALRM, which was sent to cgrun and passed on"))
             try harness.expectNothingLeft()
         }
 

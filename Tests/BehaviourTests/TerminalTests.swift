@@ -67,8 +67,31 @@ extension Behaviour {
             try terminal.waitFor("ready")
             try terminal.type("\u{3}")
             let outcome = try job.end()
-            #expect(outcome.exitCode == 130)
+            #expect(outcome.status == .signaled(.interrupt, coreDumped: false))
             #expect(outcome.errors.contains(text: "interrupted from the terminal (SIGINT)"))
+            try harness.expectNothingLeft()
+        }
+
+        /// A shell ends its loop only if what it waits for died of the key's signal.
+        @Test func interruptEndsAShellsLoop() throws {
+            let loop =
+                "for i in 1 2 3; do \(Programs.cgrun) -- sh -c 'echo turn-$1; exec sleep 1000' sh $i; done; echo on"
+            let shell = try terminal.start(["bash", "-c", loop], harness)
+            try terminal.waitFor("turn-1")
+            try terminal.type("\u{3}")
+            #expect(try shell.end().status == .signaled(.interrupt, coreDumped: false))
+            terminal.drain()
+            #expect(!terminal.output.contains(text: "turn-2") && !terminal.output.contains(text: "on\r"))
+            try harness.expectNothingLeft()
+        }
+
+        /// The terminal sends its signals to one process group.
+        @Test func keysReachACommandThatLeftTheGroup() throws {
+            let job = try start("--", Programs.probe, "group-catch", "300")
+            try terminal.waitFor("ready")
+            try terminal.type("\u{3}")
+            #expect(try job.end().exitCode == 0)
+            #expect(terminal.count(of: "got 2") == 1, "\(terminal.output)")
             try harness.expectNothingLeft()
         }
 

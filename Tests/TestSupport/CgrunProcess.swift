@@ -51,6 +51,14 @@ package struct Outcome: Sendable {
         if case .exited(let code) = status { Int(code) } else { nil }
     }
 
+    /// What a shell shows as `$?`.
+    package var shellStatus: Int {
+        switch status {
+        case .exited(let code): Int(code)
+        case .signaled(let signal, _): 128 + Int(signal.rawValue)
+        }
+    }
+
     package var lines: [String] { output.split(separator: "\n").map(String.init) }
 }
 

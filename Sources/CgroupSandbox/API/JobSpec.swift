@@ -78,8 +78,6 @@ public struct LaunchSpec: Sendable {
     public var unit = UnitOptions()
     /// Whether the job gets none of this program's descriptors above 2.
     public var closesDescriptors = false
-    /// The signal mask that the command starts with. By default none is blocked, whatever the caller blocks.
-    public var signalMask = SignalSet()
 
     /// A job whose manager is `auto`, and which dies with the process that started this one.
     public init(_ job: JobSpec) { self.job = job }

@@ -157,7 +157,6 @@ extension PreparedJob {
         program.startsSession = session != nil
         program.replacedStreams = session?.streams ?? [:]
         program.closesAboveStandardError = spec.closesDescriptors
-        program.signalMask = spec.signalMask
         program.keepsIgnoredSignals = job.keepsIgnoredSignals
         // A score of -1000 would exempt the job from the OOM kill at its own memory limit.
         program.resetsOOMScore = ThisProcess.oomScoreAdjustment == -1000

@@ -50,7 +50,6 @@ extension LaunchedJob {
     /// - Parameter arrived: all signals that have arrived with it.
     func pass(_ received: SignalDescriptor.Received, of arrived: [SignalDescriptor.Received]) {
         switch received.signal {
-        case .windowChange: driver.sendToGroup(.windowChange)
         case .terminalStop:
             driver.sendToGroup(.terminalStop)
             stopForKey()
@@ -61,10 +60,14 @@ extension LaunchedJob {
             }
             driver.sendToGroup(.continue)
             driver.note(forwarded: .continue)
-        case let signal where received.isFromKernel && !(signal == .hangUp && ThisProcess.leadsSession):
-            driver.sendToGroup(signal)
-            driver.note(fromTerminal: [signal])
+        case let signal where received.isForGroup: passToGroup(signal)
         case let signal: try? driver.pass(signal)
         }
+    }
+
+    /// Passes on a signal of this process's terminal to the process group that the command leads.
+    func passToGroup(_ signal: Signal) {
+        driver.sendToGroup(signal)
+        driver.note(fromTerminal: [signal])
     }
 }

@@ -6,29 +6,42 @@ internal import SandboxValues
 /// For programs that are a launcher and nothing else, such as `cgrun`: `init` blocks these signals in the calling
 /// thread. Make it before anything else, and before there are other threads.
 public final class SignalForwarder {
-    /// Passed on to the command as they are. SIGTERM is a request to stop, and becomes the stop signal.
-    static let forwarded: [Signal] = [.interrupt, .hangUp, .quit, .user1, .user2, .continue]
+    /// Passed on to the command, whoever sends them: all signals that would end a program but for those in `notPassedOn`.
+    static let forwarded = Signal.all.filter { !notPassedOn.contains($0) }
 
-    /// Read as well where the command has a terminal or session of its own: the launcher's terminal does not reach it.
-    static let ofTerminal: [Signal] = [.windowChange, .terminalStop]
+    /// What the kernel carries out whatever a program says, stops a program for its shell, tells of a fault in cgrun's
+    /// own code, or is handled by itself. SIGTERM is a request to stop, and becomes the stop signal.
+    private static let notPassedOn: [Signal] =
+        [.kill, .stop, .terminalStop, .terminalInput, .terminalOutput, .child, .terminate] + Signal.faults
 
-    /// The signal mask as it was before, for the command to start with.
-    public let originalMask: SignalSet
     let source: SignalDescriptor
 
     /// Blocks the signals, so that they can be read.
     ///
-    /// - Parameter relaysTerminal: whether the command gets a terminal or a session of its own.
+    /// - Parameter relaysTerminal: whether the command gets a terminal or a session of its own. The keys of the
+    ///   launcher's terminal do not reach it then, and this process passes SIGTSTP on as well.
     /// - Throws: when no descriptor is free.
     public init(relaysTerminal: Bool = false) throws(SystemError) {
-        let original = SignalSet.blocked
         // Some daemons start programs with SIGCHLD ignored: then the kernel would forget how children end.
         Signal.child.takeDefaultAction()
-        // SIGPIPE and SIGXFSZ are only blocked. A message to a stderr that nobody reads must not end the launcher, nor
-        // must a report that is larger than files may be (RLIMIT_FSIZE): both are told as errors of the write.
-        let signals = Self.forwarded + [.terminate, .child] + (relaysTerminal ? Self.ofTerminal : [])
-        SignalSet(signals + [.pipe, .fileTooLarge]).block()
-        source = try SignalDescriptor(SignalSet(signals))
-        originalMask = original
+        let signals = SignalSet(Self.forwarded + [.terminate, .child] + (relaysTerminal ? [.terminalStop] : []))
+        signals.replaceMask()
+        source = try SignalDescriptor(signals)
+    }
+}
+
+extension SignalDescriptor.Received {
+    /// Whether the kernel tells this process of its own doing: a write that nobody reads, or to a file that is too
+    /// large, or CPU time that it has used itself.
+    var isAboutLauncher: Bool {
+        let causes: [Signal] = [.pipe, .fileTooLarge, .cpuTimeUsed]
+        return causes.contains(signal) && (isFromKernel || sender == ThisProcess.id)
+    }
+
+    /// Whether a terminal sent the signal to the whole process group in its foreground. Only SIGHUP, when the terminal
+    /// hangs up, goes to the leader of the session alone.
+    var isForGroup: Bool {
+        let ofTerminal: [Signal] = [.interrupt, .quit, .hangUp, .windowChange]
+        return isFromKernel && ofTerminal.contains(signal) && !(signal == .hangUp && ThisProcess.leadsSession)
     }
 }

@@ -22,6 +22,7 @@ package struct Program: Sendable {
     package var resetsOOMScore = false
     /// The variable in `environment` that gets the program's own pid, as socket activation wants it (`LISTEN_PID`).
     package var variableWithOwnPID: String?
+    /// By default none is blocked, whatever this process blocks: the program must be able to get a stop signal.
     package var signalMask = SignalSet()
     /// Whether signals that this process ignores stay ignored.
     package var keepsIgnoredSignals = false

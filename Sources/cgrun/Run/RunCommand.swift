@@ -12,8 +12,8 @@ struct RunCommand {
 
     private var console: Console { Console(isQuiet: request.isQuiet, isVerbose: request.isVerbose) }
 
-    /// - Returns: the exit status.
-    func run() -> CInt {
+    /// - Returns: what this process has to end with.
+    func run() -> ExitStatus {
         do {
             // Another user's command must not type into this terminal. It gets a terminal of its own if all standard
             // streams are this terminal and this process is in the foreground: a pipeline would share the keys.
@@ -22,7 +22,6 @@ struct RunCommand {
             let signals = try SignalForwarder(relaysTerminal: wantsTerminal || isKeptApart)
             let relay = wantsTerminal ? try TerminalRelay() : nil
             var spec = request.spec
-            spec.signalMask = signals.originalMask
             spec.job.terminal = relay?.settings
             spec.job.keepsIgnoredSignals = true
             let output = try ReportOutput(request)
@@ -31,21 +30,21 @@ struct RunCommand {
             } catch let error as LaunchError {
                 console.error(error.message)
                 if !request.isDryRun { try output?.write(Report(notStarted: spec, error)) }
-                return error.exitCode
+                return .exited(code: error.exitCode)
             }
         } catch {
-            console.error("\(error)")
-            return 125
+            console.error((error as? SystemError).map { LaunchError($0).message } ?? "\(error)")
+            return .exited(code: 125)
         }
     }
 
     private func run(
         _ spec: LaunchSpec, _ output: ReportOutput?, _ signals: SignalForwarder, _ relay: TerminalRelay?
-    ) throws -> CInt {
+    ) throws -> ExitStatus {
         let prepared = try PreparedJob(spec)
         if request.isDryRun {
             printPlan(["manager \(prepared.facts.manager)"] + (try prepared.plan()), spec)
-            return 0
+            return .exited(code: 0)
         }
         if console.isVerbose {
             console.note("manager \(prepared.facts.manager)")
@@ -81,7 +80,16 @@ struct RunCommand {
         // After a stop, a slow reader of the output does not get more time than the command.
         relay?.finish(signals, parent: watch, patience: report.termination.requestedBy == nil ? nil : spec.job.grace)
         console.explain(report)
-        return report.launcherExitCode ?? 125
+        return Self.end(as: report)
+    }
+
+    /// A command that died of a key's signal is not enough to tell a shell that its script or loop is to end: the shell
+    /// looks whether cgrun died of that signal itself.
+    private static func end(as report: Report) -> ExitStatus {
+        let code = report.launcherExitCode ?? 125
+        let ofKeys: [Signal] = [.interrupt, .quit]
+        let signal = ofKeys.first { $0.rawValue == report.signal?.number && code == 128 + $0.rawValue }
+        return signal.map { .signaled($0, coreDumped: false) } ?? .exited(code: code)
     }
 
     // MARK: --dry-run
@@ -105,7 +113,7 @@ struct RunCommand {
         let stop = "\(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill"
         if let timeout = spec.job.timeout { lines.append("after \(timeout.seconds)s: \(stop)") }
         if let limit = spec.job.cpuTimeout { lines.append("after \(limit.seconds)s of CPU time: \(stop)") }
-        print(lines.joined(separator: "\n"))
+        print(lines.map(\.inOneLine).joined(separator: "\n"))
     }
 
     private static func quoted(_ word: String) -> String {

@@ -3,6 +3,7 @@
 #include "or_errno.h"
 
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 
 int clinux_open_beneath(int directory, const char *path, int flags)
@@ -44,4 +45,14 @@ int clinux_memfd(const char *name)
 int clinux_pipe(int ends[2])
 {
     return (int)or_errno(pipe2(ends, O_CLOEXEC));
+}
+
+int clinux_flush_output(void)
+{
+    if (fflush(stdout) != 0)
+        return -errno;
+    if (!ferror(stdout))
+        return 0;
+    // The C library has not kept why an earlier write failed. The next one fails for the same reason.
+    return write(STDOUT_FILENO, "\n", 1) < 0 ? -errno : -EIO;
 }

@@ -11,6 +11,21 @@
 #define P_PIDFD 3
 #endif
 
+// Swift finds the arguments by way of `environ`, beside which the kernel has put them. A library that is loaded before
+// the program, as LD_PRELOAD has it, may have set a variable, and so have moved `environ`. So this program takes what
+// the C library hands to every constructor.
+static int argument_count;
+static char **arguments;
+
+__attribute__((constructor)) static void take_arguments(int count, char **values)
+{
+    argument_count = count;
+    arguments = values;
+}
+
+int clinux_argument_count(void) { return argument_count; }
+const char *clinux_argument(int index) { return arguments[index]; }
+
 char *const *clinux_environment(void) { return environ; }
 
 void clinux_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
@@ -22,6 +37,20 @@ void clinux_raise_descriptor_limit(void)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+uint64_t clinux_cpu_time_limit(pid_t pid)
+{
+    struct rlimit limit;
+    return prlimit(pid, RLIMIT_CPU, NULL, &limit) < 0 || limit.rlim_max == RLIM_INFINITY ? UINT64_MAX : limit.rlim_max;
+}
+
+void clinux_adopt_orphans(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+
+pid_t clinux_ended_child(void)
+{
+    siginfo_t info = { 0 };
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ? -errno : info.si_pid;
 }
 
 int clinux_pidfd_open(pid_t pid)
@@ -65,6 +94,20 @@ static int status_after_reaping(int pidfd, struct clinux_wait_status *result)
         clinux_poll(NULL, 0, 1000000);
     }
     return -ECHILD;
+}
+
+_Noreturn void clinux_die_of(int number)
+{
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, number);
+    // The command has left a core file, if one was wanted. Nobody wants one of this process.
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    signal(number, SIG_DFL);
+    raise(number);
+    sigprocmask(SIG_UNBLOCK, &only, NULL);
+    // The init of a pid namespace does not die of its own signals.
+    _exit(128 + number);
 }
 
 int clinux_wait(int pidfd, int options, struct clinux_wait_status *result)

@@ -4,17 +4,28 @@
 
 #include <sys/syscall.h>
 
-int64_t clinux_monotonic_time(void)
+static int64_t time_on(clockid_t clock)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    struct timespec time = { 0 };
+    syscall(SYS_clock_gettime, clock, &time);
     return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+int64_t clinux_monotonic_time(void) { return time_on(CLOCK_MONOTONIC); }
+int64_t clinux_boot_time(void) { return time_on(CLOCK_BOOTTIME); }
+
+void clinux_set_timer(int timer, int64_t at)
+{
+    // The kernel takes no negative time, as of a deadline before the boot, and for zero it stops the timer.
+    int64_t time = at < 0 ? 0 : at == 0 ? 1 : at;
+    struct itimerspec value = { .it_value = { .tv_sec = time / 1000000000, .tv_nsec = time % 1000000000 } };
+    syscall(SYS_timerfd_settime, timer, TFD_TIMER_ABSTIME, &value, NULL);
 }
 
 int clinux_poll(struct pollfd *polls, unsigned count, int64_t timeout)
 {
     struct timespec time = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
-    return (int)or_errno(ppoll(polls, count, timeout < 0 ? NULL : &time, NULL));
+    return (int)or_errno(syscall(SYS_ppoll, polls, count, timeout < 0 ? NULL : &time, NULL, (size_t)0));
 }
 
 int clinux_epoll_watch(int epoll, int descriptor, uint32_t events, uint64_t token)

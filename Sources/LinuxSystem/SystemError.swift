@@ -28,6 +28,29 @@ public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 }
 
+extension SystemError {
+    /// What to do about a failure whose reason is the same whatever failed; `nil` for all others.
+    package var remedy: String? {
+        switch errno {
+        case .tooManyOpenFiles: "raise the limit on open files (ulimit -n)"
+        case .tooManyOpenFilesInSystem: "raise /proc/sys/fs/file-max, or close files"
+        case .noMemory: "free memory, or raise the limits on memory of this process and of the cgroups above"
+        case .resourceTemporarilyUnavailable where Self.startsProcess.contains(operation):
+            "raise the limits on processes of this user and of the cgroups above (ulimit -u, pids.max)"
+        case .notPermitted where !Self.needsPrivilege.contains(operation), .noFunction: Self.filterRemedy
+        default: nil
+        }
+    }
+
+    /// What to do where a filter of system calls is in the way.
+    package static let filterRemedy =
+        "the filter of system calls (seccomp) that is around this program must allow it"
+
+    private static let startsProcess = ["clone3", "execve", "pthread_create"]
+    /// What the kernel itself refuses with EPERM.
+    private static let needsPrivilege = ["setresuid", "fchmod", "pidfd_send_signal"]
+}
+
 /// Turns the `-errno` of a CLinux function into a thrown error.
 package func check<Result: SignedInteger>(
     _ result: Result, _ operation: @autoclosure () -> String,

@@ -1,4 +1,6 @@
 extension Duration {
+    /// What a number of nanoseconds in 64 bits can tell.
+    package static let acceptedRange = "at most 106751d: \(accepted)"
     package static let accepted = "a number with ms, s, m, h or d, such as 500ms, 90s or 1.5h"
 
     /// Reads `500ms`, `90s`, `1.5h`; a bare number is refused, since its unit could only be guessed.
@@ -16,10 +18,9 @@ extension Duration {
             guard zeroAllowed, text == "0" else { throw LimitSyntaxError(accepted: Self.accepted) }
             milliseconds = 1
         }
-        guard let decimal = Decimal(number),
-            let nanoseconds = decimal.multiplied(by: milliseconds * 1_000_000),
-            nanoseconds <= UInt64(Int64.max)
-        else { throw LimitSyntaxError(accepted: Self.accepted) }
+        guard let decimal = Decimal(number) else { throw LimitSyntaxError(accepted: Self.accepted) }
+        guard let nanoseconds = decimal.multiplied(by: milliseconds * 1_000_000), nanoseconds <= UInt64(Int64.max)
+        else { throw LimitSyntaxError(accepted: Self.acceptedRange) }
         guard nanoseconds > 0 || (zeroAllowed && decimal.isZero) else {
             throw LimitSyntaxError(accepted: "more than 0: " + Self.accepted)
         }

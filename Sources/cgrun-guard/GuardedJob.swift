@@ -86,7 +86,7 @@ final class GuardedJob {
 
     /// Waits, at most this long, for a change that makes another attempt worth while.
     func wait(_ nanoseconds: Int64) {
-        if finisher > 0 || isEmpty(within: nanoseconds) { usleep(useconds_t(nanoseconds / 1_000)) }
+        if finisher > 0 || isEmpty(within: nanoseconds) { _ = clinux_poll(nil, 0, nanoseconds) }
     }
 
     private func isEmpty(within nanoseconds: Int64) -> Bool {

@@ -83,6 +83,9 @@ struct Watch {
         for token in ready.prefix(max(0, Int(count))) {
             if token == Self.launcherToken {
                 isLauncherLost = true
+                // The kernel tells of events in their order. A parent that was lost after the launcher, perhaps because
+                // of that, is not why the jobs end.
+                break
             } else if token == Self.controlToken {
                 quietUntil = clinux_monotonic_time() + Self.quietTime
             } else if let index = index(of: token) {

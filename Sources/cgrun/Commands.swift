@@ -125,6 +125,7 @@ struct SweepCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sweep",
         abstract: "Kill and remove what dead launchers left.",
+        usage: "cgrun sweep [--dry-run]",
         discussion: """
             A leftover is a job whose launcher and guard were both killed. It is told from a live job by a lock \
             that the kernel drops with its last holder; a live job is never touched.
@@ -140,7 +141,7 @@ struct SweepCommand: ParsableCommand {
         }
         for leftover in found {
             let what = leftover.failure.map { "cannot remove: \($0)" } ?? (isDryRun ? "would remove" : "removed")
-            print("\(what): \(leftover.text)")
+            print("\(what): \(leftover.text)".inOneLine)
         }
         if found.isEmpty { print("nothing to sweep") }
         if found.contains(where: { $0.failure != nil }) { throw ExitCode(125) }
@@ -151,6 +152,7 @@ struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
         abstract: "Tell what this machine can enforce for you, and what to do about the rest.",
+        usage: "cgrun check [--json]",
         discussion: "Exits with 0 when jobs can be contained at all, and with 1 when they cannot.")
 
     @Flag(name: .customLong("json"), help: "For programs.")
@@ -164,7 +166,8 @@ struct CheckCommand: ParsableCommand {
             let width = preflight.findings.map(\.subject.count).max() ?? 0
             for finding in preflight.findings {
                 let padding = String(repeating: " ", count: width - finding.subject.count)
-                print("\(finding.subject)\(padding)  \(finding.isAvailable ? "yes" : "no ")  \(finding.detail)")
+                print(
+                    "\(finding.subject)\(padding)  \(finding.isAvailable ? "yes" : "no ")  \(finding.detail.inOneLine)")
                 if let remedy = finding.remedy { print("\(String(repeating: " ", count: width))       → \(remedy)") }
             }
         }

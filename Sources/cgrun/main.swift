@@ -7,13 +7,13 @@ let version = "0.1.0"
 
 /// Starting ArgumentParser costs more than a whole launch. So `run` is parsed by table, and
 /// ArgumentParser is asked only for what is not a well-formed `run`.
-func cgrun() -> CInt {
+func cgrun() -> ExitStatus {
     // Asked before anything else: if the parent dies after this, its loss is noticed.
     let parent = ThisProcess.parentID
     InheritedDescriptor.occupyStandardStreams()
-    let arguments = RawArguments.words
+    let arguments = ThisProcess.arguments
     if arguments.first?.description == FinishCommand.name {
-        return FinishCommand.run()
+        return .exited(code: FinishCommand.run())
     }
     let words = arguments.dropFirst()
     guard let first = words.first, !["sweep", "check", "unit", "help"].contains(first) else {
@@ -24,7 +24,7 @@ func cgrun() -> CInt {
         return RunCommand(request: request, parent: parent).run()
     } catch let error as UsageError {
         Console().error(error.message)
-        return 125
+        return .exited(code: 125)
     } catch let unknown as RunRequest.UnknownOption where words.count > 1 && unknown.name != first.description {
         // --help, or a mistake that ArgumentParser can name best when it sees nothing else.
         return parseWithArgumentParser((first == "run" ? ["run"] : []) + [unknown.name])
@@ -34,22 +34,19 @@ func cgrun() -> CInt {
     }
 }
 
-func parseWithArgumentParser(_ arguments: [String]) -> CInt {
+func parseWithArgumentParser(_ arguments: [String]) -> ExitStatus { .exited(code: run(arguments)) }
+
+private func run(_ arguments: [String]) -> CInt {
+    // Each subcommand is parsed by itself: the root has options of the same names, and would take them.
+    let subcommands: [any ParsableCommand.Type] = [SweepCommand.self, CheckCommand.self, UnitCommand.self]
+    let subcommand = subcommands.first { $0.configuration.commandName == arguments.first }
+    let root = subcommand ?? Cgrun.self
     do {
-        switch arguments.first {
-        // Each subcommand is parsed by itself: the root has options of the same names, and would take them.
-        case "sweep": try SweepCommand.parse(Array(arguments.dropFirst())).run()
-        case "check": try CheckCommand.parse(Array(arguments.dropFirst())).run()
-        case "unit":
-            var command = try UnitCommand.parseAsRoot(Array(arguments.dropFirst()))
-            try command.run()
-        default:
-            var command = try Cgrun.parseAsRoot(arguments)
-            if command is Cgrun || command is Run {
-                throw UsageError("no command given; expected cgrun [options] [--] command [argument…]")
-            }
-            try command.run()
+        var command = try root.parseAsRoot(Array(arguments.dropFirst(subcommand == nil ? 0 : 1)))
+        if command is Cgrun || command is Run {
+            throw UsageError("no command given; expected cgrun [options] [--] command [argument…]")
         }
+        try command.run()
         return 0
     } catch let code as ExitCode {
         return code.rawValue
@@ -57,8 +54,8 @@ func parseWithArgumentParser(_ arguments: [String]) -> CInt {
         Console().error(error.message)
         return 125
     } catch {
-        let message = Cgrun.fullMessage(for: error)
-        if Cgrun.exitCode(for: error) == .success {
+        let message = root.fullMessage(for: error)
+        if root.exitCode(for: error) == .success {
             print(message)
             return 0
         }
@@ -68,7 +65,5 @@ func parseWithArgumentParser(_ arguments: [String]) -> CInt {
     }
 }
 
-let status = cgrun()
-fflush(nil)
 // Nothing is left to tear down, and tearing down takes longer than a system call.
-_exit(status)
+ThisProcess.end(as: StandardOutput.flush(cgrun()))

@@ -51,6 +51,26 @@ extension Behaviour {
             #expect(again.exitCode == 0, "\(again.errors)")
         }
 
+        /// Each level would cost a descriptor, if all of them were open at a time.
+        @Test(.onRealMachines, arguments: [false, true]) func cgroupsInCgroupsAreRemoved(_ isLost: Bool) throws {
+            let script = """
+                import os, time
+                path = [line.strip()[3:] for line in open('/proc/self/cgroup') if line.startswith('0::')][0]
+                os.chdir('\(Capability.isHybrid ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup")' + path)
+                for _ in range(300): os.mkdir('a'); os.mkdir('b'); os.chdir('b')
+                print('nested', flush=True)
+                time.sleep(\(isLost ? 600 : 0))
+                """
+            let job = try harness.start([
+                "sh", "-c", "ulimit -n 64; exec \"$@\"", "sh", Programs.cgrun, "--", "python3", "-c", script,
+            ])
+            try job.waitForOutput("nested")
+            if isLost { job.send(.kill) }
+            let outcome = try job.end()
+            if !isLost { #expect(outcome.exitCode == 0 && outcome.errors == "") }
+            try harness.expectNothingLeft()
+        }
+
         @Test func jobInAJobIsNestedAndDiesWithTheOuter() throws {
             let inner = "\(Programs.cgrun) -- \(Programs.probe) tree 2; :"
             let job = try harness.startCgrun(["--", "sh", "-c", inner])
@@ -123,7 +143,8 @@ extension Behaviour {
         @Test func commandJoinsByItselfWhereClone3IsFiltered() throws {
             let file = harness.path("report")
             let outcome = try harness.start([
-                Programs.probe, "without-clone3", Programs.cgrun, "--report", file, "--", Programs.probe, "plant", "2",
+                Programs.probe, "without", "clone3", Programs.cgrun, "--report", file, "--", Programs.probe, "plant",
+                "2",
             ]).end()
             #expect(outcome.output == "planted 2\n", "\(outcome)")
             let report = try harness.report(file)
@@ -132,14 +153,15 @@ extension Behaviour {
             try harness.expectNothingLeft()
             for _ in 0..<100 {
                 let job = try harness.start([
-                    Programs.probe, "without-clone3", Programs.cgrun, "--", Programs.probe, "tree", "2",
+                    Programs.probe, "without", "clone3", Programs.cgrun, "--", Programs.probe, "tree", "2",
                 ])
                 pause(.microseconds(Int.random(in: 0...6_000)))
                 job.send(.kill)
                 _ = try job.end()
                 try harness.expectNothingLeft()
             }
-            let missing = try harness.start([Programs.probe, "without-clone3", Programs.cgrun, "--", "no-such"]).end()
+            let missing = try harness.start([Programs.probe, "without", "clone3", Programs.cgrun, "--", "no-such"])
+                .end()
             #expect(missing.exitCode == 127)
             try harness.expectNothingLeft()
         }

@@ -21,14 +21,18 @@ import Testing
         // The unit could only be guessed.
         "5", "90", "1.5",
         "s", "ms", "5S", "5MS", "5M", "5H", "5D", "5sec", "5min", "5 s", "5s ", " 5s", "1h30m", "1:30", "5us", "5ns",
-        "5w", "5y", "-5s", "+5s", "1e3s", ".5s", "5.s", "1.2.3s", "0.0000000001s", "５s", "5ｓ", "max", "infinity",
-        "106752d", "9223372037s", "99999999999999999999s",
+        "5w", "5y", "-5s", "+5s", "1e3s", ".5s", "5.s", "1.2.3s", "0.0000000001s", "99999999999999999999s", "５s", "5ｓ",
+        "max", "infinity",
     ]
 
     @Test(arguments: notNumbers + refused)
     func refuses(_ text: String) {
         #expect(throws: LimitSyntaxError(accepted: Duration.accepted)) { try Duration(parsingLimit: text) }
         #expect(throws: LimitSyntaxError.self) { try Duration(parsingLimit: text, zeroAllowed: true) }
+    }
+
+    @Test(arguments: ["106752d", "1000000d", "9223372037s"]) func tellsTheRange(_ text: String) {
+        #expect(throws: LimitSyntaxError(accepted: Duration.acceptedRange)) { try Duration(parsingLimit: text) }
     }
 
     @Test(arguments: ["0s", "0ms", "0m", "0h", "0d", "0.0s"]) func zeroMakesSenseForAGraceOnly(_ text: String) throws {

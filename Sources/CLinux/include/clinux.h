@@ -48,6 +48,8 @@ ssize_t clinux_write(int descriptor, const void *_Nonnull buffer, size_t size);
 int64_t clinux_mount_id(int descriptor);
 int clinux_memfd(const char *_Nonnull name);
 int clinux_pipe(int ends[_Nonnull 2]);
+/// Writes out what the C library still holds for standard output. Fails if any of it, now or before, was not written.
+int clinux_flush_output(void);
 
 // MARK: Sockets
 
@@ -71,8 +73,15 @@ static const unsigned long CLINUX_TIOCSPTLCK = TIOCSPTLCK, CLINUX_TIOCGPTPEER = 
 
 // MARK: Waiting
 
+// These functions ask the kernel itself: a library such as libfaketime, loaded by LD_PRELOAD for the command, replaces
+// the clocks and waits of the C library.
+
 /// Nanoseconds on CLOCK_MONOTONIC.
 int64_t clinux_monotonic_time(void);
+/// Nanoseconds on CLOCK_BOOTTIME.
+int64_t clinux_boot_time(void);
+/// Makes a timer readable from this time on, which is nanoseconds on CLOCK_BOOTTIME; -1: never.
+void clinux_set_timer(int timer, int64_t at);
 /// ppoll(2) without a signal mask. `timeout` is in nanoseconds; -1: wait without end.
 int clinux_poll(struct pollfd *_Nullable polls, unsigned count, int64_t timeout);
 /// Watches a descriptor, or changes the events that it is watched for. `events` 0 ends the watch; close(2) would not
@@ -84,14 +93,25 @@ int clinux_epoll_wait(int epoll, uint64_t *_Nonnull ready, unsigned count, int64
 
 // MARK: Processes
 
+/// How many arguments this program got, its name among them.
+int clinux_argument_count(void);
+const char *_Nonnull clinux_argument(int index);
 /// `environ`. Swift refuses to read the variable itself, which it takes for mutable shared state.
 char *_Nullable const *_Nonnull clinux_environment(void);
 /// Sets the name that ps(1) shows for this thread.
 void clinux_set_name(const char *_Nonnull name);
 /// Raises the soft RLIMIT_NOFILE to the hard one.
 void clinux_raise_descriptor_limit(void);
+/// The hard RLIMIT_CPU of a process in seconds; UINT64_MAX: none, or it cannot be read.
+uint64_t clinux_cpu_time_limit(pid_t pid);
+/// Makes this process the parent of those of its descendants whose own parent ends (PR_SET_CHILD_SUBREAPER).
+void clinux_adopt_orphans(void);
+/// A child that has ended and is not reaped; 0: none of the children has ended; -ECHILD: there is no child.
+pid_t clinux_ended_child(void);
 int clinux_pidfd_open(pid_t pid);
 int clinux_pidfd_send_signal(int pidfd, int signal);
+/// Ends this process by a signal, without a core file.
+_Noreturn void clinux_die_of(int number);
 struct clinux_wait_status {
     int code;    ///< CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_STOPPED, CLD_CONTINUED; 0 when nothing happened
     int status;  ///< exit code or signal number

@@ -5,7 +5,7 @@ internal import SandboxValues
 /// A running job: a command in a cgroup of its own, with a guard that kills it if this process is lost.
 ///
 /// For programs that run one job and nothing else, such as `cgrun`: everything happens in the thread that calls
-/// `waitForEnd`. `run` and `Job` are the same for concurrent programs.
+/// `waitForEnd`. The program becomes the parent of the job's orphans, and reaps them and every other child. `run` and `Job` are the same for concurrent programs.
 public final class LaunchedJob {
     let driver: JobDriver
     private let jobs: GuardedJobs
@@ -36,6 +36,7 @@ public final class LaunchedJob {
 
     /// - Parameter recovery: what the guard executes after a loss.
     package init(_ prepared: PreparedJob, parent: ParentWatch?, recovery: LossRecovery?) throws(LaunchError) {
+        Orphans.adopt()
         let loop: EventLoop
         do { loop = try EventLoop() } catch { throw LaunchError(error) }
         jobs = try GuardedJobs(loop, areOne: true)
@@ -71,7 +72,12 @@ public final class LaunchedJob {
         relay?.attach(driver.takeTerminal())
         while driver.isRunning { wait(signals, relay) }
         while true {
-            if let report = driver.finalReport { return report }
+            if let report = driver.finalReport {
+                // Whoever starts a server again at once must not find the old one, not even as a zombie. A process that
+                // has left the job's cgroup is no reason to wait for long.
+                if report.termination.cgroupKill, report.unkillable.isEmpty { Orphans.reapAll(within: .seconds(1)) }
+                return report
+            }
             jobs.loop.turn()
         }
     }
@@ -88,6 +94,7 @@ public final class LaunchedJob {
         if hasSignals, let signals { take(signals, relay) }
         if let relay, driver.isRunning { note(relay.act(ready[3...]), from: relay) }
         if hasEnded { driver.tellEnd() }
+        Orphans.reap { $0 == driver.pid || $0 == driver.guardPID }
     }
 
     // MARK: Signals
@@ -119,14 +126,13 @@ public final class LaunchedJob {
     ) {
         switch received.signal {
         case .child: break
-        case .terminate where !received.isFromKernel: driver.stop(.caller)
+        case _ where received.isAboutLauncher: break
+        case .terminate: driver.stop(.caller)
         case _ where relay != nil: if let relay { pass(received, of: arrived, by: relay) }
         case _ where driver.isApart: pass(received, of: arrived)
-        case let signal
-        where received.isFromKernel && signal != .continue && !(signal == .hangUp && ThisProcess.leadsSession):
-            // The terminal sends signals to the whole foreground process group, so the command has this one already.
-            // Only SIGHUP, when the terminal hangs up, goes to the leader of the session alone.
-            driver.note(fromTerminal: [signal])
+        case let signal where received.isForGroup:
+            // The command has this signal already, unless it has left the process group since its start.
+            if ThisProcess.sharesGroup(with: pid) { driver.note(fromTerminal: [signal]) } else { passToGroup(signal) }
         case let signal: try? driver.pass(signal)
         }
     }

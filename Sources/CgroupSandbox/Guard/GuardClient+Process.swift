@@ -83,7 +83,7 @@ extension GuardClient {
 
     /// Ends a guard that is lost, and forgets it.
     ///
-    /// - Throws: when it had exited by itself: then its program is not a guard's, and starting it again would not help.
+    /// - Throws: when it had ended by itself: then starting it again would not help.
     private func bury(_ state: inout State) throws(LaunchError) {
         unwatch(&state)
         // A process's cgroup can be read only until the process is reaped.
@@ -91,8 +91,12 @@ extension GuardClient {
         guard let lost = state.process.take() else { return }
         state.lostInARow += 1
         // `dismiss` kills a guard that is stuck or stopped; of a guard that was dead before, it tells how that ended.
-        guard case .exited(let code) = lost.dismiss() else { return }
-        throw LaunchError(noGuard: program.path, "left by itself, with status \(code)")
+        switch lost.dismiss() {
+        case .exited(let code): throw LaunchError(guardEnded: .exited(code: code), program: program.path)
+        case .signaled(let signal, let dumped) where Signal.faults.contains(signal):
+            throw LaunchError(guardEnded: .signaled(signal, coreDumped: dumped), program: program.path)
+        default: return
+        }
     }
 
     func dismiss(_ state: inout State) {

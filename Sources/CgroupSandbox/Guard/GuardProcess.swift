@@ -69,13 +69,13 @@ struct GuardProcess: Sendable {
     /// Ends the guard without letting it kill anything, and returns once it is gone. SIGKILL, because a guard that is
     /// stopped would not act on anything else.
     ///
-    /// - Returns: how the guard ended, now or before.
+    /// - Returns: how the guard ended, now or before; `nil` where it could not be killed.
     @discardableResult
     func dismiss() -> ExitStatus? {
         // A program that is not a guard may have children, in the session that was made for it. The number of its
         // process group means no other group before the program is reaped.
         if !watches, clinux_pidfd_send_signal(helper.descriptor, 0) == 0 { helper.process.sendToGroup(.kill) }
         try? helper.process.send(.kill)
-        return try? helper.process.waitForEnd()
+        return (try? helper.process.waitForEnd(within: Helper.patience)) ?? nil
     }
 }

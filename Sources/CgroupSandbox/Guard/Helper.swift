@@ -82,10 +82,7 @@ extension GuardProgram {
             let process = try spawn(program)
             return Helper(process, control: ends.keepNear())
         } catch let error as SpawnError {
-            let tried = candidates.map(\.description).joined(separator: " and ")
-            throw LaunchError(
-                .setup, "cannot start the guard (tried \(tried)): \(error.system.errno)",
-                remedy: "install cgrun-guard beside cgrun, or set CGRUN_GUARD to its path")
+            throw LaunchError(error, startingGuard: self)
         } catch let error as SystemError {
             throw LaunchError(error)
         } catch {

@@ -60,6 +60,6 @@ struct HolderProcess: ~Copyable {
         guard !isLeftToGuard else { return }
         // A holder that is stopped would not notice that its socket is closed.
         try? helper.process.send(.kill)
-        _ = try? helper.process.waitForEnd()
+        _ = try? helper.process.waitForEnd(within: Helper.patience)
     }
 }

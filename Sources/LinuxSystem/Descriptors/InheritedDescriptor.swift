@@ -3,11 +3,12 @@ internal import Glibc
 /// Descriptors that whoever started this process opened for it.
 package enum InheritedDescriptor {
     /// Opens /dev/null in the place of each standard stream that is closed, so that no file that this process opens
-    /// later becomes its stderr. Programs that it starts find these streams closed as before.
+    /// later becomes its stderr. What is written to a closed stream is still an error, and programs that this process
+    /// starts find it closed as before.
     package static func occupyStandardStreams() {
         for place in CInt(0)...2 where fcntl(place, F_GETFD) < 0 {
             // open(2) returns the lowest free number, which is this place.
-            _ = open("/dev/null", O_RDWR | O_CLOEXEC)
+            _ = open("/dev/null", (place == 0 ? O_WRONLY : O_RDONLY) | O_CLOEXEC)
         }
     }
 

@@ -93,6 +93,8 @@ package struct OutputFile: Sendable {
             throw PathRefusal(errno: errno)
         }
         guard let facts = place.directory.facts else { throw PathRefusal(errno: errno) }
+        // As a working directory can be.
+        guard facts.st_nlink > 0 else { throw PathRefusal("its directory was removed") }
         // In a directory like /tmp, only root, the owner of the file and that of the directory may replace the file.
         let user = geteuid()
         if let file = place.facts, Int32(facts.st_mode) & S_ISVTX != 0, ![0, file.st_uid, facts.st_uid].contains(user) {

@@ -6,7 +6,11 @@ internal import SandboxValues
 package struct Timestamp: Sendable, Equatable {
     package var sinceEpoch: Duration
 
-    package static var now: Timestamp { Timestamp(sinceEpoch: time(on: CLOCK_REALTIME)) }
+    package static var now: Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(sinceEpoch: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
+    }
 
     /// RFC 3339 in UTC, to the millisecond: `2026-11-21T03:04:05.678Z`.
     package var text: String {

@@ -26,13 +26,21 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
 
     /// Sends a signal. A process that has ended already is no error.
     package func send(_ signal: Signal) throws(SystemError) {
-        let result = clinux_pidfd_send_signal(descriptor.rawValue, signal.rawValue)
+        var result = clinux_pidfd_send_signal(descriptor.rawValue, signal.rawValue)
+        // Filters of container engines refuse system calls that they do not know. The pid of a process that has not
+        // ended means no other.
+        if result == -ENOSYS || result == -EPERM, !hasEnded {
+            result = kill(pid, signal.rawValue) == 0 ? 0 : -errno
+        }
         guard result != -ESRCH else { return }
         _ = try check(result, "pidfd_send_signal", value: "\(signal)")
     }
 
-    /// Sends a signal to the process group that this process leads. The process must be a child that is not reaped yet.
-    package func sendToGroup(_ signal: Signal) { kill(-pid, signal.rawValue) }
+    /// Sends a signal to the process group that this process leads, or to the process alone where it leads none. The
+    /// process must be a child that is not reaped yet.
+    package func sendToGroup(_ signal: Signal) {
+        if kill(-pid, signal.rawValue) != 0 { kill(pid, signal.rawValue) }
+    }
 
     package var hasEnded: Bool {
         var polled = pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)
@@ -54,6 +62,16 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
         while true {
             if case .ended(let status) = try wait(WEXITED) { return status }
         }
+    }
+
+    /// Waits for a child's end and reaps it.
+    ///
+    /// - Returns: `nil` when the child has not ended within this time.
+    package func waitForEnd(within bound: Duration) throws(SystemError) -> ExitStatus? {
+        var poller = Poller()
+        poller.add(descriptor.rawValue)
+        guard poller.wait(bound)[0] else { return nil }
+        return try waitForEnd()
     }
 
     private func wait(_ options: CInt) throws(SystemError) -> Change? {

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 package import SandboxValues
 
@@ -25,6 +26,17 @@ package enum ProcessTable {
         let lines = ((try? readTextFile("/proc/\(pid)/status")) ?? "").split(separator: "\n")
         let mask = lines.first { $0.hasPrefix("SigIgn:\t") }.flatMap { UInt64($0.dropFirst(8), radix: 16) } ?? 0
         return mask & 1 << (signal.rawValue - 1) != 0
+    }
+
+    /// The limit on CPU time at which the kernel sends SIGKILL (hard RLIMIT_CPU), in seconds, if the process has used
+    /// that time up. It may have ended, but must not be reaped.
+    package static func reachedCPUTimeLimit(_ pid: ProcessID) -> UInt64? {
+        let limit = clinux_cpu_time_limit(pid)
+        guard limit != .max, let user = field(11, of: "\(pid)"), let kernel = field(12, of: "\(pid)"),
+            let used = UInt64(user), let more = UInt64(kernel)
+        else { return nil }
+        // In clock ticks, of which the kernel may count the last one later.
+        return used + more + 2 >= limit * UInt64(sysconf(CInt(_SC_CLK_TCK))) ? limit : nil
     }
 
     package static func owner(_ pid: ProcessID) -> UInt32? {

@@ -23,6 +23,9 @@ package enum ThisProcess {
         return own == getpid() || own == getsid(parent)
     }
 
+    /// Whether a process is in the process group of this one.
+    package static func sharesGroup(with pid: ProcessID) -> Bool { getpgid(pid) == getpgrp() }
+
     package static var leadsSession: Bool { getsid(0) == getpid() }
 
     /// The program that this process runs, free of symbolic links.
@@ -30,6 +33,26 @@ package enum ThisProcess {
 
     /// A hash of `/proc/self/cgroup`. It changes when somebody moves this process to another cgroup.
     package static var cgroupHash: UInt64 { clinux_own_cgroup() }
+
+    /// The words of the command line, byte for byte; the first is what this program was called.
+    package static var arguments: [ByteString] {
+        (0..<clinux_argument_count()).map { ByteString(cString: clinux_argument($0)) }
+    }
+
+    /// Writes out what `print` has left of standard output.
+    ///
+    /// - Throws: when that, or anything before it, cannot be written.
+    package static func flushOutput() throws(SystemError) {
+        _ = try check(clinux_flush_output(), "write", path: "standard output")
+    }
+
+    /// Ends this process at once, as another process has ended, and leaves no core file.
+    package static func end(as status: ExitStatus) -> Never {
+        switch status {
+        case .exited(let code): _exit(code)
+        case .signaled(let signal, _): clinux_die_of(signal.rawValue)
+        }
+    }
 
     /// `NAME=value` each, byte for byte.
     package static var environment: [ByteString] {

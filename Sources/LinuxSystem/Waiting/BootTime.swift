@@ -1,11 +1,10 @@
 internal import CLinux
-internal import Glibc
 
 /// Time since boot (CLOCK_BOOTTIME). It goes on while the machine is suspended, as a limit on wall clock time must.
 package struct BootTime: Comparable, Sendable {
     package var sinceBoot: Duration
 
-    package static var now: BootTime { BootTime(sinceBoot: time(on: CLOCK_BOOTTIME)) }
+    package static var now: BootTime { BootTime(sinceBoot: .nanoseconds(clinux_boot_time())) }
 
     package static func < (a: BootTime, b: BootTime) -> Bool { a.sinceBoot < b.sinceBoot }
     /// Adds at most some ten thousand years, so that the sum cannot overflow.
@@ -16,13 +15,6 @@ package struct BootTime: Comparable, Sendable {
     private static var forEver: Duration { .seconds(1 << 40) }
 
     package static func - (a: BootTime, b: BootTime) -> Duration { a.sinceBoot - b.sinceBoot }
-}
-
-/// What a clock of clock_gettime(2) shows.
-func time(on clock: CInt) -> Duration {
-    var time = timespec()
-    clock_gettime(clock, &time)
-    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
 }
 
 extension Duration {

@@ -160,13 +160,6 @@ package final class EventLoop: Sendable {
         let next = state.timers.last?.at
         guard next != state.armedFor || next == nil else { return }
         state.armedFor = next
-        var value = itimerspec()
-        if let next {
-            // The kernel takes no negative time, as of a deadline before the boot, and disarms for zero.
-            let parts = max(next.sinceBoot, .nanoseconds(1)).components
-            value.it_value.tv_sec = Int(parts.seconds)
-            value.it_value.tv_nsec = Int(parts.attoseconds / 1_000_000_000)
-        }
-        timerfd_settime(timer.rawValue, CInt(TFD_TIMER_ABSTIME), &value, nil)
+        clinux_set_timer(timer.rawValue, next.map { max($0.sinceBoot, .zero).nanoseconds } ?? -1)
     }
 }

@@ -11,7 +11,9 @@ public enum MemoryAmount: Equatable, Sendable {
     package static let accepted =
         "bytes, a number with K, M, G or T (or KiB, MiB, GiB, TiB; powers of 1024), a percentage of RAM, or max"
 
-    /// The kernel keeps memory limits as signed 64-bit numbers of pages.
+    package static let acceptedRange = "at most 8388607T: \(accepted)"
+
+    /// The kernel keeps memory limits as signed 64-bit numbers.
     private static let largest = UInt64(Int64.max)
 
     /// Reads `4096`, `512M`, `1.5G`, `2GiB`, `50%`.
@@ -31,9 +33,12 @@ public enum MemoryAmount: Equatable, Sendable {
             return
         default: throw LimitSyntaxError(accepted: Self.accepted)
         }
-        guard let decimal = Decimal(number), factor > 1 || decimal.isWhole,
-            let bytes = decimal.multiplied(by: factor), bytes <= Self.largest
-        else { throw LimitSyntaxError(accepted: Self.accepted) }
+        guard let decimal = Decimal(number), factor > 1 || decimal.isWhole else {
+            throw LimitSyntaxError(accepted: Self.accepted)
+        }
+        guard let bytes = decimal.multiplied(by: factor), bytes <= Self.largest else {
+            throw LimitSyntaxError(accepted: Self.acceptedRange)
+        }
         self = .bytes(bytes)
     }
 

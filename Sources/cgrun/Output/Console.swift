@@ -2,6 +2,25 @@ internal import CgroupSandbox
 internal import Glibc
 internal import LinuxSystem
 internal import SandboxValues
+internal import SystemPackage
+
+/// Standard output, to which `print` writes by way of the C library.
+enum StandardOutput {
+    /// Writes out what `print` has left.
+    ///
+    /// - Returns: what to end with: the status, or a failure if not everything could be written.
+    static func flush(_ status: ExitStatus) -> ExitStatus {
+        do throws(SystemError) {
+            try ThisProcess.flushOutput()
+            return status
+        } catch {
+            // The reader of a pipe has seen enough. Other programs die of that without a word.
+            if error.errno == .brokenPipe { return .signaled(.pipe, coreDumped: false) }
+            Console().error("\(error)")
+            return .exited(code: 125)
+        }
+    }
+}
 
 /// What cgrun says to people, on stderr, in whole lines.
 struct Console {
@@ -14,9 +33,9 @@ struct Console {
     func note(_ message: String) { write(message, colour: "2") }
 
     func explain(_ report: Report) {
-        if !isQuiet, let explanation = report.explanation(.options) {
+        if !isQuiet, let message = report.message {
             let isWarning = report.launcherExitCode == 0
-            write((isWarning ? "warning: " : "") + explanation, colour: isWarning ? "33" : "31")
+            write((isWarning ? "warning: " : "") + message, colour: isWarning ? "33" : "31")
         }
         if isVerbose { note(report.usage) }
     }

@@ -123,17 +123,15 @@ enum UnitOptionValues {
 
 /// The command line byte for byte; ArgumentParser's strings have lost what is not UTF-8.
 enum RawArguments {
-    static var words: [ByteString] {
-        (0..<Int(CommandLine.argc)).compactMap { CommandLine.unsafeArgv[$0].map { ByteString(cString: $0) } }
-    }
-
     /// The words behind `--`, which are the last of all.
-    static func command(_ parsed: [String]) -> [ByteString] { Array(words.suffix(parsed.count)) }
+    static func command(_ parsed: [String]) -> [ByteString] {
+        Array(ThisProcess.arguments.suffix(parsed.count))
+    }
 
     /// The bytes of the value that was given with `-E` or `--setenv`.
     static func values(short: String, long: String) -> [ByteString] {
         var result: [ByteString] = []
-        var rest = words.dropFirst()[...]
+        var rest = ThisProcess.arguments.dropFirst()[...]
         while let word = rest.popFirst(), word != "--" {
             if word == ByteString(short.utf8) || word == ByteString(long.utf8) {
                 if let value = rest.popFirst() { result.append(value) }

@@ -273,13 +273,23 @@ static int type_text(const char *file, const char *text)
     return 0;
 }
 
-// Runs a command with clone3 filtered, as older container engines do.
-static int without_clone3(char **argv)
+// Runs a command with a system call refused, as container engines do with those that they do not know.
+static int without(const char *name, char **argv)
 {
+    static const struct { const char *name; int call, error; } filters[] = {
+        { "clone3", SYS_clone3, ENOSYS },
+        { "clone3-eperm", SYS_clone3, EPERM },
+        { "openat2", SYS_openat2, EPERM },
+        { "pidfd_send_signal", SYS_pidfd_send_signal, ENOSYS },
+    };
+    unsigned chosen = 0;
+    while (strcmp(filters[chosen].name, name))
+        if (++chosen == sizeof filters / sizeof *filters)
+            return 98;
     struct sock_filter instructions[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)filters[chosen].call, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)filters[chosen].error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog filter = { .len = 4, .filter = instructions };
@@ -342,6 +352,10 @@ int main(int argc, char **argv)
         return show_signals();
     if (!strcmp(verb, "catch"))
         return report_signals(number(first));
+    if (!strcmp(verb, "group-catch")) { // the same in a process group of its own
+        setpgid(0, 0);
+        return report_signals(number(first));
+    }
     if (!strcmp(verb, "deaf")) {
         ignore_polite_signals();
         printf("ready\n");
@@ -350,8 +364,8 @@ int main(int argc, char **argv)
     }
     if (!strcmp(verb, "burn"))
         return burn(number(first), second ? number(second) : 1);
-    if (!strcmp(verb, "without-clone3") && first)
-        return without_clone3(argv + 2);
+    if (!strcmp(verb, "without") && second)
+        return without(first, argv + 3);
     if (!strcmp(verb, "listen") && first)
         return listen_without_a_word(first);
     if (!strcmp(verb, "terminal"))

@@ -74,7 +74,7 @@ extension Behaviour {
                 "--mem", "64M", "--", Programs.probe, "die", "9")
             #expect(outcome.exitCode == 137)
             #expect(report.cause == .signalOther)
-            #expect(outcome.errors.contains(text: "killed from outside (SIGKILL)"))
+            #expect(outcome.errors.contains(text: "was ended by SIGKILL. cgrun did not send it"))
             let exited = try harness.reported("--mem", "64M", "--", Programs.probe, "exit", "137")
             #expect(exited.report.cause == .nonzeroExit)
             #expect(exited.outcome.errors == "")

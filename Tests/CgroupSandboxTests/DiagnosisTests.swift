@@ -34,6 +34,7 @@ func facts(
     given.end.statistics.pidsRefusedForks = refusedForks
     given.end.statistics.memoryPeakBytes = peak
     given.end.limitedAncestor = limitedAncestor
+    given.end.wallTime = status.map { _ in .seconds(1) }
     given.end.emptyAfter = treeIsLeft ? nil : .zero
     return given
 }
@@ -260,13 +261,30 @@ extension End {
         let forwarded = Diagnosis(facts(.killed(by: .interrupt), forwarded: [.user1, .interrupt]))
         #expect(forwarded.cause == .signalForwarded)
         #expect(forwarded.evidence.contains(Report.Evidence(source: "signal source", value: "forwarded by cgrun")))
-        #expect(Diagnosis(facts(.killed(by: .interrupt), forwarded: [.user1])).cause == .signalOther)
+        let other = Diagnosis(facts(.killed(by: .interrupt), forwarded: [.user1]))
+        #expect(other.cause == .signalOther && other.confidence == .likely)
     }
 
     @Test func fromTheTerminal() {
         let diagnosis = Diagnosis(facts(.killed(by: .interrupt), terminal: [.interrupt]))
         #expect(diagnosis.cause == .signalOther)
         #expect(diagnosis.evidence.contains(Report.Evidence(source: "signal source", value: "terminal")))
+        #expect(diagnosis.confidence == .certain)
+    }
+
+    @Test func atTheLimitOnCPUTime() {
+        var killed = facts(.killed(by: .kill))
+        killed.end.cpuTimeLimit = 1
+        #expect(Diagnosis(killed).evidence.contains(Report.Evidence(source: "RLIMIT_CPU", value: "1s")))
+        var crashed = facts(.killed(by: .abort))
+        crashed.end.cpuTimeLimit = 1
+        #expect(!Diagnosis(crashed).evidence.contains { $0.source == "RLIMIT_CPU" })
+    }
+
+    /// The finisher knows that both were lost, and not which of them was first.
+    @Test func twoLossesAreLessCertain() {
+        #expect(Diagnosis(facts(nil, stop: .parentLost)).confidence == .likely)
+        #expect(Diagnosis(facts(nil, stop: .launcherLost)).confidence == .certain)
     }
 }
 

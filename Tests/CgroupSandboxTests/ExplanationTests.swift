@@ -5,6 +5,15 @@ import Testing
 
 @testable import CgroupSandbox
 
+extension Report {
+    /// What people are told of this end.
+    fileprivate func told(_ wording: Wording) -> String? {
+        var copy = self
+        copy.explain(wording)
+        return copy.message
+    }
+}
+
 /// The one line that an operator gets.
 @Suite struct ExplanationTests {
     private func stopped(
@@ -27,13 +36,13 @@ import Testing
     }
 
     @Test func aPlainEndNeedsNone() {
-        #expect(sampleReport().explanation(.options) == nil)
-        #expect(sampleReport { ($0.exitCode, $0.cause) = (3, .nonzeroExit) }.explanation(.options) == nil)
+        #expect(sampleReport().told(.options) == nil)
+        #expect(sampleReport { ($0.exitCode, $0.cause) = (3, .nonzeroExit) }.told(.options) == nil)
     }
 
     @Test func anOwnMemoryLimitNamesFigureAndRemedy() {
         #expect(
-            oom(.oomOwnLimit).explanation(.options)
+            oom(.oomOwnLimit).told(.options)
                 == "python3 was killed by the kernel at its memory limit (64.0 MiB; peak 64.0 MiB). "
                 + "Raise --mem, or make it use less.")
     }
@@ -41,7 +50,7 @@ import Testing
     @Test func aChildsDeathIsNotTheCommands() throws {
         var report = oom(.oomOwnLimit)
         (report.result, report.exitCode, report.signal) = (.exited, 137, nil)
-        let text = try #require(report.explanation(.options))
+        let text = try #require(report.told(.options))
         #expect(text.hasPrefix("a process that python3 had started was killed"))
         #expect(text.contains("python3 then exited with 137"))
     }
@@ -51,7 +60,7 @@ import Testing
             $0.oomInTree = true
             $0.memory.events = ["oom_kill": 2]
         }
-        let text = try #require(report.explanation(.options))
+        let text = try #require(report.told(.options))
         #expect(text.contains("exited with 0"))
         #expect(text.contains("2 processes"))
         #expect(text.contains("64.0 MiB"))
@@ -60,15 +69,15 @@ import Testing
     }
 
     @Test func timeLimitsNameThemselves() throws {
-        let wall = try #require(stopped(.timeoutWall, by: "timeout", with: .terminate).explanation(.options))
+        let wall = try #require(stopped(.timeoutWall, by: "timeout", with: .terminate).told(.options))
         #expect(wall.contains("--timeout 90s") && wall.contains("SIGTERM") && wall.contains("Raise --timeout"))
         let killed = try #require(
-            stopped(.timeoutWall, by: "timeout", with: .interrupt, after: 2.5).explanation(.options))
+            stopped(.timeoutWall, by: "timeout", with: .interrupt, after: 2.5).told(.options))
         #expect(killed.contains("killed") && killed.contains("2.5s after SIGINT"))
         var cpu = stopped(.timeoutCPU, by: "cpu_timeout", with: .terminate)
         cpu.limits.cpuTimeoutSeconds = 0.5
         cpu.cpu.usageSeconds = 0.51
-        let text = try #require(cpu.explanation(.options))
+        let text = try #require(cpu.told(.options))
         #expect(text.contains("--cpu-time 500ms") && text.contains("used 510ms") && text.contains("Raise --cpu-time"))
     }
 
@@ -77,60 +86,98 @@ import Testing
             ($0.exitCode, $0.cause) = (1, .pidsLimit)
             $0.pids = Report.PIDs(peak: 32, refusedForks: 7)
         }
-        let text = try #require(report.explanation(.options))
+        let text = try #require(report.told(.options))
         for part in ["exited with 1", "7 new processes or threads", "--pids 32", "peak 32", "Raise --pids"] {
             #expect(text.contains(part), "\(part)")
         }
         (report.exitCode, report.signal) = (nil, Report.SignalInfo(.abort))
-        #expect(report.explanation(.options)?.contains("was ended by SIGABRT") == true)
+        #expect(report.told(.options)?.contains("was ended by SIGABRT") == true)
     }
 
     @Test func requestsAreNoFailuresOfTheCommand() throws {
-        let polite = try #require(stopped(.signalForwarded, by: "caller", with: .terminate).explanation(.options))
+        let polite = try #require(stopped(.signalForwarded, by: "caller", with: .terminate).told(.options))
         #expect(polite.contains("on request"))
         let hard = try #require(
-            stopped(.signalForwarded, by: "caller", with: .terminate, after: 5).explanation(.options))
+            stopped(.signalForwarded, by: "caller", with: .terminate, after: 5).told(.options))
         #expect(hard.contains("5s after SIGTERM") && hard.contains("Raise --kill-after"))
         // Seed 003: a normal restart must not read as an accident.
         var clean = stopped(.signalForwarded, by: "caller", with: .terminate)
         (clean.result, clean.exitCode, clean.signal, clean.launcherExitCode) = (.exited, 0, nil, 0)
-        #expect(clean.explanation(.options) == nil)
-        let passedOn = try #require(Report.ended(by: .user1, .signalForwarded).explanation(.options))
+        #expect(clean.told(.options) == nil)
+        let passedOn = try #require(Report.ended(by: .user1, .signalForwarded).told(.options))
         #expect(passedOn.contains("SIGUSR1") && passedOn.contains("passed on"))
     }
 
     @Test func signalsReadByTheirMeaning() throws {
-        #expect(Report.ended(by: .abort).explanation(.options)?.contains("aborted (SIGABRT)") == true)
-        #expect(Report.ended(by: .abort, dumped: true).explanation(.options)?.contains("core dumped") == true)
-        #expect(Report.ended(by: .kill).explanation(.options)?.contains("from outside (SIGKILL)") == true)
-        #expect(Report.ended(by: .terminate).explanation(.options)?.contains("SIGTERM from outside") == true)
-        #expect(Report.ended(by: .pipe).explanation(.options)?.contains("stopped reading") == true)
+        #expect(Report.ended(by: .abort).told(.options)?.contains("aborted (SIGABRT)") == true)
+        #expect(Report.ended(by: .abort, dumped: true).told(.options)?.contains("core dumped") == true)
+        #expect(
+            Report.ended(by: .kill).told(.options)?.contains("a process of the job sent it, or one outside") == true)
+        var uncounted = Report.ended(by: .kill)
+        uncounted.memory.events = nil
+        #expect(uncounted.told(.options)?.contains("or the kernel for want of memory, which is not counted") == true)
+        #expect(Report.ended(by: .terminate).told(.options)?.contains("SIGTERM, which cgrun did not send") == true)
+        #expect(Report.ended(by: .pipe).told(.options)?.contains("stopped reading") == true)
         let fault = Signal(rawValue: 11)
-        #expect(Report.ended(by: fault).explanation(.options)?.contains("crashed (SIGSEGV)") == true)
+        #expect(Report.ended(by: fault).told(.options)?.contains("crashed (SIGSEGV)") == true)
         var interrupted = Report.ended(by: .interrupt)
         interrupted.evidence = [Report.Evidence(source: "signal source", value: "terminal")]
-        #expect(interrupted.explanation(.options)?.contains("interrupted from the terminal (SIGINT)") == true)
+        #expect(interrupted.told(.options)?.contains("interrupted from the terminal (SIGINT)") == true)
+    }
+
+    /// A process has limits of its own, at which the kernel sends it signals.
+    @Test func limitsOfTheProcessAreNamed() throws {
+        for (number, limit) in [(24, "RLIMIT_CPU"), (25, "RLIMIT_FSIZE")] as [(Int32, String)] {
+            #expect(Report.ended(by: Signal(rawValue: number)).told(.options)?.contains(limit) == true)
+        }
+        var usedUp = Report.ended(by: .kill)
+        usedUp.evidence = [Report.Evidence(source: "RLIMIT_CPU", value: "2s")]
+        #expect(usedUp.told(.options)?.contains("when it had used up 2s of CPU time") == true)
+        #expect(Report.ended(by: Signal(rawValue: 14)).told(.options)?.contains("crashed") == false)
+    }
+
+    @Test func durationsOfAnyLengthAreTold() {
+        var report = stopped(.timeoutWall, by: "timeout", with: .terminate)
+        report.limits.wallTimeoutSeconds = -9.3e18
+        #expect(report.told(.options)?.contains("--timeout -9.3e+18s") == true)
+    }
+
+    @Test func adviceStandsApart() {
+        var report = oom(.oomOwnLimit)
+        report.explain(.options)
+        #expect(report.explanation?.hasSuffix("(64.0 MiB; peak 64.0 MiB).") == true)
+        #expect(report.advice == "Raise --mem, or make it use less.")
+    }
+
+    /// Names are data: nobody can choose one that ends the line, or that reads like a part of the sentence.
+    @Test func namesAreQuoted() {
+        var report = Report.ended(by: .kill)
+        report.argv = ["/tmp/x\n\u{1B}[31mroot was here"]
+        report.strays = [Report.ProcessInfo(pid: 9, comm: "a \"b\"\n")]
+        #expect(report.told(.options)?.hasPrefix(#""x\n\x1b[31mroot was here" was ended"#) == true)
+        #expect(report.usage.contains(#"(9 "a \"b\"\n")"#), "\(report.usage)")
+        #expect(["python3", "(sd-pam)", "kworker/0:1"].allSatisfy { $0.asName == $0 } && "".asName == "\"\"")
     }
 
     @Test func whoeverAboveIsNamed() throws {
         var report = oom(.oomAncestor)
         report.evidence = [Report.Evidence(source: "memory.max above the job", value: "/sys/fs/cgroup/a: 1048576")]
-        let text = try #require(report.explanation(.options))
+        let text = try #require(report.told(.options))
         #expect(text.contains("/sys/fs/cgroup/a: 1048576") && text.contains("64.0 MiB"))
-        #expect(oom(.oomSystem).explanation(.options)?.contains("the machine ran out of memory") == true)
+        #expect(oom(.oomSystem).told(.options)?.contains("the machine ran out of memory") == true)
     }
 
     @Test func errorsSayThemselves() {
         let error = sampleReport {
             ($0.result, $0.cause, $0.error) = (.notStarted, .execError, "./x: command not found")
         }
-        #expect(error.explanation(.options) == "./x: command not found")
+        #expect(error.told(.options) == "./x: command not found")
     }
 
     @Test func theUnkillableComeFirst() throws {
         var report = oom(.oomOwnLimit)
         report.unkillable = [Report.ProcessInfo(pid: 77, comm: "nfsd")]
-        let text = try #require(report.explanation(.options))
+        let text = try #require(report.told(.options))
         #expect(text.contains("77 nfsd") && text.contains("SIGKILL"))
     }
 
@@ -145,7 +192,7 @@ import Testing
         reports.append(stopped(.signalForwarded, by: "caller", with: .terminate))
         reports.append(stopped(.signalForwarded, by: "caller", with: .terminate, after: 5))
         reports.append(stopped(.timeoutWall, by: "timeout", with: .terminate))
-        let texts = try reports.map { try #require($0.explanation, "\($0.cause)") }
+        let texts = try reports.map { try #require($0.told(.library), "\($0.cause)") }
         #expect(Set(texts).count == texts.count)
         #expect(texts.allSatisfy { !$0.contains("\n") && !$0.isEmpty })
     }
@@ -169,11 +216,11 @@ import Testing
         reports += Report.Cause.allCases.map { cause in sampleReport { ($0.cause, $0.exitCode) = (cause, 3) } }
         let atTheCommandLine: [Report.Cause] = [.parentLost, .launcherLost, .guardLost]
         for report in reports where !atTheCommandLine.contains(report.cause) {
-            let text = report.explanation ?? ""
+            let text = report.told(.library) ?? ""
             #expect(!text.contains(" --") && !text.contains("(--"), "\(text)")
             #expect(!text.contains("to cgrun"), "\(text)")
-            #expect((report.explanation == nil) == (report.explanation(.options) == nil))
+            #expect((report.told(.library) == nil) == (report.told(.options) == nil))
         }
-        #expect(oom(.oomOwnLimit).explanation?.hasSuffix("Raise the memory limit, or make it use less.") == true)
+        #expect(oom(.oomOwnLimit).told(.library)?.hasSuffix("Raise the memory limit, or make it use less.") == true)
     }
 }

@@ -1,6 +1,7 @@
 /// `ReportTests.full`, as it must look as long as `schema` is 1.
 let goldenReport = """
     {
+      "advice" : null,
       "argv" : [
         "/usr/bin/python3",
         "-c",
@@ -49,6 +50,7 @@ let goldenReport = """
         }
       ],
       "exit_code" : null,
+      "explanation" : null,
       "host" : "builder",
       "io" : [
         {

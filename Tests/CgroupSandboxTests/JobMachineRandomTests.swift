@@ -94,6 +94,8 @@ import Testing
                     }
                     if !wasKilledSinceFound { fault("removed before a kill") }
                     send(.removal(succeeded: !removesNever && Bool.random(using: &chance)))
+                case .noteLeftover:
+                    if deliveries > 0 { fault("told of what is left too late") }
                 case .deliver:
                     if reports != 1 { fault("delivered without a report") }
                     deliveries += 1
@@ -130,7 +132,7 @@ import Testing
         mutating func finish() {
             send(.commandEnded(.exited(code: 0)))
             passTime(to: now + .seconds(100))
-            if isFinisher, neverDies || neverTells {
+            if isFinisher, neverDies, !neverTells {
                 if releases != 0 { fault("the finisher has left a tree") }
                 (neverDies, neverTells, left) = (false, false, 0)
                 passTime(to: now + .seconds(100))

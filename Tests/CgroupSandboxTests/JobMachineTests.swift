@@ -235,8 +235,9 @@ import Testing
         }
         #expect((Duration.seconds(19) ... .milliseconds(19_100)).contains(lateFor))
         // Cgroups that stay are left after as long.
-        let (_, busyFor) = end(rules, [(0, .commandEnded(.exit(0)))]) { $0.removals = [false] }
+        let (busy, busyFor) = end(rules, [(0, .commandEnded(.exit(0)))]) { $0.removals = [false] }
         #expect((Duration.seconds(10) ... .milliseconds(10_100)).contains(busyFor))
+        #expect(busy.log.suffix(3) == ["noteLeftover", "deliver", "release"])
         // Looks come soon, and then less and less often.
         let looks = left.log.filter { $0 == "look" }.count
         #expect((100...2_000).contains(looks), "\(looks)")
@@ -355,6 +356,22 @@ import Testing
         #expect(world.story == "look kill look report remove deliver release")
         #expect(world.machine.stop?.reason == loss && world.machine.wroteKill && world.machine.status == nil)
         #expect(world.machine.stop?.escalated == true && world.machine.killedAt == World.start)
+    }
+
+    /// A job can make its cgroup unreadable for ever.
+    @Test func theFinisherDoesNotWaitForWhatItCannotSee() {
+        var world = World(finishing: .launcherLost)
+        world.trees = [.unknown]
+        world.run([], forAnother: .seconds(50))
+        #expect(world.machine.isOver && world.log.filter { $0 == "deliver" }.count == 1)
+        #expect(world.now - World.start < .seconds(60))
+        // Looks that fail now and then are no blindness.
+        var flickering = World(finishing: .launcherLost)
+        flickering.trees = [.unknown, .populated]
+        for _ in 0..<8 { flickering.trees += flickering.trees }
+        flickering.trees += [.populated]
+        flickering.run([], forAnother: .seconds(80))
+        #expect(!flickering.machine.isOver)
     }
 
     /// The report is out after ten seconds, and the finisher stays until the last process is dead.

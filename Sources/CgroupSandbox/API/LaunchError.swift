@@ -1,4 +1,5 @@
 package import Cgroups
+internal import Glibc
 internal import LinuxSystem
 internal import SandboxValues
 internal import SystemPackage
@@ -42,7 +43,7 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
         self.init(.setup, error.reason(wording), remedy: error.remedy(wording))
     }
 
-    init(_ error: SystemError) { self.init(.setup, error.description) }
+    package init(_ error: SystemError) { self.init(.setup, error.description, remedy: error.remedy) }
 
     /// The error for a guard's program that does not behave as a guard: it "left with status 1", for example.
     init(noGuard program: ByteString, _ what: String) {
@@ -51,7 +52,39 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
             remedy: "set CGRUN_GUARD to the path of cgrun-guard")
     }
 
+    /// The error for a guard's program that ended by itself, before or while it watched.
+    init(guardEnded status: ExitStatus, program: ByteString) {
+        switch status {
+        case .exited(let code):
+            self.init(noGuard: program, "left by itself, with status \(code)")
+            // As the dynamic loader leaves.
+            if code == 127 { remedy? += "; if that is it, see with ldd whether it lacks a library" }
+        case .signaled(let signal, _):
+            self.init(
+                .setup, "the guard's program \(program) was ended by \(signal)",
+                remedy: signal.rawValue == SIGSYS ? SystemError.filterRemedy : "build or install it anew")
+        }
+    }
+
+    /// The error for a guard's program that could not be started.
+    init(_ error: SpawnError, startingGuard program: GuardProgram) {
+        let system = error.system
+        switch (error.stage, system.errno) {
+        case (.exec, .noSuchFileOrDirectory) where isExecutable(system.path ?? ""):
+            self.init(
+                .setup, "cannot start the guard: \(system): its dynamic loader is missing",
+                remedy: "install the C library that it was built for")
+        case (.exec, .noSuchFileOrDirectory):
+            let tried = program.candidates.map(\.description).joined(separator: " and ")
+            self.init(
+                .setup, "cannot start the guard (tried \(tried)): \(system.errno)",
+                remedy: "install cgrun-guard beside cgrun, or set CGRUN_GUARD to its path")
+        default: self.init(.setup, "cannot start the guard: \(system)", remedy: system.remedy)
+        }
+    }
+
     init(_ error: SpawnError, command: String, _ wording: Wording) {
+        let command = command.asName
         switch error.stage {
         case .clone where error.system.errno == .canceled:
             self.init(.setup, "the job's scope was stopped, or its holder killed, before the command could start")
@@ -62,7 +95,9 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
         case .exec where error.system.errno == .noSuchFileOrDirectory:
             self.init(.notFound, "\(command): command not found")
         case .exec:
-            self.init(.notExecutable, "\(command): cannot execute: \(error.system.errno)")
+            let errno = error.system.errno
+            let remedy = errno == .resourceTemporarilyUnavailable ? error.system.remedy : nil
+            self.init(.notExecutable, "\(command): cannot execute: \(errno)", remedy: remedy)
         case .workingDirectory:
             self.init(
                 .setup, "\(wording.choose("the working directory", options: "--working-directory")): \(error.system)")
@@ -76,7 +111,7 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
                 "cannot enter the \(index < 0 ? "job's cgroup" : "v1 group"): \(error.system.errno)",
                 remedy: "the caller must be allowed to write cgroup.procs of the job's cgroup and of its parent")
         default:
-            self.init(.setup, error.system.description)
+            self.init(.setup, error.system.description, remedy: error.system.remedy)
         }
         let errno = error.system.errno
         evidence = [Report.Evidence(source: error.system.operation, value: "errno \(errno.rawValue): \(errno)")]
@@ -101,7 +136,7 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     /// Reason and remedy in one line.
-    public var message: String { remedy.map { "\(reason); \($0)" } ?? reason }
+    public var message: String { (remedy.map { "\(reason); \($0)" } ?? reason).inOneLine }
     /// The same as `message`, for whoever prints errors.
     public var description: String { message }
 }

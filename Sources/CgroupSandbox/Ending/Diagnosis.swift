@@ -69,7 +69,10 @@ struct Diagnosis: Sendable {
             launcherExitCode = 124
         case .caller: cause = .signalForwarded
         case .cancelled: cause = .cancelled
-        case .parentLost: cause = .parentLost
+        case .parentLost:
+            cause = .parentLost
+            // In the finisher, the launcher was lost as well, within moments.
+            if end.wallTime == nil { confidence = .likely }
         case .launcherLost: cause = .launcherLost
         case .guardLost: cause = .guardLost
         }
@@ -86,7 +89,9 @@ struct Diagnosis: Sendable {
             case .signaled(let signal, _) where end.signals.forwarded.contains(signal): (.signalForwarded, .certain)
             // Go and C++ programs abort when they cannot start a thread.
             case .signaled(.abort, _) where refusedForks > 0: (.pidsLimit, .possible)
-            case .signaled: (.signalOther, .certain)
+            case .signaled(let signal, _):
+                // Nobody tells who sent it, but the terminal.
+                (.signalOther, end.signals.fromTerminal.contains(signal) ? .certain : .likely)
             case .exited(code: 0): (.normal, .certain)
             case .exited(let code) where oomInTree:
                 // The status of a shell whose child was killed.
@@ -118,6 +123,9 @@ struct Diagnosis: Sendable {
     /// How far below the limit the peak may stay at an OOM kill: processors charge memory in advance, in batches.
     private static let chargeBatch: UInt64 = 1 << 20
 
+    /// The evidence that the command had used up its CPU time as a process.
+    static let cpuTimeLimit = "RLIMIT_CPU"
+
     private var refusedForks: UInt64 { end.statistics.pidsRefusedForks ?? 0 }
 
     private mutating func addEvidence() {
@@ -139,5 +147,6 @@ struct Diagnosis: Sendable {
             if cause == .oomAncestor, let ancestor = end.limitedAncestor { add("memory.max above the job", ancestor) }
         }
         if refusedForks > 0 { add("pids.events: max", refusedForks) }
+        if signal == .kill, let limit = end.cpuTimeLimit { add(Self.cpuTimeLimit, "\(limit)s") }
     }
 }

@@ -2,71 +2,106 @@ internal import Cgroups
 internal import LinuxSystem
 internal import SandboxValues
 
-extension Report {
-    /// One line for people about an end that needs explaining: what happened, the figure behind it, what to do. `nil`
-    /// for a command that simply returned.
-    public var explanation: String? { explanation(.library) }
+/// What people are told of an end that needs explaining.
+struct Explanation: Equatable {
+    /// What happened, and the figure behind it.
+    var facts: String
+    /// What to do about it; `nil` when nothing general can be said.
+    var advice: String?
 
-    /// The explanation in the words of the library, or of the command line, which calls limits by their options.
-    package func explanation(_ wording: Wording) -> String? {
-        if !unkillable.isEmpty { return unkillableText }
+    init(_ facts: String, advice: String? = nil) {
+        self.facts = facts.inOneLine
+        self.advice = advice?.inOneLine
+    }
+}
+
+extension Report {
+    /// The explanation and the advice as one line; `nil` for a command that simply returned.
+    package var message: String? {
+        explanation.map { facts in advice.map { "\(facts) \($0)" } ?? facts }
+    }
+
+    /// - Parameter wording: whether limits are called by the library's names or by options.
+    mutating func explain(_ wording: Wording) {
+        let told = told(wording)
+        (explanation, advice) = (told?.facts, told?.advice)
+    }
+
+    private func told(_ wording: Wording) -> Explanation? {
+        if !unkillable.isEmpty { return Explanation(unkillableText) }
         if result != .notStarted, let error {
-            return "\(command) has ended, but \(error). Look at \(containment.cgroup ?? "its cgroup"); "
-                + "the guard kills and removes what it can."
+            return Explanation(
+                "\(command) has ended, but \(error).",
+                advice: "Look at \(containment.cgroup ?? "its cgroup"); the guard kills and removes what it can.")
         }
         switch cause {
         case .normal where oomInTree:
-            return "\(command) exited with 0, but the kernel killed \(oomVictims) of it at \(memoryLimitText): "
-                + "its results may be incomplete. Raise \(memoryLimit(wording))"
-                + (launcherExitCode == 0
-                    ? ", or \(wording.choose("set failsOnOOM", options: "give --fail-on-oom")) to make this a failure."
-                    : ".")
+            let failing = wording.choose("set failsOnOOM", options: "give --fail-on-oom")
+            return Explanation(
+                "\(command) exited with 0, but the kernel killed \(oomVictims) of it at \(memoryLimitText): "
+                    + "its results may be incomplete.",
+                advice: "Raise \(memoryLimit(wording))"
+                    + (launcherExitCode == 0 ? ", or \(failing) to make this a failure." : "."))
         case .normal, .nonzeroExit: return nil
-        case .oomOwnLimit: return ownLimitText(wording)
+        case .oomOwnLimit:
+            let then = result == .exited ? "; \(command) then exited with \(exitCode ?? 0)" : ""
+            return Explanation(
+                "\(victim) was killed by the kernel at \(memoryLimitText)\(then).",
+                advice: "Raise \(memoryLimit(wording)), or make it use less.")
         case .oomAncestor:
             let above = evidence.first { $0.source == "memory.max above the job" }?.value ?? "a cgroup above"
-            return "\(victim) was killed by the kernel at the memory limit of a cgroup above the job (\(above)); "
-                + "the job's own peak was \(peakText). Raise that limit, or run less beside it."
+            return Explanation(
+                "\(victim) was killed by the kernel at the memory limit of a cgroup above the job (\(above)); "
+                    + "the job's own peak was \(peakText).",
+                advice: "Raise that limit, or run less beside it.")
         case .oomSystem:
-            return "\(victim) was killed by the kernel because the machine ran out of memory; "
-                + "the job's own peak was \(peakText). Run less beside it, or "
-                + wording.choose("give it a memory limit.", options: "limit it with --mem.")
+            return Explanation(
+                "\(victim) was killed by the kernel because the machine ran out of memory; "
+                    + "the job's own peak was \(peakText).",
+                advice: "Run less beside it, or "
+                    + wording.choose("give it a memory limit.", options: "limit it with --mem."))
         case .oomd:
-            return "\(command) was killed by systemd-oomd under memory pressure. Run less beside it."
+            return Explanation(
+                "\(command) was killed by systemd-oomd under memory pressure.", advice: "Run less beside it.")
         case .timeoutWall:
             let limit = wording.choose("timeout", options: "--timeout")
-            return
-                "\(command) was stopped at its time limit (\(limit) \(seconds(limits.wallTimeoutSeconds)))\(stopText). "
-                + "Raise \(wording.choose("the timeout", options: limit)), or find out what it waited for."
+            return Explanation(
+                "\(command) was stopped at its time limit (\(limit) \(seconds(limits.wallTimeoutSeconds)))\(stopText).",
+                advice: "Raise \(wording.choose("the timeout", options: limit)), or find out what it waited for.")
         case .timeoutCPU:
             let limit = wording.choose("cpuTimeout", options: "--cpu-time")
-            return "\(command) was stopped at its CPU time limit (\(limit) \(seconds(limits.cpuTimeoutSeconds)); "
-                + "used \(seconds(cpu.usageSeconds)))\(stopText). "
-                + "Raise \(wording.choose("the limit", options: limit)), or find out what it computed."
-        case .pidsLimit: return pidsText(wording)
-        case .signalForwarded: return forwardedText(wording)
-        case .signalOther: return signalText
+            return Explanation(
+                "\(command) was stopped at its CPU time limit (\(limit) \(seconds(limits.cpuTimeoutSeconds)); "
+                    + "used \(seconds(cpu.usageSeconds)))\(stopText).",
+                advice: "Raise \(wording.choose("the limit", options: limit)), or find out what it computed.")
+        case .pidsLimit: return refusedForks(wording)
+        case .signalForwarded: return forwarded(wording)
+        case .signalOther: return signalled
         case .parentLost:
-            return error ?? "\(command) was killed because the process that had started cgrun was gone. "
-                + "--no-die-with-parent lets a job outlive it."
-        case .launcherLost: return "\(command) was killed because its launcher was."
+            return error.map { Explanation($0) }
+                ?? Explanation(
+                    "\(command) was killed because the process that had started cgrun was gone.",
+                    advice: "--no-die-with-parent lets a job outlive it.")
+        case .launcherLost: return Explanation("\(command) was killed because its launcher was.")
         case .guardLost:
-            return "\(command) was killed because its guard was lost and could not be replaced. "
-                + "Find out what kills cgrun-guard."
+            return Explanation(
+                "\(command) was killed because its guard was lost and could not be replaced.",
+                advice: "Find out what kills cgrun-guard.")
         case .unitStopped:
-            return "\(command) was killed with its unit, \(containment.unit ?? "its scope"), which cgrun did not stop: "
-                + "systemctl stop, the end of a session, or the loss of its manager."
-        case .cancelled: return "\(command) was cancelled."
-        case .setupError, .execError: return error
-        case .unknown: return "\(command) ended, and nothing tells why."
+            return Explanation(
+                "\(command) was killed with its unit, \(containment.unit ?? "its scope"), which cgrun did not stop: "
+                    + "systemctl stop, the end of a session, or the loss of its manager.")
+        case .cancelled: return Explanation("\(command) was cancelled.")
+        case .setupError, .execError: return error.map { Explanation($0) }
+        case .unknown: return Explanation("\(command) ended, and nothing tells why.")
         }
     }
 
     // MARK: Parts of it
 
     private var command: String {
-        let path = argv.first ?? "the command"
-        return path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+        guard let path = argv.first else { return "the command" }
+        return (path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path).asName
     }
 
     private var victim: String {
@@ -87,19 +122,15 @@ extension Report {
 
     private func memoryLimit(_ wording: Wording) -> String { LimitKind.memoryMax.name.text(wording) }
 
-    private func ownLimitText(_ wording: Wording) -> String {
-        let then = result == .exited ? "; \(command) then exited with \(exitCode ?? 0)" : ""
-        return "\(victim) was killed by the kernel at \(memoryLimitText)\(then). "
-            + "Raise \(memoryLimit(wording)), or make it use less."
-    }
-
-    private func pidsText(_ wording: Wording) -> String {
+    private func refusedForks(_ wording: Wording) -> Explanation {
         let end = exitCode.map { "exited with \($0)" } ?? "was ended by \(signal?.name ?? "a signal")"
         let limit = limits.resources.pidsMax?.value.map { String($0) } ?? "max"
         let name = LimitKind.pidsMax.name
-        return "\(command) \(end) after the kernel had refused \(pids.refusedForks ?? 0) new processes or threads "
-            + "(\(wording.choose(name.description, options: name.flag)) \(limit); "
-            + "peak \(pids.peak.map { String($0) } ?? "unknown")). Raise \(name.text(wording)); threads count."
+        return Explanation(
+            "\(command) \(end) after the kernel had refused \(pids.refusedForks ?? 0) new processes or threads "
+                + "(\(wording.choose(name.description, options: name.flag)) \(limit); "
+                + "peak \(pids.peak.map { String($0) } ?? "unknown")).",
+            advice: "Raise \(name.text(wording)); threads count.")
     }
 
     /// ` with SIGTERM`, for example; empty where the command got no stop signal.
@@ -110,55 +141,85 @@ extension Report {
             : " with \(signal.name)"
     }
 
-    private func forwardedText(_ wording: Wording) -> String? {
+    private func forwarded(_ wording: Wording) -> Explanation? {
         guard let stop = termination.requestedBy else {
             let name = signal?.name ?? "a signal"
-            return "\(command) was ended by \(name), "
-                + wording.choose("which this program had sent it.", options: "which was sent to cgrun and passed on.")
+            return Explanation(
+                "\(command) was ended by \(name), "
+                    + wording.choose(
+                        "which this program had sent it.", options: "which was sent to cgrun and passed on."))
         }
         guard launcherExitCode != 0 else { return nil }
         let request = stop == "caller" ? wording.choose("on request", options: "on request (SIGTERM to cgrun)") : stop
-        guard let signal = termination.signal?.name else { return "\(command) was killed \(request)." }
+        guard let signal = termination.signal?.name else { return Explanation("\(command) was killed \(request).") }
         guard termination.escalated else {
-            return "\(command) was stopped on request: "
-                + wording.choose("it was sent \(signal).", options: "cgrun got SIGTERM and passed on \(signal).")
+            return Explanation(
+                "\(command) was stopped on request: "
+                    + wording.choose("it was sent \(signal).", options: "cgrun got SIGTERM and passed on \(signal)."))
         }
-        let grace = wording.choose("the grace", options: "--kill-after")
-        return "\(command) was killed \(request): it was still there \(seconds(termination.graceSeconds)) after "
-            + "\(signal). Raise \(grace) if it needs longer to finish."
+        return Explanation(
+            "\(command) was killed \(request): it was still there \(seconds(termination.graceSeconds)) after \(signal).",
+            advice: "Raise \(wording.choose("the grace", options: "--kill-after")) if it needs longer to finish.")
     }
 
-    private var signalText: String {
-        guard let signal else { return "\(command) was ended by a signal." }
+    /// A signal that cgrun did not send. The kernel does not tell who did.
+    private var signalled: Explanation {
+        guard let signal else { return Explanation("\(command) was ended by a signal.") }
         let dumped = coreDumped ? ", core dumped" : ""
         if evidence.contains(where: { $0.source == "signal source" && $0.value == "terminal" }) {
-            return "\(command) was interrupted from the terminal (\(signal.name)\(dumped))."
+            return Explanation("\(command) was interrupted from the terminal (\(signal.name)\(dumped)).")
         }
-        switch Signal(rawValue: signal.number) {
+        if let limit = evidence.first(where: { $0.source == Diagnosis.cpuTimeLimit })?.value {
+            return Explanation(
+                "\(command) was ended by \(signal.name) when it had used up \(limit) of CPU time, its limit as a process "
+                    + "(RLIMIT_CPU).",
+                advice: "Raise ulimit -t where it is set, or find out what it computed.")
+        }
+        let known = Signal(rawValue: signal.number)
+        switch known {
         case .abort:
-            return
-                "\(command) aborted (SIGABRT\(dumped)): a failed check of its own, or a watchdog. See its last output."
+            return Explanation(
+                "\(command) aborted (SIGABRT\(dumped)): a failed check of its own, or a watchdog.",
+                advice: "See its last output.")
         case .kill:
-            return "\(command) was killed from outside (SIGKILL): neither by cgrun nor by a memory limit of the job. "
-                + "Look for who sent it."
-        case .terminate, .interrupt, .hangUp, .quit, .user1, .user2:
-            return "\(command) was ended by \(signal.name)\(dumped) from outside; cgrun did not send it."
+            guard memory.events != nil else {
+                return Explanation(
+                    "\(command) was ended by SIGKILL, which cgrun did not send: a process of the job did, one outside, "
+                        + "or the kernel for want of memory, which is not counted for this job.")
+            }
+            return Explanation(
+                "\(command) was ended by SIGKILL. cgrun did not send it, and the kernel counted no kill for want of "
+                    + "memory: a process of the job sent it, or one outside.")
         case .pipe:
-            return "\(command) was ended by SIGPIPE: whoever read its output stopped reading."
+            return Explanation("\(command) was ended by SIGPIPE: whoever read its output stopped reading.")
+        case .cpuTimeUsed:
+            return Explanation(
+                "\(command) was ended by SIGXCPU\(dumped), which the kernel sends to a process at its limit on CPU time "
+                    + "(RLIMIT_CPU).",
+                advice: "Raise ulimit -t where it is set, or find out what it computed.")
+        case .fileTooLarge:
+            return Explanation(
+                "\(command) was ended by SIGXFSZ\(dumped), which the kernel sends for a file that grows beyond the limit "
+                    + "of the process (RLIMIT_FSIZE).",
+                advice: "Raise ulimit -f where it is set.")
+        case _ where Signal.faults.contains(known):
+            return Explanation("\(command) crashed (\(signal.name)\(dumped)).", advice: "See its last output.")
         default:
-            return "\(command) crashed (\(signal.name)\(dumped)). See its last output."
+            return Explanation(
+                "\(command) was ended by \(signal.name)\(dumped), which cgrun did not send: "
+                    + "a process of the job did, or one outside.")
         }
     }
 
     private var unkillableText: String {
-        let who = unkillable.prefix(5).map { "\($0.pid) \($0.comm)" }.joined(separator: ", ")
+        let who = unkillable.prefix(5).map { "\($0.pid) \($0.comm.asName)" }.joined(separator: ", ")
         return "\(unkillable.count) processes of \(command) do not die from SIGKILL (\(who)): they wait in the kernel, "
             + "for a disk or a network file system, say, or are frozen. The guard stays and removes them once they can die."
     }
 
     private func seconds(_ value: Double?) -> String {
         guard let value else { return "unknown" }
-        let milliseconds = Int64((value * 1000).rounded())
+        guard let milliseconds = Int64(exactly: (value * 1000).rounded()) else { return "\(value)s" }
         guard milliseconds % 1000 != 0 else { return "\(milliseconds / 1000)s" }
         return value < 1 ? "\(milliseconds)ms" : "\((value * 100).rounded() / 100)s"
     }
@@ -169,7 +230,7 @@ extension Report {
         if memory.peakBytes != nil { parts.append("memory peak \(peakText)") }
         if let peak = pids.peak { parts.append("\(peak) processes and threads at most") }
         if !strays.isEmpty {
-            let who = strays.prefix(5).map { "\($0.pid) \($0.comm)" }.joined(separator: ", ")
+            let who = strays.prefix(5).map { "\($0.pid) \($0.comm.asName)" }.joined(separator: ", ")
             parts.append("\(strays.count) left behind and killed (\(who))")
         }
         let end = signal.map { "was ended by \($0.name)" } ?? exitCode.map { "exited with \($0)" } ?? "ended"

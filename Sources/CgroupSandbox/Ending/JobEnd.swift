@@ -24,6 +24,8 @@ struct JobEnd: Sendable {
     var controllers: [String] = []
     /// The nearest cgroup above the job with a memory limit, looked for only after an OOM kill.
     var limitedAncestor: String?
+    /// The limit on CPU time that the command had reached (RLIMIT_CPU), in seconds; `nil`: none.
+    var cpuTimeLimit: UInt64?
     /// Whether all that was in the job's scope was killed with the command, and not by cgrun.
     var unitWasStopped = false
 

@@ -4,7 +4,8 @@ internal import SandboxValues
 
 extension Report {
     enum CodingKeys: String, CodingKey {
-        case schema, argv, cwd, uid, host, containment, result, signal, cause, confidence, evidence, error
+        case schema, argv, cwd, uid, host, containment, result, signal, cause, confidence, evidence, error, explanation,
+            advice
         case limits, memory, pids, cpu, io, pressure, termination, strays, unkillable, unavailable
         case jobID = "job_id"
         case bootID = "boot_id"

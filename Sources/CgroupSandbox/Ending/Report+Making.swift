@@ -20,6 +20,13 @@ extension Report {
                 end.wallTime == nil ? "the launcher was lost, and with it what systemd told" : "systemd did not tell"
             note("containment.systemd_version", reason)
         }
+        explain(facts.wording)
+    }
+
+    /// Takes note of cgroups that could not be removed.
+    mutating func note(leftover: SystemError?, _ wording: Wording) {
+        error = "its cgroup could not be removed" + (leftover.map { " (\($0))" } ?? "")
+        explain(wording)
     }
 
     /// The report of a job that did not start.
@@ -31,6 +38,8 @@ extension Report {
         result = .notStarted
         cause = error.cause
         self.error = error.message
+        explanation = error.reason
+        advice = error.remedy
         evidence = error.evidence
         launcherExitCode = error.exitCode
         let missing = [

@@ -41,6 +41,10 @@ public struct Report: Sendable, Equatable, Codable {
     public var confidence = Confidence.certain
     /// What `cause` was inferred from.
     public var evidence: [Evidence] = []
+    /// What happened, in one line for people; `nil` for a command that simply returned.
+    @Explicit public var explanation: String?
+    /// What to do about it, in one line; `nil` when there is nothing general to say.
+    @Explicit public var advice: String?
     /// What `cgrun` exits with; `nil` when the launcher was lost.
     @Explicit public var launcherExitCode: Int32?
     /// Why the job did not start, or why nobody can tell whether anything of it is left.

@@ -64,11 +64,23 @@ extension JobDriver {
         case .nameStrays: if state.end.strays.isEmpty { state.end.strays = members(of: &state) }
         case .nameUnkillable: state.end.unkillable = members(of: &state)
         case .report: makeReport(&state)
-        case .remove: return .removal(succeeded: (try? state.cgroup?.remove()) != nil)
+        case .remove: return .removal(succeeded: remove(&state))
+        case .noteLeftover: state.report?.note(leftover: state.leftover, state.facts.wording)
         case .deliver: if let report = state.report { state.deliver(report) }
         case .release: release(&state)
         }
         return nil
+    }
+
+    /// - Returns: whether the cgroups are gone.
+    private func remove(_ state: inout State) -> Bool {
+        do throws(SystemError) {
+            try state.cgroup?.remove()
+            return true
+        } catch {
+            state.leftover = error
+            return false
+        }
     }
 
     private func members(of state: inout State) -> [Report.ProcessInfo] {

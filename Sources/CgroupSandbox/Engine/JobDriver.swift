@@ -34,6 +34,8 @@ final class JobDriver: Sendable {
         /// The command's own terminal, if it has one.
         var terminal: PseudoTerminal?
         var report: Report?
+        /// Why the cgroups could not be removed at the last attempt.
+        var leftover: SystemError?
         var deliver: @Sendable (Report) -> Void = { _ in }
         /// `nil` before it is set, and once it was called.
         var whenOver: (@Sendable (Report) -> Void)?
@@ -232,7 +234,7 @@ extension JobDriver {
         var change: ProcessDescriptor.Change?
         self.change { state in
             guard state.machine.isRunning else { return }
-            change = try? state.command?.change()
+            change = takeChange(&state)
             if case .ended(let status) = change { tellEnd(status, &state) }
         }
         return change
@@ -255,14 +257,21 @@ extension JobDriver {
 
     private func tellEndIfThere(_ state: inout State) {
         guard state.machine.isRunning, state.command?.hasEnded == true else { return }
-        let change = try? state.command?.change()
+        let change = takeChange(&state)
         let status: ExitStatus? = if case .ended(let status) = change { status } else { nil }
         tellEnd(status, &state)
     }
 
+    private func takeChange(_ state: inout State) -> ProcessDescriptor.Change? {
+        // A process has limits of its own only until it is reaped.
+        if state.command?.hasEnded == true { state.end.cpuTimeLimit = ProcessTable.reachedCPUTimeLimit(pid) }
+        return try? state.command?.change()
+    }
+
     private func tellEnd(_ status: ExitStatus?, _ state: inout State) {
         // The guard watches the parent, too, and may have killed the command for the parent's loss.
-        if state.parent?.isLost == true { run(.stop(.parentLost), &state) }
+        let wasKilled: Bool = if case .signaled(let signal, _) = status { signal == .kill } else { status == nil }
+        if wasKilled, state.parent?.isLost == true { run(.stop(.parentLost), &state) }
         run(.commandEnded(status), &state)
     }
 }

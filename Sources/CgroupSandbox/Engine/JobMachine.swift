@@ -55,6 +55,8 @@ struct JobMachine: Sendable {
         case report
         /// Remove the cgroups.
         case remove
+        /// Add to the report that a cgroup is left.
+        case noteLeftover
         /// Hand the report out. The guard still watches: if this process is lost now, the guard has the report written.
         case deliver
         /// Give the job's home back, and let go of the guard. The last action of all.
@@ -256,6 +258,7 @@ struct JobMachine: Sendable {
             phase = .removing(ending)
             return actions + report() + removeAgain()
         case .giveUp:
+            guard !isReported else { return release() }
             let story: [Action] = actions + [.nameUnkillable] + report() + [.deliver]
             guard isFinishing else { return story + release() }
             isReported = true
@@ -272,7 +275,10 @@ struct JobMachine: Sendable {
         let pause = removed ? nil : ending.pauseAfterFailedRemoval(at: now)
         phase = .removing(ending)
         // Cgroups that cannot be removed now are left to the next sweep.
-        guard let pause else { return (isReported ? [] : [.deliver]) + release() }
+        guard let pause else {
+            let story: [Action] = removed ? [.deliver] : [.noteLeftover, .deliver]
+            return (isReported ? [] : story) + release()
+        }
         deadline = now + pause
         // Somebody may have moved a process in meanwhile.
         return [.kill]

@@ -274,10 +274,10 @@ extension End {
 
     @Test func atTheLimitOnCPUTime() {
         var killed = facts(.killed(by: .kill))
-        killed.end.cpuTimeLimit = 1
-        #expect(Diagnosis(killed).evidence.contains(Report.Evidence(source: "RLIMIT_CPU", value: "1s")))
+        killed.end.cpuTimeAtLimit = "0.9s of 1s"
+        #expect(Diagnosis(killed).evidence.contains(Report.Evidence(source: "RLIMIT_CPU", value: "0.9s of 1s")))
         var crashed = facts(.killed(by: .abort))
-        crashed.end.cpuTimeLimit = 1
+        crashed.end.cpuTimeAtLimit = "0.9s of 1s"
         #expect(!Diagnosis(crashed).evidence.contains { $0.source == "RLIMIT_CPU" })
     }
 

@@ -131,8 +131,8 @@ extension Report {
             #expect(Report.ended(by: Signal(rawValue: number)).told(.options)?.contains(limit) == true)
         }
         var usedUp = Report.ended(by: .kill)
-        usedUp.evidence = [Report.Evidence(source: "RLIMIT_CPU", value: "2s")]
-        #expect(usedUp.told(.options)?.contains("when it had used up 2s of CPU time") == true)
+        usedUp.evidence = [Report.Evidence(source: "RLIMIT_CPU", value: "1.9s of 2s")]
+        #expect(usedUp.told(.options)?.contains("when it had used 1.9s of 2s of CPU time, its limit") == true)
         #expect(Report.ended(by: Signal(rawValue: 14)).told(.options)?.contains("crashed") == false)
     }
 

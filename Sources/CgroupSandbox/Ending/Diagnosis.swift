@@ -147,6 +147,6 @@ struct Diagnosis: Sendable {
             if cause == .oomAncestor, let ancestor = end.limitedAncestor { add("memory.max above the job", ancestor) }
         }
         if refusedForks > 0 { add("pids.events: max", refusedForks) }
-        if signal == .kill, let limit = end.cpuTimeLimit { add(Self.cpuTimeLimit, "\(limit)s") }
+        if signal == .kill, let used = end.cpuTimeAtLimit { add(Self.cpuTimeLimit, used) }
     }
 }

@@ -169,9 +169,9 @@ extension Report {
         if evidence.contains(where: { $0.source == "signal source" && $0.value == "terminal" }) {
             return Explanation("\(command) was interrupted from the terminal (\(signal.name)\(dumped)).")
         }
-        if let limit = evidence.first(where: { $0.source == Diagnosis.cpuTimeLimit })?.value {
+        if let used = evidence.first(where: { $0.source == Diagnosis.cpuTimeLimit })?.value {
             return Explanation(
-                "\(command) was ended by \(signal.name) when it had used up \(limit) of CPU time, its limit as a process "
+                "\(command) was ended by \(signal.name) when it had used \(used) of CPU time, its limit as a process "
                     + "(RLIMIT_CPU).",
                 advice: "Raise ulimit -t where it is set, or find out what it computed.")
         }

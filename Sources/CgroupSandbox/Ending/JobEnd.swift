@@ -24,8 +24,8 @@ struct JobEnd: Sendable {
     var controllers: [String] = []
     /// The nearest cgroup above the job with a memory limit, looked for only after an OOM kill.
     var limitedAncestor: String?
-    /// The limit on CPU time that the command had reached (RLIMIT_CPU), in seconds; `nil`: none.
-    var cpuTimeLimit: UInt64?
+    /// How much CPU time the command had used of its limit as a process; `nil` where it had not come near.
+    var cpuTimeAtLimit: String?
     /// Whether all that was in the job's scope was killed with the command, and not by cgrun.
     var unitWasStopped = false
 

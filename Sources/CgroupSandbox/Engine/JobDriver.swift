@@ -264,7 +264,7 @@ extension JobDriver {
 
     private func takeChange(_ state: inout State) -> ProcessDescriptor.Change? {
         // A process has limits of its own only until it is reaped.
-        if state.command?.hasEnded == true { state.end.cpuTimeLimit = ProcessTable.reachedCPUTimeLimit(pid) }
+        if state.command?.hasEnded == true { state.end.cpuTimeAtLimit = ProcessTable.cpuTimeAtLimit(pid) }
         return try? state.command?.change()
     }
 

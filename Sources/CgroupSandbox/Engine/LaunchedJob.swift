@@ -5,7 +5,8 @@ internal import SandboxValues
 /// A running job: a command in a cgroup of its own, with a guard that kills it if this process is lost.
 ///
 /// For programs that run one job and nothing else, such as `cgrun`: everything happens in the thread that calls
-/// `waitForEnd`. The program becomes the parent of the job's orphans, and reaps them and every other child. `run` and `Job` are the same for concurrent programs.
+/// `waitForEnd`. The program becomes the parent of the job's orphans, and reaps them and every other child. `run` and
+/// `Job` are the same for concurrent programs.
 public final class LaunchedJob {
     let driver: JobDriver
     private let jobs: GuardedJobs

@@ -172,17 +172,36 @@ int clinux_remove_cgroup(int parent, const char *name)
     return result < 0 ? result : remove_directory(parent, name);
 }
 
+// Puts the path of a directory into `path`; NULL: /proc does not tell.
+static char *path_of(int directory, char path[PATH_MAX])
+{
+    char link[32];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+    ssize_t size = readlink(link, path, PATH_MAX - 1);
+    path[size > 0 ? size : 0] = 0;
+    return size > 0 ? path : NULL;
+}
+
+int clinux_remove_job(int parent, const char *name, int directory)
+{
+    int result = clinux_remove_cgroup(parent, name);
+    // Only groups of cgroup v1 have this file, and only while they are there.
+    if (result < 0 || directory < 0 || faccessat(directory, "tasks", F_OK, 0) < 0)
+        return result;
+    char path[PATH_MAX], *slash = path_of(directory, path) ? strrchr(path, '/') : NULL;
+    return slash ? clinux_remove_cgroup(parent, slash + 1) : -EBUSY;
+}
+
 void clinux_remove_scope(int directory)
 {
-    char link[32], path[4096];
+    char path[PATH_MAX];
     for (int i = 0; i < 100 && faccessat(directory, "cgroup.procs", F_OK, 0) == 0; i++)
         clinux_poll(NULL, 0, 1000000);
-    snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
-    ssize_t size = readlink(link, path, sizeof path - 1);
+    bool is_known = path_of(directory, path);
     int children = fcntl(directory, F_DUPFD_CLOEXEC, 3);
     if (children >= 0)
         remove_children(children);
     // The link of a directory that is gone is no path, and rmdir fails.
-    path[size > 0 ? size : 0] = 0;
-    rmdir(path);
+    if (is_known)
+        rmdir(path);
 }

@@ -119,6 +119,32 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
+        /// A launcher and a guard that are killed while either of them writes leave no half of a file.
+        @Test func aKillLeavesNoOtherFile() throws {
+            for _ in 0..<200 {
+                let job = try harness.startCgrun(["--report", harness.path("r.json"), "--", "true"])
+                pause(.microseconds(Int.random(in: 0...8_000)))
+                let guardian = harness.marker.guards.first.flatMap { try? ProcessDescriptor(pid: $0.pid) }
+                job.send(.kill)
+                try? guardian?.send(.kill)
+                _ = try job.end()
+                try eventually("the guard's end") { harness.marker.guards.isEmpty }
+                _ = try harness.cgrun("sweep")
+                try harness.expectNothingLeft()
+            }
+            // A file may be left in the instant between its name and its place. The next report removes it.
+            let live = try harness.writeFile(".cgrun-0123456789abcdef", "somebody writes it")
+            let lock = try Descriptor(opening: live, O_RDONLY)
+            #expect(try lock.tryLock())
+            _ = try harness.writeFile(".cgrun-0123456789abcde0-2", "left")
+            _ = try harness.writeFile(".cgrun-other", "not cgrun's")
+            #expect(try harness.writeFile("r.json", "old") != "")
+            #expect(try harness.cgrun("--report", harness.path("r.json"), "--", "true").exitCode == 0)
+            let files = try harness.start(["ls", "-A", harness.path(".")]).end().lines
+            #expect(files == [".cgrun-0123456789abcdef", ".cgrun-other", "r.json"])
+            withExtendedLifetime(lock) {}
+        }
+
         @Test func bothAtOnce() throws {
             let (outcome, report) = try harness.reported("--report-fd", "1", "true")
             #expect(outcome.output.contains(text: report.jobID))

@@ -40,6 +40,8 @@
 
 /// O_PATH, which glibc defines for GNU programs only.
 static const int CLINUX_O_PATH = __O_PATH;
+/// O_TMPFILE, as well.
+static const int CLINUX_O_TMPFILE = __O_TMPFILE;
 /// openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS: `path` cannot leave `directory`.
 int clinux_open_beneath(int directory, const char *_Nonnull path, int flags);
 ssize_t clinux_read(int descriptor, void *_Nonnull buffer, size_t size);
@@ -146,6 +148,9 @@ int clinux_wait_until_empty(int events, int64_t timeout);
 /// a process is left in one of them. If a job has taken away the owner's rights to these directories, this function
 /// gives them back.
 int clinux_remove_cgroup(int parent, const char *_Nonnull name);
+/// `clinux_remove_cgroup` for the cgroup that `directory` is, also if the job has renamed it, as cgroup v1 allows; -1:
+/// only the name is known.
+int clinux_remove_job(int parent, const char *_Nonnull name, int directory);
 /// Gives a manager a tenth of a second to remove the cgroup of a scope without processes, then removes what is left of
 /// this cgroup and all below it.
 void clinux_remove_scope(int directory);
@@ -189,6 +194,8 @@ struct clinux_spawn {
     /// Whether descriptor 0 becomes the terminal of the new session.
     bool takes_terminal;
     bool reset_oom_score;
+    /// Whether the child gets a copy of the parent's memory until exec, and does not share it.
+    bool copies_memory;
     bool change_credentials;
     uid_t uid;
     gid_t gid;

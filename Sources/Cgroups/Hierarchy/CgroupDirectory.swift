@@ -104,6 +104,12 @@ package final class CgroupDirectory: Sendable {
         _ = try check(clinux_remove_cgroup(descriptor.rawValue, name), "rmdir", path: path(of: name))
     }
 
+    /// As `removeChild`, for the cgroup of a job, also if the job has renamed it, as cgroup v1 allows.
+    func removeJob(_ name: String, _ job: CgroupDirectory) throws(SystemError) {
+        _ = try check(
+            clinux_remove_job(descriptor.rawValue, name, job.descriptor.rawValue), "rmdir", path: path(of: name))
+    }
+
     /// The names of the cgroups directly below.
     package func children() throws(SystemError) -> [String] {
         // Opened anew: reading moves the offset, which a duplicate would share with `descriptor`.

@@ -29,5 +29,5 @@ struct LegacyGroup: Sendable {
         do { return SharedDescriptor(try directory.open("tasks", O_WRONLY)) } catch { throw CgroupError(error) }
     }
 
-    func remove(_ name: String) throws(SystemError) { try parent.directory.removeChild(name) }
+    func remove(_ name: String) throws(SystemError) { try parent.directory.removeJob(name, directory) }
 }

@@ -10,7 +10,8 @@ internal import SystemPackage
 package struct OutputFile: Sendable {
     /// What the descriptor stands for.
     package enum Form: Equatable, Sendable, Codable {
-        /// A directory. A new file is written in it under a temporary name, and then renamed to `name` in one step.
+        /// A directory. A new file is written in it without a name, or with a temporary one, and then gets `name` in one
+        /// step.
         ///
         /// If a file of root's or of this user's had the name, the new file gets exactly its `mode` (`isExact`); else
         /// the umask applies. `token` is a part of the temporary name that nobody else can guess.
@@ -135,9 +136,7 @@ package struct OutputFile: Sendable {
     package func write(_ bytes: [UInt8], as writer: Writer = .first) throws(SystemError) {
         switch form {
         case .replacement(let name, let mode, let isExact, let token):
-            // Each writer has a temporary name of its own, so that it cannot put the other's half-written file into
-            // place.
-            let names = (first: ".cgrun-\(token)", second: ".cgrun-\(token)-2")
+            let names = Self.temporaryNames(token)
             if writer == .second { unlinkat(directory, names.first, 0) }
             try replace(name, with: bytes, by: writer == .first ? names.first : names.second, mode, isExact: isExact)
         case .opened: try write(bytes, patience: Self.patience)
@@ -145,28 +144,9 @@ package struct OutputFile: Sendable {
         }
     }
 
-    private var directory: CInt { descriptor.descriptor.rawValue }
+    var directory: CInt { descriptor.descriptor.rawValue }
 
-    private func replace(
-        _ name: String, with bytes: [UInt8], by temporary: String, _ mode: UInt32, isExact: Bool
-    ) throws(SystemError) {
-        let file = Descriptor(
-            owning: try checkErrno(
-                openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode), "create",
-                path: temporary))
-        do throws(SystemError) {
-            if isExact { try checkErrno(fchmod(file.rawValue, mode), "fchmod", path: temporary) }
-            try file.write(bytes, path: temporary)
-            try Self.sync(file.rawValue, temporary)
-            try checkErrno(renameat(directory, temporary, directory, name), "replace", path: name)
-        } catch {
-            unlinkat(directory, temporary, 0)
-            throw error
-        }
-        try Self.sync(directory, "its directory")
-    }
-
-    private static func sync(_ descriptor: CInt, _ path: String) throws(SystemError) {
+    static func sync(_ descriptor: CInt, _ path: String) throws(SystemError) {
         // Some filesystems cannot sync, and a directory that may not be read cannot either.
         if fsync(descriptor) != 0, ![EINVAL, ENOSYS, EOPNOTSUPP, EBADF].contains(errno) {
             throw SystemError("fsync", path: path, errno: .current)

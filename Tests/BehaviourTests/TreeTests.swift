@@ -1,4 +1,5 @@
 import CgroupSandbox
+import Glibc
 import LinuxSystem
 import SandboxValues
 import TestSupport
@@ -137,6 +138,43 @@ extension Behaviour {
             #expect(try harness.report(file).unkillable.map(\.pid) == [daemon.pid])
             #expect(harness.marker.survivors.contains { $0.command.hasPrefix("cgrun") }, "somebody stays with it")
             _ = try harness.start(["sh", "-c", "echo THAWED > \(freezer)/freezer.state"]).end()
+            try harness.expectNothingLeft()
+        }
+
+        /// However many leftovers there are, a sweep takes no longer for all of them than for one.
+        @Test(
+            .enabled(if: Capability.isHybrid && Capability.isRoot, "needs the v1 freezer to make a process unkillable"))
+        func aSweepWaitsOnceForAll() throws {
+            let freezer = "/sys/fs/cgroup/freezer/cgrun-test-\(harness.marker.text)"
+            _ = try harness.start(["mkdir", freezer]).end()
+            let thaw = """
+                echo THAWED > \(freezer)/freezer.state
+                while read pid; do echo $pid > \(freezer)/../cgroup.procs; done < \(freezer)/cgroup.procs
+                rmdir \(freezer)
+                """
+            defer { _ = try? harness.start(["sh", "-c", thaw]).end() }
+            // All of them first: each launch would sweep the ones before.
+            let jobs = try (0..<4).map { _ in
+                let job = try harness.startCgrun(["--", Programs.probe, "tree", "1"])
+                try job.waitForOutput("planted")
+                return job
+            }
+            try eventually("as many guards") { harness.marker.guards.count == jobs.count }
+            let daemons = harness.marker.survivors.filter { $0.command == "probe-daemon" }
+            let freeze =
+                "for pid in \(daemons.map { "\($0.pid)" }.joined(separator: " ")); do echo $pid > \(freezer)/cgroup.procs; "
+                + "done; echo FROZEN > \(freezer)/freezer.state"
+            #expect(try harness.start(["sh", "-c", freeze]).end().exitCode == 0)
+            let launchers = jobs.map(\.pid) + harness.marker.guards.map(\.pid)
+            for signal in [SIGSTOP, SIGKILL] { for pid in launchers { #expect(kill(pid, signal) == 0) } }
+            for job in jobs { _ = try job.end() }
+            try eventually("the guards' end") { harness.marker.guards.isEmpty }
+            let start = BootTime.now
+            let sweep = try harness.cgrun("sweep")
+            #expect(sweep.exitCode == 125, "\(sweep)")
+            #expect(BootTime.now - start < .seconds(12), "5 s for each would be 20 s")
+            _ = try harness.start(["sh", "-c", "echo THAWED > \(freezer)/freezer.state"]).end()
+            #expect(try harness.cgrun("sweep").exitCode == 0)
             try harness.expectNothingLeft()
         }
 

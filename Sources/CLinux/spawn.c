@@ -194,8 +194,7 @@ __attribute__((noinline)) static long start_with_clone(
 
 long clinux_start(const struct clinux_spawn *plan, struct clinux_spawned *result, int *number, bool for_parent)
 {
-    // A child that changes its uid must not share memory with a more privileged parent.
-    unsigned long flags = CLONE_VFORK | (plan->change_credentials ? 0 : CLONE_VM)
+    unsigned long flags = CLONE_VFORK | (plan->copies_memory ? 0 : CLONE_VM)
         | (plan->close_from > 0 ? CLONE_FILES : 0) | (for_parent ? CLONE_PARENT | CLONE_PARENT_SETTID : CLONE_PIDFD);
     struct clone_args arguments = {
         .flags = flags | CLONE_CLEAR_SIGHAND | (plan->cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
@@ -254,8 +253,8 @@ void clinux_conclude(const struct clinux_spawned *shared, struct clinux_spawned 
 
 int clinux_spawn_program(const struct clinux_spawn *plan, struct clinux_spawned *result)
 {
-    // A child that changes credentials has a copy of this process's memory, and needs a shared page for its result.
-    struct clinux_shared own = { 0 }, *shared = plan->change_credentials ? clinux_share() : &own;
+    // A child that has a copy of this process's memory needs a shared page for its result.
+    struct clinux_shared own = { 0 }, *shared = plan->copies_memory ? clinux_share() : &own;
     if (!shared)
         return -errno;
     int pidfd = -1;

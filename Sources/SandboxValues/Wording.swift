@@ -16,5 +16,10 @@ public struct LimitName: Hashable, Sendable, CustomStringConvertible {
     /// `--mem`.
     package let flag: String
 
+    package init(description: String, flag: String) {
+        self.description = description
+        self.flag = flag
+    }
+
     package func text(_ wording: Wording) -> String { wording.choose("the \(description)", options: flag) }
 }

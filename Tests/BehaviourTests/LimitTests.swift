@@ -146,6 +146,10 @@ extension Behaviour {
             #expect(outcome.exitCode == 0)
             #expect(report.cause == .normal)
             #expect((report.pids.refusedForks ?? 0) > 0)
+            #expect(
+                outcome.errors.contains(text: "warning: sh exited with 0 after the kernel had refused it "),
+                "\(outcome)")
+            #expect(outcome.errors.contains(text: "(--pids 16; peak 16): its results may be incomplete. Raise --pids"))
         }
     }
 

@@ -23,7 +23,7 @@ func facts(
     _ status: End?, stop: StopReason? = nil, forwarded: [Signal] = [], terminal: [Signal] = [],
     events: [(String, UInt64)]? = nil, local: [(String, UInt64)]? = nil, refusedForks: UInt64? = nil,
     memoryLimit: UInt64? = nil, peak: UInt64? = nil,
-    limitedAncestor: String? = nil, failsOnOOM: Bool = false, treeIsLeft: Bool = false
+    memoryLimitAbove: String? = nil, pidsLimitAbove: String? = nil, failsOnOOM: Bool = false, treeIsLeft: Bool = false
 ) -> Case {
     var given = Case(memoryLimit: memoryLimit.map(ByteCount.init), failsOnOOM: failsOnOOM)
     given.end.status = status
@@ -33,7 +33,8 @@ func facts(
     given.end.statistics.memoryEventsLocal = local.map(EventCounts.init)
     given.end.statistics.pidsRefusedForks = refusedForks
     given.end.statistics.memoryPeakBytes = peak
-    given.end.limitedAncestor = limitedAncestor
+    given.end.memoryLimitAbove = memoryLimitAbove
+    given.end.pidsLimitAbove = pidsLimitAbove
     given.end.wallTime = status.map { _ in .seconds(1) }
     given.end.emptyAfter = treeIsLeft ? nil : .zero
     return given
@@ -168,7 +169,7 @@ extension End {
     @Test func anAncestorsLimit() {
         let counts: [(String, UInt64)] = [("max", 0), ("oom", 0), ("oom_kill", 1)]
         let diagnosis = Diagnosis(
-            facts(.killed(by: .kill), events: counts, local: counts, limitedAncestor: "/sys/fs/cgroup/a: 1048576"))
+            facts(.killed(by: .kill), events: counts, local: counts, memoryLimitAbove: "/sys/fs/cgroup/a: 1048576"))
         #expect(diagnosis.cause == .oomAncestor)
         #expect(diagnosis.confidence == .likely)
         #expect(
@@ -191,7 +192,7 @@ extension End {
             return Diagnosis(
                 facts(
                     .killed(by: .kill), events: counts, local: nil, memoryLimit: limit, peak: nil,
-                    limitedAncestor: ancestor)
+                    memoryLimitAbove: ancestor)
             ).cause
         }
         #expect(cause(limit: 64 << 20) == .oomOwnLimit)
@@ -204,7 +205,7 @@ extension End {
         let diagnosis = Diagnosis(
             facts(
                 .exit(1), events: [("oom", 1), ("oom_kill", 1)], local: [("oom", 0), ("oom_kill", 0)],
-                limitedAncestor: "/x: 1"))
+                memoryLimitAbove: "/x: 1"))
         #expect(diagnosis.cause == .oomOwnLimit)
     }
 
@@ -265,6 +266,17 @@ extension End {
         #expect(other.cause == .signalOther && other.confidence == .likely)
     }
 
+    @Test func aStoppedUnit() {
+        for status in [End.exit(0), .exit(3), .killed(by: .kill), .killed(by: .terminate)] {
+            var given = facts(status)
+            given.end.unitWasStopped = true
+            let diagnosis = Diagnosis(given)
+            #expect(diagnosis.cause == .unitStopped && diagnosis.confidence == .likely)
+            given.end.stop = Stop(reason: .caller)
+            #expect(Diagnosis(given).cause == .signalForwarded, "cgrun was asked as well")
+        }
+    }
+
     @Test func fromTheTerminal() {
         let diagnosis = Diagnosis(facts(.killed(by: .interrupt), terminal: [.interrupt]))
         #expect(diagnosis.cause == .signalOther)
@@ -307,6 +319,18 @@ extension End {
         #expect(Diagnosis(facts(.exit(0), refusedForks: 3)).cause == .normal)
         #expect(Diagnosis(facts(.killed(by: .terminate), refusedForks: 3)).cause == .signalOther)
         #expect(Diagnosis(facts(.exit(1), refusedForks: 0)).cause == .nonzeroExit)
+    }
+
+    /// v1 counts what was refused to the job, v2 what a limit above it has refused to anybody.
+    @Test func aLimitAboveIsToldFromTheJobsOwn() {
+        let above = "/sys/fs/cgroup/a: 12"
+        let legacy = Diagnosis(facts(.exit(1), refusedForks: 7, pidsLimitAbove: above))
+        #expect(legacy.cause == .pidsAncestor && legacy.confidence == .likely)
+        let modern = Diagnosis(facts(.exit(1), refusedForks: 0, pidsLimitAbove: above))
+        #expect(modern.cause == .pidsAncestor && modern.confidence == .possible)
+        #expect(modern.evidence.contains(Report.Evidence(source: "pids.max above the job", value: above)))
+        #expect(Diagnosis(facts(.killed(by: .abort), pidsLimitAbove: above)).cause == .pidsAncestor)
+        #expect(Diagnosis(facts(.exit(0), pidsLimitAbove: above)).cause == .normal)
     }
 
     @Test func memoryComesFirst() {

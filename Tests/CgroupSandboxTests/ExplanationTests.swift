@@ -167,6 +167,36 @@ extension Report {
         #expect(oom(.oomSystem).told(.options)?.contains("the machine ran out of memory") == true)
     }
 
+    @Test func whoRefusedIsNamed() throws {
+        var report = sampleReport {
+            ($0.exitCode, $0.cause, $0.pids.refusedForks) = (2, .pidsAncestor, 1)
+            $0.evidence = [Report.Evidence(source: Diagnosis.pidsLimitAbove, value: "/sys/fs/cgroup/a.scope: 12")]
+        }
+        var text = try #require(report.told(.options))
+        #expect(
+            text.contains(
+                "it a new process or thread at the limit of a cgroup above the job (/sys/fs/cgroup/a.scope: 12)"))
+        #expect(text.contains("Raise that limit") && !text.contains("--pids"))
+        // systemd limits every scope, and --pids is how to say otherwise.
+        report.containment.unit = "a.scope"
+        text = try #require(report.told(.options))
+        #expect(text.contains("Give --pids, which also raises the limit of its scope"))
+        (report.evidence, report.cause, report.exitCode) = ([], .normal, 0)
+        text = try #require(report.told(.options))
+        #expect(
+            text.contains("exited with 0 after") && text.contains("(--pids 32; peak 5): its results may be incomplete"))
+    }
+
+    @Test func changedLimitsAreAddedToWhateverIsTold() throws {
+        var report = oom(.oomOwnLimit)
+        report.limitsChanged = [Report.LimitChange(file: "/x/pids.max", set: "12", found: nil)]
+        report.explain(.options)
+        #expect(
+            report.explanation?.hasSuffix("changed its limits while it ran: pids.max was set to 12, and is gone.")
+                == true)
+        #expect(report.advice?.hasPrefix("Raise --mem") == true)
+    }
+
     @Test func errorsSayThemselves() {
         let error = sampleReport {
             ($0.result, $0.cause, $0.error) = (.notStarted, .execError, "./x: command not found")

@@ -82,7 +82,20 @@ let goldenReport = """
         "swap_max_bytes" : 0,
         "wall_timeout_seconds" : 90
       },
+      "limits_changed" : [
+        {
+          "file" : "/sys/fs/cgroup/x/cgrun-0123456789abcdef/memory.max",
+          "found" : null,
+          "set" : "67108864"
+        }
+      ],
       "memory" : {
+        "at_end" : {
+          "anonymous_bytes" : 0,
+          "file_bytes" : 8192,
+          "kernel_bytes" : null,
+          "shared_bytes" : 4096
+        },
         "events" : {
           "oom_kill" : 0
         },

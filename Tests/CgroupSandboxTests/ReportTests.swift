@@ -34,6 +34,10 @@ import Testing
         $0.limits.resources.ioMax = (try? IOLimit(parsing: "8:0:rbps=1M,wiops=100")).map { [$0] } ?? []
         $0.limits.changedAt = "2026-01-02T03:04:06.000Z"
         $0.io = [Report.DeviceIO(device: "8:0", readBytes: 4096, writeBytes: 512)]
+        $0.limitsChanged = [
+            Report.LimitChange(file: "/sys/fs/cgroup/x/cgrun-0123456789abcdef/memory.max", set: "67108864", found: nil)
+        ]
+        $0.memory.atEnd = Report.MemoryParts(anonymousBytes: 0, fileBytes: 8192, sharedBytes: 4096, kernelBytes: nil)
         $0.pressure.memory = Report.Pressure(someSeconds: 0.5, fullSeconds: 0.25)
         $0.pressure.cpu = Report.Pressure(someSeconds: 1.5, fullSeconds: nil)
         $0.termination = Report.Termination(

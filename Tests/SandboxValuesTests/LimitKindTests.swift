@@ -111,11 +111,16 @@ import Testing
 
     @Test func aScopeHasRoomForItsHolder() {
         var limits = Limits()
-        #expect(resolve(limits).adding(pids: 1).values.pidsMax == nil)
+        func scope() -> Limits { resolve(limits).adding(pids: 1, memory: ByteCount(100)).values }
+        #expect(scope().pidsMax == nil && scope().memoryMax == nil && scope().memoryHigh == nil)
         limits.pidsMax = .value(8)
-        #expect(resolve(limits).adding(pids: 1).values.pidsMax == .value(9))
+        limits.memoryMax = .value(.bytes(1_000))
+        limits.memoryHigh = .value(.bytes(UInt64.max - 1))
+        #expect(scope().pidsMax == .value(9) && scope().memoryMax == .value(.bytes(1_100)))
+        #expect(scope().memoryHigh == .max && scope().swapMax == .value(.bytes(0)), "swap is the job's alone")
         limits.pidsMax = .max
-        #expect(resolve(limits).adding(pids: 1).values.pidsMax == .max)
+        limits.memoryMax = .max
+        #expect(scope().pidsMax == .max && scope().memoryMax == .max)
     }
 
     @Test func whatOneDoesNotHave() throws {

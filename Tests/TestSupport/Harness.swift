@@ -44,6 +44,12 @@ package final class Harness {
     package func reported(
         _ arguments: String..., environment: [String: String] = [:]
     ) throws -> (outcome: Outcome, report: Report) {
+        try reported(arguments, environment: environment)
+    }
+
+    package func reported(
+        _ arguments: [String], environment: [String: String] = [:]
+    ) throws -> (outcome: Outcome, report: Report) {
         let file = path("report.json")
         let outcome = try startCgrun(["--report", file] + arguments, environment: environment).end()
         return (outcome, try report(file))

@@ -117,6 +117,14 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
         evidence = [Report.Evidence(source: error.system.operation, value: "errno \(errno.rawValue): \(errno)")]
     }
 
+    /// The error for a command that could not start because its job met its own memory limit before.
+    init(_ error: LaunchError, atMemoryLimit limit: ByteCount, _ wording: Wording) {
+        let name = LimitKind.memoryMax.name.text(wording)
+        self.init(
+            .setup, "\(name) \(limit) is too little to start the command: \(error.reason)", remedy: "raise \(name)")
+        evidence = error.evidence + [Report.Evidence(source: "memory.max", value: "\(limit.bytes)")]
+    }
+
     /// What cgrun exits with: 125, 126 for `notExecutable`, 127 for `notFound`.
     public var exitCode: CInt {
         switch kind {

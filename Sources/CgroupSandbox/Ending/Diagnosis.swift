@@ -85,18 +85,20 @@ struct Diagnosis: Sendable {
             switch end.status {
             case .signaled(.kill, _) where oomInTree:
                 (oomCause(), end.statistics.memoryEventsLocal?["oom_group_kill"] ?? 0 > 0 ? .certain : .likely)
-            case .signaled(.kill, _) where end.unitWasStopped: (.unitStopped, .likely)
+            case .signaled where end.unitWasStopped: (.unitStopped, .likely)
             case .signaled(let signal, _) where end.signals.forwarded.contains(signal): (.signalForwarded, .certain)
             // Go and C++ programs abort when they cannot start a thread.
-            case .signaled(.abort, _) where refusedForks > 0: (.pidsLimit, .possible)
+            case .signaled(.abort, _) where forksWereRefused: (refusalCause, .possible)
             case .signaled(let signal, _):
                 // Nobody tells who sent it, but the terminal.
                 (.signalOther, end.signals.fromTerminal.contains(signal) ? .certain : .likely)
+            case .exited where end.unitWasStopped: (.unitStopped, .likely)
             case .exited(code: 0): (.normal, .certain)
             case .exited(let code) where oomInTree:
                 // The status of a shell whose child was killed.
                 (oomCause(), code == 128 + Signal.kill.rawValue ? .likely : .possible)
-            case .exited where refusedForks > 0: (.pidsLimit, .likely)
+            // What v2 counts above the job may have been refused to others.
+            case .exited where forksWereRefused: (refusalCause, refusedForks > 0 ? .likely : .possible)
             case .exited: (.nonzeroExit, .certain)
             case nil: (.unknown, .certain)
             }
@@ -106,7 +108,7 @@ struct Diagnosis: Sendable {
     private func oomCause() -> Report.Cause {
         guard let local = end.statistics.memoryEventsLocal else {
             // The cgroup was removed before it was read, with the job's unit. The job's own limit is the nearest.
-            return memoryLimit != nil ? .oomOwnLimit : end.limitedAncestor == nil ? .oomSystem : .oomAncestor
+            return memoryLimit != nil ? .oomOwnLimit : end.memoryLimitAbove == nil ? .oomSystem : .oomAncestor
         }
         // A limit below the job's own (a nested job's) shows in the hierarchical count.
         let own = (local["oom"] ?? 0) + (end.statistics.memoryEvents?["oom"] ?? 0)
@@ -117,7 +119,7 @@ struct Diagnosis: Sendable {
         {
             return .oomOwnLimit
         }
-        return end.limitedAncestor == nil ? .oomSystem : .oomAncestor
+        return end.memoryLimitAbove == nil ? .oomSystem : .oomAncestor
     }
 
     /// How far below the limit the peak may stay at an OOM kill: processors charge memory in advance, in batches.
@@ -126,7 +128,15 @@ struct Diagnosis: Sendable {
     /// The evidence that the command had used up its CPU time as a process.
     static let cpuTimeLimit = "RLIMIT_CPU"
 
+    /// The evidence that the guard ended a job at its time limit.
+    static let guardAtTimeLimit = "guard at the time limit"
+
+    /// The evidence that a cgroup above the job refused processes, and that it was its limit at which one was killed.
+    static let (pidsLimitAbove, memoryLimitAbove) = ("pids.max above the job", "memory.max above the job")
+
     private var refusedForks: UInt64 { end.statistics.pidsRefusedForks ?? 0 }
+    private var forksWereRefused: Bool { refusedForks > 0 || end.pidsLimitAbove != nil }
+    private var refusalCause: Report.Cause { end.pidsLimitAbove == nil ? .pidsLimit : .pidsAncestor }
 
     private mutating func addEvidence() {
         func add(_ source: String, _ value: some CustomStringConvertible) {
@@ -144,9 +154,12 @@ struct Diagnosis: Sendable {
                 }
             }
             if let peak = end.statistics.memoryPeakBytes { add("memory.peak", peak) }
-            if cause == .oomAncestor, let ancestor = end.limitedAncestor { add("memory.max above the job", ancestor) }
+            if cause == .oomAncestor, let ancestor = end.memoryLimitAbove { add(Self.memoryLimitAbove, ancestor) }
         }
+        if end.wasKilledByGuard { add(Self.guardAtTimeLimit, "killed the job") }
+        if end.unitWasStopped { add("the job's scope", "got the stop signal, or was killed") }
         if refusedForks > 0 { add("pids.events: max", refusedForks) }
+        if let above = end.pidsLimitAbove { add(Self.pidsLimitAbove, above) }
         if signal == .kill, let used = end.cpuTimeAtLimit { add(Self.cpuTimeLimit, used) }
     }
 }

@@ -23,7 +23,7 @@ extension Report {
 
     /// - Parameter wording: whether limits are called by the library's names or by options.
     mutating func explain(_ wording: Wording) {
-        let told = told(wording)
+        let told = told(wording).map { withChanges($0) } ?? changedLimits(wording)
         (explanation, advice) = (told?.facts, told?.advice)
     }
 
@@ -42,6 +42,8 @@ extension Report {
                     + "its results may be incomplete.",
                 advice: "Raise \(memoryLimit(wording))"
                     + (launcherExitCode == 0 ? ", or \(failing) to make this a failure." : "."))
+        case .normal where pids.refusedForks ?? 0 > 0 || limitAbove(Diagnosis.pidsLimitAbove) != nil:
+            return refusedForks(wording)
         case .normal, .nonzeroExit: return nil
         case .oomOwnLimit:
             let then = result == .exited ? "; \(command) then exited with \(exitCode ?? 0)" : ""
@@ -49,7 +51,7 @@ extension Report {
                 "\(victim) was killed by the kernel at \(memoryLimitText)\(then).",
                 advice: "Raise \(memoryLimit(wording)), or make it use less.")
         case .oomAncestor:
-            let above = evidence.first { $0.source == "memory.max above the job" }?.value ?? "a cgroup above"
+            let above = limitAbove(Diagnosis.memoryLimitAbove) ?? "a cgroup above"
             return Explanation(
                 "\(victim) was killed by the kernel at the memory limit of a cgroup above the job (\(above)); "
                     + "the job's own peak was \(peakText).",
@@ -74,7 +76,7 @@ extension Report {
                 "\(command) was stopped at its CPU time limit (\(limit) \(seconds(limits.cpuTimeoutSeconds)); "
                     + "used \(seconds(cpu.usageSeconds)))\(stopText).",
                 advice: "Raise \(wording.choose("the limit", options: limit)), or find out what it computed.")
-        case .pidsLimit: return refusedForks(wording)
+        case .pidsLimit, .pidsAncestor: return refusedForks(wording)
         case .signalForwarded: return forwarded(wording)
         case .signalOther: return signalled
         case .parentLost:
@@ -88,9 +90,16 @@ extension Report {
                 "\(command) was killed because its guard was lost and could not be replaced.",
                 advice: "Find out what kills cgrun-guard.")
         case .unitStopped:
+            let unit = containment.unit ?? "its scope"
+            let end =
+                switch signal {
+                case nil: "exited with \(exitCode ?? 0) after its unit, \(unit), was stopped"
+                case .some(let signal) where signal.number == Signal.kill.rawValue: "was killed with its unit, \(unit)"
+                case .some(let signal): "was ended by \(signal.name) with its unit, \(unit)"
+                }
             return Explanation(
-                "\(command) was killed with its unit, \(containment.unit ?? "its scope"), which cgrun did not stop: "
-                    + "systemctl stop, the end of a session, or the loss of its manager.")
+                "\(command) \(end), which cgrun did not stop: systemctl stop, the end of a session, or the loss of its "
+                    + "manager.")
         case .cancelled: return Explanation("\(command) was cancelled.")
         case .setupError, .execError: return error.map { Explanation($0) }
         case .unknown: return Explanation("\(command) ended, and nothing tells why.")
@@ -99,7 +108,7 @@ extension Report {
 
     // MARK: Parts of it
 
-    private var command: String {
+    var command: String {
         guard let path = argv.first else { return "the command" }
         return (path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path).asName
     }
@@ -115,6 +124,15 @@ extension Report {
 
     private var peakText: String { memory.peakBytes.map { ByteCount($0).description } ?? "unknown" }
 
+    /// Memory that the kernel can take back at any time is none that the job needs.
+    private var cacheText: String {
+        guard let parts = memory.atEnd, let peak = memory.peakBytes else { return "" }
+        let cache = parts.fileBytes - min(parts.sharedBytes, parts.fileBytes)
+        guard cache >= peak / 2 else { return "" }
+        return
+            " (most of it page cache, which the kernel takes back when memory is short: \(ByteCount(cache)) at the end)"
+    }
+
     private var memoryLimitText: String {
         guard let limit = limits.memory else { return "a memory limit" }
         return "its memory limit (\(limit); peak \(peakText))"
@@ -122,20 +140,15 @@ extension Report {
 
     private func memoryLimit(_ wording: Wording) -> String { LimitKind.memoryMax.name.text(wording) }
 
-    private func refusedForks(_ wording: Wording) -> Explanation {
-        let end = exitCode.map { "exited with \($0)" } ?? "was ended by \(signal?.name ?? "a signal")"
-        let limit = limits.resources.pidsMax?.value.map { String($0) } ?? "max"
-        let name = LimitKind.pidsMax.name
-        return Explanation(
-            "\(command) \(end) after the kernel had refused \(pids.refusedForks ?? 0) new processes or threads "
-                + "(\(wording.choose(name.description, options: name.flag)) \(limit); "
-                + "peak \(pids.peak.map { String($0) } ?? "unknown")).",
-            advice: "Raise \(name.text(wording)); threads count.")
-    }
-
     /// ` with SIGTERM`, for example; empty where the command got no stop signal.
     private var stopText: String {
-        guard let signal = termination.signal else { return "" }
+        let byGuard = evidence.contains { $0.source == Diagnosis.guardAtTimeLimit }
+        guard let signal = termination.signal else {
+            return byGuard ? " and killed by the guard, since cgrun itself did not act (it was stopped, say)" : ""
+        }
+        if termination.escalated, !strays.isEmpty {
+            return " with \(signal.name), and what it had left was killed \(seconds(termination.graceSeconds)) later"
+        }
         return termination.escalated
             ? " and killed, since it was still there \(seconds(termination.graceSeconds)) after \(signal.name)"
             : " with \(signal.name)"
@@ -227,7 +240,7 @@ extension Report {
     /// What the job used, in one line.
     public var usage: String {
         var parts = ["\(seconds(wallSeconds)) wall", "\(seconds(cpu.usageSeconds)) CPU"]
-        if memory.peakBytes != nil { parts.append("memory peak \(peakText)") }
+        if memory.peakBytes != nil { parts.append("memory peak \(peakText)\(cacheText)") }
         if let peak = pids.peak { parts.append("\(peak) processes and threads at most") }
         if !strays.isEmpty {
             let who = strays.prefix(5).map { "\($0.pid) \($0.comm.asName)" }.joined(separator: ", ")

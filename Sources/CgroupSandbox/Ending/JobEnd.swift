@@ -23,13 +23,25 @@ struct JobEnd: Sendable {
     /// The controllers that account for the job.
     var controllers: [String] = []
     /// The nearest cgroup above the job with a memory limit, looked for only after an OOM kill.
-    var limitedAncestor: String?
+    var memoryLimitAbove: String?
+    /// The cgroup above the job whose pids limit refused processes, where the job's own did not.
+    var pidsLimitAbove: String?
+    /// The limits that are not what was set.
+    var changedLimits: [ChangedLimit] = []
     /// How much CPU time the command had used of its limit as a process; `nil` where it had not come near.
     var cpuTimeAtLimit: String?
-    /// Whether all that was in the job's scope was killed with the command, and not by cgrun.
+    /// Whether all that was in the job's scope got the stop signal, or was killed, and not by cgrun.
     var unitWasStopped = false
+    /// Whether the guard killed the job at its time limit, since the launcher had not.
+    var wasKilledByGuard = false
 
     var treeIsGone: Bool { emptyAfter != nil }
+
+    /// Whether it matters if a cgroup above refused processes. A command that succeeded, and of which nobody wants to
+    /// know more, does not have to pay for it.
+    var wantsPIDsLimitAbove: Bool {
+        stop == nil && (status != .exited(code: 0) || detail == .everything || statistics.pidsRefusedForks ?? 0 > 0)
+    }
 
     /// Takes over how the machine has ended the job.
     mutating func adopt(_ machine: JobMachine) {

@@ -25,6 +25,8 @@ package struct JobFacts: Codable, Sendable {
     /// Whether the command entered its cgroup by itself, just before exec.
     var joinedLate = false
     var guardsReplaced = 0
+    /// Whether the process whose loss was to end the job is where nobody notices that.
+    var parentIsHidden = false
     /// Whether the report calls limits by the library's names or by options.
     let wording: Wording
 

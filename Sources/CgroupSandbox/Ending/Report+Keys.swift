@@ -6,6 +6,7 @@ extension Report {
     enum CodingKeys: String, CodingKey {
         case schema, argv, cwd, uid, host, containment, result, signal, cause, confidence, evidence, error, explanation,
             advice
+        case limitsChanged = "limits_changed"
         case limits, memory, pids, cpu, io, pressure, termination, strays, unkillable, unavailable
         case jobID = "job_id"
         case bootID = "boot_id"
@@ -60,6 +61,16 @@ extension Report.Memory {
         case peakBytes = "peak_bytes"
         case swapPeakBytes = "swap_peak_bytes"
         case eventsLocal = "events_local"
+        case atEnd = "at_end"
+    }
+}
+
+extension Report.MemoryParts {
+    enum CodingKeys: String, CodingKey {
+        case anonymousBytes = "anonymous_bytes"
+        case fileBytes = "file_bytes"
+        case sharedBytes = "shared_bytes"
+        case kernelBytes = "kernel_bytes"
     }
 }
 

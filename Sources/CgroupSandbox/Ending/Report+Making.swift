@@ -62,6 +62,9 @@ extension Report {
                 guardsReplaced: facts.guardsReplaced),
             startedAt: facts.startedAt, limits: facts.limits)
         if cwd == nil { note("cwd", "the launcher's directory was removed") }
+        if facts.parentIsHidden {
+            note("containment.layers: parent", "it is outside this pid namespace, and its loss is not noticed")
+        }
         note("escape_detected", "processes that leave their cgroup are not watched")
         switch home.manager {
         case .cgroupfs:
@@ -101,6 +104,7 @@ extension Report {
         strays = end.strays
         straysKilled = !end.strays.isEmpty
         unkillable = end.unkillable
+        limitsChanged = end.changedLimits.map { LimitChange(file: $0.file, set: $0.set, found: $0.found) }
         if let blindness = end.blindness {
             error = "cgrun cannot tell whether anything of it is left (\(blindness))"
         } else if !end.treeIsGone, end.unkillable.isEmpty {
@@ -123,7 +127,12 @@ extension Report {
         func seconds(_ microseconds: UInt64?) -> Double? { microseconds.map { Double($0) / 1e6 } }
         memory = Memory(
             peakBytes: statistics.memoryPeakBytes, swapPeakBytes: statistics.swapPeakBytes,
-            events: statistics.memoryEvents, eventsLocal: statistics.memoryEventsLocal)
+            events: statistics.memoryEvents, eventsLocal: statistics.memoryEventsLocal,
+            atEnd: statistics.memoryParts.map {
+                MemoryParts(
+                    anonymousBytes: $0.anonymousBytes, fileBytes: $0.fileBytes, sharedBytes: $0.sharedBytes,
+                    kernelBytes: $0.kernelBytes)
+            })
         pids = PIDs(peak: statistics.pidsPeak, refusedForks: statistics.pidsRefusedForks)
         cpu = CPU(
             usageSeconds: seconds(statistics.cpuUsageMicroseconds),
@@ -169,6 +178,7 @@ extension Report {
         note(memory.swapPeakBytes == nil, "memory.swap_peak_bytes", needs: "memory", since: "6.5", inV1: false)
         note(memory.events == nil, "memory.events", needs: "memory")
         note(memory.eventsLocal == nil, "memory.events_local", needs: "memory", since: "5.2")
+        note(memory.atEnd == nil, "memory.at_end", needs: "memory")
         note(pids.peak == nil, "pids.peak", needs: "pids", since: "6.1")
         note(pids.refusedForks == nil, "pids.refused_forks", needs: "pids")
         note(cpu.usageSeconds == nil, "cpu.usage_seconds", needs: nil)

@@ -59,6 +59,8 @@ public struct Report: Sendable, Equatable, Codable {
 
     /// The limits that were in force at the end.
     public var limits: LimitValues
+    /// The limits that were not what cgrun had set when the job ended: somebody had changed their control files.
+    public var limitsChanged: [LimitChange] = []
     /// What memory was used.
     public var memory = Memory()
     /// How many processes and threads there were.
@@ -71,86 +73,12 @@ public struct Report: Sendable, Equatable, Codable {
     public var pressure = PressureSet()
     /// Who asked for the end, and how the end came.
     public var termination = Termination()
-    /// Processes that were left when the command had ended, and were killed.
+    /// Processes that were left when the command had ended, and were killed, or asked to end (`JobSpec.strays`).
     public var strays: [ProcessInfo] = []
     /// Processes that did not die from `cgroup.kill`.
     public var unkillable: [ProcessInfo] = []
     /// Which fields are `nil`, and why.
     public var unavailable: [Unavailable] = []
-
-    /// How the command ended.
-    public enum Result: String, Sendable, Codable {
-        /// By itself, with `exitCode`.
-        case exited
-        /// By `signal`.
-        case signaled
-        /// By `signal`, with a core file.
-        case dumped
-        /// Nobody could learn it: the launcher was lost, or another part of the program took the command's status away.
-        case unknown
-        /// The command was not executed; `error` says why.
-        case notStarted = "not_started"
-    }
-
-    /// Why a job ended.
-    public enum Cause: String, Sendable, Codable, CaseIterable {
-        /// The command exited with 0, by itself.
-        case normal
-        /// The command exited with another status, and nothing else explains that.
-        case nonzeroExit = "nonzero_exit"
-        /// A signal that this program sent, or cgrun passed on, ended the command.
-        case signalForwarded = "signal_forwarded"
-        /// A signal from somebody else ended the command, or one of its own: a crash, an `abort`.
-        case signalOther = "signal_other"
-        /// The kernel killed a process for want of memory, at `Limits.memoryMax`.
-        case oomOwnLimit = "oom_own_limit"
-        /// The kernel killed a process for want of memory, at the limit of a cgroup above the job.
-        case oomAncestor = "oom_ancestor"
-        /// The kernel killed a process for want of memory, because the machine ran out of it.
-        case oomSystem = "oom_system"
-        /// Reserved: systemd-oomd killed the job.
-        case oomd
-        /// The time of `JobSpec.timeout` was over.
-        case timeoutWall = "timeout_wall"
-        /// The CPU time of `JobSpec.cpuTimeout` was used up.
-        case timeoutCPU = "timeout_cpu"
-        /// The task that waited for the job was cancelled.
-        case cancelled
-        /// The process that had started the launcher was gone. Not with `Job`.
-        case parentLost = "parent_lost"
-        /// The launcher was gone; the guard had the report written. Not with `Job`, whose reports go with the program.
-        case launcherLost = "launcher_lost"
-        /// The guard died and could not be replaced.
-        case guardLost = "guard_lost"
-        /// The job's scope was stopped from outside, or went with its manager.
-        case unitStopped = "unit_stopped"
-        /// The command failed after the kernel had refused it processes or threads at `Limits.pidsMax`.
-        case pidsLimit = "pids_limit"
-        /// The cgroup, a limit or another part of the sandbox could not be had.
-        case setupError = "setup_error"
-        /// The command was not found or could not be executed.
-        case execError = "exec_error"
-        /// Nothing tells why.
-        case unknown
-    }
-
-    /// How sure a cause is.
-    public enum Confidence: String, Sendable, Codable {
-        /// The kernel counted what explains the end, or this program did it.
-        case certain
-        /// Nothing else is known that explains the end.
-        case likely
-        /// What may explain the end has happened, but may have had nothing to do with it.
-        case possible
-    }
-
-    /// A value that the cause was inferred from.
-    public struct Evidence: Sendable, Equatable, Codable {
-        /// A file of the kernel's, or `cgrun` for what it did itself.
-        public var source: String
-        /// What was in the file, or what cgrun did.
-        public var value: String
-    }
 
     /// What held a job together.
     public struct Containment: Sendable, Equatable, Codable {
@@ -208,6 +136,16 @@ public struct Report: Sendable, Equatable, Codable {
         public var changedAt: String?
     }
 
+    /// A limit that somebody else than cgrun changed while the job ran.
+    public struct LimitChange: Sendable, Equatable, Codable {
+        /// The control file as an absolute path.
+        public var file: String
+        /// What cgrun had written.
+        public var set: String
+        /// What was there at the end; `nil`: the file was gone, and with it the limit.
+        @Explicit public var found: String?
+    }
+
     /// Memory that was used; needs the controller.
     public struct Memory: Sendable, Equatable, Codable {
         /// `memory.peak` (Linux 5.19), page cache included.
@@ -218,13 +156,28 @@ public struct Report: Sendable, Equatable, Codable {
         @Explicit public var events: EventCounts?
         /// `memory.events.local` (Linux 5.2): `events` without the cgroups below the job's.
         @Explicit public var eventsLocal: EventCounts?
+        /// `memory.stat` when no process was left: what of the memory was page cache, for example.
+        @Explicit public var atEnd: MemoryParts?
+    }
+
+    /// What memory consists of.
+    public struct MemoryParts: Sendable, Equatable, Codable {
+        /// What processes have allocated (`anon`).
+        public var anonymousBytes: UInt64
+        /// The page cache (`file`), which the kernel takes back when memory is short, but for `sharedBytes`.
+        public var fileBytes: UInt64
+        /// tmpfs and shared memory (`shmem`), which are part of `fileBytes`, and stay until they are removed.
+        public var sharedBytes: UInt64
+        /// What the kernel holds for the job (`kernel`, Linux 5.18).
+        @Explicit public var kernelBytes: UInt64?
     }
 
     /// Processes and threads; needs the controller.
     public struct PIDs: Sendable, Equatable, Codable {
         /// `pids.peak` (Linux 6.1).
         @Explicit public var peak: UInt64?
-        /// How many processes and threads the limit refused (`max` in `pids.events`).
+        /// How many processes and threads were refused: since Linux 6.11 by the job's own limit (`max` in
+        /// `pids.events.local`); before, and with cgroup v1, by any limit, to processes of the job's own cgroup.
         @Explicit public var refusedForks: UInt64?
     }
 
@@ -272,7 +225,7 @@ public struct Report: Sendable, Equatable, Codable {
     public struct Termination: Sendable, Equatable, Codable {
         /// `timeout`, `cpu_timeout`, `caller` (a signal to cgrun), `parent_lost`, …; `nil`: nobody asked.
         @Explicit public var requestedBy: String?
-        /// The stop signal, to the command alone.
+        /// The stop signal that was sent.
         @Explicit public var signal: SignalInfo?
         /// How long after the stop signal the tree is killed.
         @Explicit public var graceSeconds: Double?

@@ -45,6 +45,28 @@ package struct DelegatedCgroup: ~Copyable {
         try limits.apply(to: directory)
     }
 
+    /// Makes sure that something which a manager was to set is in effect here.
+    ///
+    /// - Parameters:
+    ///   - files: those that may have it; where there are any, one must be there.
+    ///   - text: what the file then says; `nil`: that is not known.
+    ///   - name: what asked for it, for errors.
+    package func check(
+        _ controller: Controller, _ files: [String], _ text: String?, for name: LimitName
+    ) throws(CgroupError) {
+        let available: String
+        do { available = try directory.read("cgroup.controllers") } catch { throw CgroupError(error) }
+        guard available.split(separator: " ").contains(Substring(controller.rawValue)) else {
+            throw CgroupError(.controllerMissing(controller, limit: name, path: directory.path, available: available))
+        }
+        guard let first = files.first else { return }
+        guard let file = files.first(where: directory.has) else {
+            throw CgroupError(.knobMissing(file: first, limit: name))
+        }
+        guard let text, let got = try? directory.read(file), got != text else { return }
+        throw CgroupError(.notApplied(file: directory.path(of: file), wanted: text, got: got, limit: name))
+    }
+
     /// Opens `cgroup.kill`, by which everything in the scope dies.
     package func openKillFile() throws(SystemError) -> Descriptor { try directory.open("cgroup.kill", O_WRONLY) }
 

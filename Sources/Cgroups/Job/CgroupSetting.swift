@@ -49,13 +49,16 @@ package struct CgroupSetting: Sendable {
         try check(in: directory)
     }
 
+    /// Whether this is what the control file shows once the value was written.
+    func shows(_ text: String) -> Bool { kind.readBack.has(value, in: text, pageSize: UInt64(Machine.pageSize)) }
+
     /// Reads the value back.
     func check(in directory: CgroupDirectory) throws(CgroupError) {
         let got: String
         do { got = try directory.read(file) } catch {
             throw CgroupError.setting(error, file, limit: limit, in: directory.path)
         }
-        guard kind.readBack.has(value, in: got, pageSize: UInt64(Machine.pageSize)) else {
+        guard shows(got) else {
             throw CgroupError(.notApplied(file: directory.path(of: file), wanted: value, got: got, limit: limit))
         }
     }

@@ -17,12 +17,16 @@ package struct JobCgroup: ~Copyable, Sendable {
     let parentSharesLimits: Bool
     /// The v2 controllers that account for this cgroup.
     private(set) var modernControllers: [String]
+    /// How many forks the cgroups above had refused when the job began, nearest first; none in the finisher.
+    let refusalsBefore: [PIDsRefusals]
 
     /// - Parameter modernControllers: `nil` to look them up.
     init(
         parent: CgroupDirectory, directory: CgroupDirectory, name: String, legacy: [LegacyGroup],
-        parentSharesLimits: Bool, modernControllers: [String]? = nil
+        parentSharesLimits: Bool, modernControllers: [String]? = nil,
+        refusalsBefore: [PIDsRefusals] = []
     ) {
+        self.refusalsBefore = refusalsBefore
         self.modernControllers = modernControllers ?? Self.controllers(of: directory) ?? []
         self.name = name
         self.parent = parent

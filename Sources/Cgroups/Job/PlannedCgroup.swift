@@ -87,6 +87,7 @@ package struct PlannedCgroup: Sendable {
         do throws(CgroupError) {
             if isUnified {
                 try limits.apply(to: directory)
+                if parentSharesLimits { try adoptOOMPolicy(directory) }
             } else {
                 for legacy in place.legacyParents {
                     groups.append(try legacy.makeGroup(name: name, limits: limits))
@@ -95,12 +96,19 @@ package struct PlannedCgroup: Sendable {
             // On hybrid machines, all controllers that a job could use belong to cgroup v1.
             return JobCgroup(
                 parent: parent, directory: directory, name: name, legacy: groups,
-                parentSharesLimits: parentSharesLimits, modernControllers: isUnified ? nil : [])
+                parentSharesLimits: parentSharesLimits, modernControllers: isUnified ? nil : [],
+                refusalsBefore: isUnified ? JobCgroup.pidsRefusals(from: parent) : [])
         } catch {
             for group in groups { try? group.remove(name) }
             try? parent.removeChild(name)
             throw error
         }
+    }
+
+    /// The kernel kills all of a cgroup for want of memory only where the cgroup itself says so, whatever one above says.
+    private func adoptOOMPolicy(_ directory: CgroupDirectory) throws(CgroupError) {
+        guard parent.number("memory.oom.group") == 1 else { return }
+        do { try directory.write("1", to: "memory.oom.group") } catch { throw CgroupError(error) }
     }
 
     /// Finds out whether `create` would succeed, and leaves everything as it is: no controller is

@@ -11,7 +11,7 @@ package struct TreeEnding: Sendable {
         package var death: Duration?
         /// How long looks at the tree may fail in a row: a job can make its cgroup unreadable, and then nobody may ever
         /// see its end.
-        package var sight = Duration.seconds(30)
+        package static let sight = Duration.seconds(30)
         /// How long to try, after the first attempt failed, before the cgroups are left to the next sweep.
         package var removal: Duration?
         /// The longest pause between two looks: pauses begin short, and double.
@@ -67,7 +67,7 @@ package struct TreeEnding: Sendable {
         }
         if let death = bounds.death, now - since >= death { return .giveUp }
         blindSince = tree == .unknown ? blindSince ?? now : nil
-        if let blindSince, now - blindSince >= bounds.sight { return .giveUp }
+        if let blindSince, now - blindSince >= Bounds.sight { return .giveUp }
         return .kill(lookAgainAfter: nextPause())
     }
 

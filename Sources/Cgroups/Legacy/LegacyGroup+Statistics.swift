@@ -1,9 +1,15 @@
 extension LegacyGroup {
-    func addStatistics(to statistics: inout JobStatistics) {
+    func addStatistics(to statistics: inout JobStatistics, _ detail: JobCgroup.Detail) {
         switch controller {
         case .memory:
             statistics.memoryBytes = directory.number("memory.usage_in_bytes")
             statistics.memoryPeakBytes = directory.number("memory.max_usage_in_bytes")
+            if detail != .death {
+                let kernel = directory.number("memory.kmem.usage_in_bytes")
+                statistics.memoryParts = directory.counts("memory.stat").map {
+                    JobStatistics.MemoryParts(legacy: $0, kernelBytes: kernel)
+                }
+            }
             // v1 counts the kills in this very group, not those below it. (`failcnt` stays at 0 on recent kernels.)
             let kills = directory.counts("memory.oom_control")?["oom_kill"] ?? 0
             statistics.memoryEvents = EventCounts([("oom_kill", kills)])

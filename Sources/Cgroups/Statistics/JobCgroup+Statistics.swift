@@ -31,7 +31,8 @@ extension JobCgroup {
             result.memoryPeakBytes = directory.number("memory.peak")
         }
         if hasPIDs {
-            result.pidsRefusedForks = directory.counts("pids.events")?["max"]
+            // The former counts limits of nested jobs, too.
+            result.pidsRefusedForks = (directory.counts("pids.events.local") ?? directory.counts("pids.events"))?["max"]
             result.pidsPeak = directory.number("pids.peak")
         }
         if detail == .current {
@@ -51,7 +52,10 @@ extension JobCgroup {
                 // parent is used up first, sometimes that of the cgroup.
                 result.cpuThrottledMicroseconds? += above
             }
-            if hasMemory { result.swapPeakBytes = directory.number("memory.swap.peak") }
+            if hasMemory {
+                result.swapPeakBytes = directory.number("memory.swap.peak")
+                result.memoryParts = directory.counts("memory.stat").map(JobStatistics.MemoryParts.init)
+            }
             if modernControllers.contains("io") {
                 result.io = (try? directory.read("io.stat")).map(JobStatistics.deviceIO)
             }
@@ -62,19 +66,8 @@ extension JobCgroup {
             result.cpuPressure = pressure("cpu.pressure")
             result.ioPressure = pressure("io.pressure")
         }
-        for group in legacy { group.addStatistics(to: &result) }
+        for group in legacy { group.addStatistics(to: &result, detail) }
         return result
-    }
-
-    /// The nearest cgroup above the job with a memory limit of its own, as `path: bytes`.
-    package var limitedAncestor: String? {
-        var path = Substring(directory.path)
-        while let slash = path.lastIndex(of: "/"), slash > path.startIndex {
-            path = path[..<slash]
-            guard let above = try? CgroupDirectory(opening: String(path), .v2) else { return nil }
-            if let limit = try? above.read("memory.max"), limit != "max" { return "\(path): \(limit)" }
-        }
-        return nil
     }
 
     /// CPU time that the whole tree has used so far; `nil` where it cannot be read.

@@ -9,6 +9,8 @@ public struct JobStatistics: Sendable, Equatable {
     public var pids: UInt64?
     /// `memory.peak` (Linux 5.19), page cache included.
     public var memoryPeakBytes: UInt64?
+    /// `memory.stat`: what the memory consists of at the moment of reading.
+    public var memoryParts: MemoryParts?
     /// `memory.swap.peak` (Linux 6.5).
     public var swapPeakBytes: UInt64?
     /// `memory.events`: this cgroup and those below.
@@ -17,7 +19,8 @@ public struct JobStatistics: Sendable, Equatable {
     public var memoryEventsLocal: EventCounts?
     /// `pids.peak` (Linux 6.1): processes and threads.
     public var pidsPeak: UInt64?
-    /// `max` in `pids.events`: how many forks the limit refused.
+    /// How many processes and threads a limit refused: since Linux 6.11 the job's own limit (`max` in
+    /// `pids.events.local`); before, and with cgroup v1, any limit, to processes of this very cgroup (`pids.events`).
     public var pidsRefusedForks: UInt64?
     /// `usage_usec` in `cpu.stat`: CPU time. The kernel accounts for it without the controller, too.
     public var cpuUsageMicroseconds: UInt64?
@@ -35,6 +38,41 @@ public struct JobStatistics: Sendable, Equatable {
     public var cpuPressure: Pressure?
     /// `io.pressure` (Linux 4.20): totals since the job's start.
     public var ioPressure: Pressure?
+
+    /// What memory consists of.
+    public struct MemoryParts: Sendable, Equatable {
+        /// `anon`: what processes have allocated.
+        public var anonymousBytes: UInt64
+        /// `file`: the page cache, which the kernel takes back when memory is short, but for `sharedBytes`.
+        public var fileBytes: UInt64
+        /// `shmem`, which is part of `fileBytes`: tmpfs and shared memory, which stay until they are removed.
+        public var sharedBytes: UInt64
+        /// `kernel` (Linux 5.18): what the kernel holds for the job; `nil` where it does not say.
+        public var kernelBytes: UInt64?
+
+        /// - Parameter counts: from `memory.stat` of cgroup v2.
+        init(_ counts: EventCounts) {
+            anonymousBytes = counts["anon"] ?? 0
+            fileBytes = counts["file"] ?? 0
+            sharedBytes = counts["shmem"] ?? 0
+            kernelBytes = counts["kernel"]
+        }
+
+        /// - Parameters:
+        ///   - counts: from `memory.stat` of cgroup v1.
+        ///   - kernelBytes: from `memory.kmem.usage_in_bytes`.
+        init(legacy counts: EventCounts, kernelBytes: UInt64?) {
+            anonymousBytes = counts["total_rss"] ?? 0
+            fileBytes = counts["total_cache"] ?? 0
+            sharedBytes = counts["total_shmem"] ?? 0
+            self.kernelBytes = kernelBytes
+        }
+
+        /// For tests.
+        package init(anonymous: UInt64, file: UInt64, shared: UInt64, kernel: UInt64?) {
+            (anonymousBytes, fileBytes, sharedBytes, kernelBytes) = (anonymous, file, shared, kernel)
+        }
+    }
 
     /// What was read from and written to a device.
     public struct DeviceIO: Sendable, Equatable {

@@ -72,7 +72,9 @@ extension Program {
             descriptors: descriptors.map(memory.array),
             descriptor_count: CUnsignedInt(descriptors?.count ?? 0), close_from: CUnsignedInt(closeFrom),
             new_session: startsSession || terminal != nil, takes_terminal: terminal != nil,
-            reset_oom_score: resetsOOMScore, change_credentials: credentials != nil,
+            reset_oom_score: resetsOOMScore,
+            // A child that changes its uid must not share memory with a more privileged parent.
+            copies_memory: copiesMemory || credentials != nil, change_credentials: credentials != nil,
             uid: credentials?.uid ?? 0, gid: credentials?.gid ?? 0,
             groups: memory.array(groups), group_count: CUnsignedInt(groups.count),
             mask: signalMask.raw, keep_ignored: keepsIgnoredSignals)

@@ -20,6 +20,8 @@ package struct Program: Sendable {
     /// stay as they are.
     package var replacedStreams: [Int: SharedDescriptor] = [:]
     package var resetsOOMScore = false
+    /// Whether the child gets a copy of the memory of the process that starts it, instead of sharing it until exec.
+    package var copiesMemory = false
     /// The variable in `environment` that gets the program's own pid, as socket activation wants it (`LISTEN_PID`).
     package var variableWithOwnPID: String?
     /// By default none is blocked, whatever this process blocks: the program must be able to get a stop signal.

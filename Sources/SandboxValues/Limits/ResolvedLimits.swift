@@ -25,13 +25,23 @@ package struct ResolvedLimits: Equatable, Sendable {
         given = limits
     }
 
+    /// Limits that were resolved before, as a report has them.
+    package init(inForce limits: Limits) { self.init(limits, memory: ByteCount(0)) { $0 } }
+
     /// Without limits.
     package static let none = ResolvedLimits(Limits(), memory: ByteCount(0)) { $0 }
 
-    /// These limits with room for `count` more processes and threads, which are not the job's.
-    package func adding(pids count: Int) -> ResolvedLimits {
+    /// These limits with room for more processes and threads, and for more memory, which are not the job's.
+    package func adding(pids count: Int, memory: ByteCount) -> ResolvedLimits {
+        func sum(_ own: Ceiling<MemoryAmount>?) -> Ceiling<MemoryAmount>? {
+            guard let bytes = own?.value?.bytes else { return own }
+            let (sum, isTooLarge) = bytes.addingReportingOverflow(memory.bytes)
+            return isTooLarge ? .max : .value(.bytes(sum))
+        }
         var limits = self
         if let own = values.pidsMax?.value { limits.values.pidsMax = .value(own + count) }
+        limits.values.memoryMax = sum(values.memoryMax)
+        limits.values.memoryHigh = sum(values.memoryHigh)
         return limits
     }
 

@@ -35,6 +35,37 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
+        /// Nobody in a pid namespace notices the loss of a process outside.
+        @Test(.enabled(if: Capability.isRoot, "needs a pid namespace"), .onRealMachines)
+        func aParentOutsideOfIt() throws {
+            let inside = ["unshare", "-pf", "--mount-proc", Programs.cgrun, "--cgroup-manager", "cgroupfs"]
+            for option in [[], ["--dry-run"]] {
+                let refused = try harness.start(inside + ["--die-with-parent"] + option + ["--", "true"]).end()
+                #expect(refused.exitCode == 125 && refused.output == "")
+                #expect(
+                    refused.errors.contains(
+                        text: "--die-with-parent: the process that started cgrun is outside this pid namespace"))
+                #expect(refused.errors.contains(text: "unshare --kill-child"))
+            }
+            let outcome = try harness.start(inside + ["--verbose", "--report-fd", "1", "--", "true"]).end()
+            #expect(outcome.exitCode == 0)
+            #expect(outcome.errors.contains(text: "nobody notices the loss of a parent outside"), "\(outcome)")
+            #expect(outcome.output.contains(text: "\"containment.layers: parent\""), "\(outcome)")
+            let plan = try harness.start(inside + ["--dry-run", "--", "true"]).end()
+            #expect(plan.lines.contains("start cgrun-guard, watching cgrun"), "\(plan)")
+            // What cgrun can do is to be what ends the namespace.
+            let killed = try harness.start(
+                ["unshare", "-pf", "--kill-child", "--mount-proc"] + inside.dropFirst(3) + [
+                    Programs.probe, "tree", "3",
+                ])
+            try killed.waitForOutput("planted")
+            killed.send(.kill)
+            _ = try killed.end()
+            try eventually("left: \(harness.marker.survivors)") { harness.marker.survivors.isEmpty }
+            _ = try harness.cgrun("sweep")
+            try harness.expectNothingLeft()
+        }
+
         @Test(.enabled(if: Capability.has("--pids"), "no pids controller for this caller"))
         func outerLimitsHold() throws {
             let outcome = try harness.startCgrun(

@@ -65,7 +65,7 @@ struct ManagerTests {
             $0.job.limits.cpuWeight = try? CPUWeight(parsing: "50")
             $0.job.limits.cpuset = try? CPUSet(parsing: "0,9")
         }
-        #expect(shown["MemoryMax"] == .uint64(1 << 20))
+        #expect(shown["MemoryMax"] == .uint64(17 << 20), "16 MiB for the holder and the cgroups")
         #expect(shown["MemorySwapMax"] == .uint64(0))
         #expect(shown["TasksMax"] == .uint64(6), "one for the holder")
         #expect(shown["CPUQuotaPerSecUSec"] == .uint64(1_500_000))
@@ -79,9 +79,20 @@ struct ManagerTests {
         #expect(shown["BindsTo"] == .strings(["cgrun-1-guard.scope"]))
         #expect(shown["After"] == .strings(["cgrun-1-guard.scope"]))
         #expect(shown["PIDFDs"] == .descriptors([7, 8]))
-        #expect(shown["KillSignal"] == .int32(9))
         #expect(shown["CollectMode"] == .string("inactive-or-failed"))
         #expect(shown["Slice"] == nil)
+    }
+
+    @Test func theScopeStopsAsTheJobDoes() throws {
+        var shown = try properties { _ in }
+        #expect(shown["KillSignal"] == .int32(15) && shown["TimeoutStopUSec"] == .uint64(5_000_000))
+        shown = try properties { ($0.job.stopSignal, $0.job.grace) = (.quit, .milliseconds(2_500)) }
+        #expect(shown["KillSignal"] == .int32(3) && shown["TimeoutStopUSec"] == .uint64(2_500_000))
+        shown = try properties { $0.job.grace = .zero }
+        #expect(shown["KillSignal"] == .int32(9) && shown["TimeoutStopUSec"] == .uint64(1_000_000))
+        #expect(shown["SendSIGKILL"] == .bool(true))
+        let program = ScopePlan(UnitOptions(), .none, jobsOf: "server").jobScope(members: [])
+        #expect(program.properties.contains(UnitProperty("KillSignal", .int32(9))), "whose jobs have no stop in common")
     }
 
     @Test func namesAndPropertiesOfTheCallerWin() throws {

@@ -25,8 +25,12 @@ protocol JobHome: AnyObject, Sendable {
     func start(
         _ program: Program, in cgroup: borrowing JobCgroup, _ wording: Wording
     ) throws(LaunchError) -> SpawnedProcess
-    /// Whether somebody else has killed all that was in the home.
-    func wasEmptied() -> Bool
+    /// Whether somebody else has stopped all that was in the home.
+    ///
+    /// - Parameters:
+    ///   - signal: the job's stop signal.
+    ///   - status: how the command ended.
+    func wasStopped(_ signal: Signal, _ status: ExitStatus?) -> Bool
     /// Gives the home back. If the caller chose its name, the name can be used again when this returns.
     ///
     /// - Parameters:
@@ -82,7 +86,7 @@ final class DirectoryHome: JobHome {
         } catch { throw LaunchError(error, command: program.arguments[0].description, wording) }
     }
 
-    func wasEmptied() -> Bool { false }
+    func wasStopped(_ signal: Signal, _ status: ExitStatus?) -> Bool { false }
     func release(wasStopped: Bool, _ letGo: () -> Void) { letGo() }
     func abandon() {}
     func clearAway(_ guardian: GuardClient, _ letGo: () -> Void) { letGo() }

@@ -103,7 +103,8 @@ extension PreparedJob {
             let site = try home.open(program, jobs.guardian)
             let ward = Ward(
                 name: name, tags: site.tags, parents: site.parents, parent: surroundings.parent,
-                recovery: surroundings.recovery)
+                recovery: surroundings.recovery,
+                timeLimit: spec.job.timeout.map { $0 + max(.zero, spec.job.grace) + Self.launcherPatience })
             let registered = try jobs.guardian.register(ward)
             number = registered
             let cgroup: JobCgroup
@@ -115,13 +116,15 @@ extension PreparedJob {
                 startedAt = .now
                 spawned = try home.start(program, in: cgroup, wording)
             } catch {
+                let reason = explain(error, cgroup)
                 try? cgroup.remove()
-                throw error
+                throw reason
             }
             var facts = facts
             facts.home = home.facts
             facts.cgroup = cgroup.path
             facts.joinedLate = spawned.joinedLate
+            facts.parentIsHidden = surroundings.parent?.isHidden == true
             return JobDriver(
                 spec.job, facts, cgroup, spawned.takeProcess(), home, registered, jobs, surroundings.parent,
                 terminal: terminal, session: session, startedAt: startedAt)
@@ -130,6 +133,16 @@ extension PreparedJob {
             throw error
         }
     }
+
+    /// A job that does not start is first looked at for its own memory limit: the kernel says no more than that there is
+    /// no memory, or that the arguments are too long.
+    private func explain(_ error: LaunchError, _ cgroup: borrowing JobCgroup) -> LaunchError {
+        guard let limit = facts.limits.memory, cgroup.hasMetMemoryLimit(limit) else { return error }
+        return LaunchError(error, atMemoryLimit: limit, wording)
+    }
+
+    /// How late a launcher may be to end a job at its time limit, before the guard does.
+    private static let launcherPatience = Duration.seconds(1)
 
     // MARK: The command
 

@@ -57,6 +57,8 @@ final class ScopeHome: JobHome {
             guard let manager = state.manager.take() else { throw LaunchError(.setup, "the scope was opened before") }
             // Before the guard: a later holder would have a copy of the guard's socket, which the guard would not see
             // closed after a loss.
+            var program = program
+            program.copiesMemory = scopePlan.isTight
             let holder = try HolderProcess(helper, startingFirst: program, &state.command)
             try guardian.start()
             guardian.pin()
@@ -86,9 +88,11 @@ final class ScopeHome: JobHome {
         }
     }
 
-    func wasEmptied() -> Bool {
-        // The manager kills one process after the other: the holder may die a moment after the command.
-        state.withLock { $0.scope?.wasEmptied(within: .milliseconds(20)) == true }
+    func wasStopped(_ signal: Signal, _ status: ExitStatus?) -> Bool {
+        // The manager signals one process after the other: the holder may have its turn a moment after the command.
+        let isSuspect: Bool =
+            if case .signaled(let end, _) = status { [.kill, signal].contains(end) } else { false }
+        return state.withLock { $0.scope?.wasStopped(signal, within: isSuspect ? .milliseconds(20) : .zero) == true }
     }
 
     func release(wasStopped: Bool, _ letGo: () -> Void) {
@@ -191,11 +195,14 @@ struct OpenScope: ~Copyable {
                 guard own.hasSuffix("/" + plan.companionName) else {
                     throw LaunchError(.setup, "systemd made \(plan.name), but this program is in \(own)")
                 }
-                try holder.arm(cgroup.openKillFile())
-                try guardian.keep(cgroup.duplicate())
             }
             try cgroup.setAside([keeper])
+            if plan.takesProgram { try guardian.keep(cgroup.duplicate()) }
+            // If launcher and guard are lost in the same instant, the manager stops the scope. The holder does not wait
+            // for what that stop allows the job.
+            try holder.arm(cgroup.openKillFile())
             try cgroup.passControllersOn()
+            try plan.checkProperties(in: cgroup)
             if plan.takesProgram { try cgroup.apply(plan.limitsOfScope) } else { try cgroup.checkWeight(plan.limits) }
         } catch let error as LaunchError { throw error } catch let error as CgroupError {
             throw LaunchError(error, plan.wording)
@@ -205,11 +212,17 @@ struct OpenScope: ~Copyable {
         return path
     }
 
-    /// Whether the holder was killed, as happens when the scope is stopped.
-    func wasEmptied(within patience: Duration) -> Bool {
-        var poller = Poller()
-        poller.add(holder.helper.descriptor)
-        return poller.wait(patience)[0]
+    /// Whether somebody has stopped the scope: the holder got the stop signal, which it blocks, or was killed.
+    func wasStopped(_ signal: Signal, within patience: Duration) -> Bool {
+        let deadline = BootTime.now + patience
+        while true {
+            if ProcessTable.hasPending(signal, holder.helper.process.pid) { return true }
+            var poller = Poller()
+            poller.add(holder.helper.descriptor)
+            let left = deadline - .now
+            if poller.wait(max(.zero, min(left, .milliseconds(1))))[0] { return true }
+            if left <= .zero { return false }
+        }
     }
 
     /// Leaves the holder, and so the scope, to the guard.

@@ -8,11 +8,14 @@ internal import SystemdBus
 struct ScopePlan: Sendable {
     let limits: ResolvedLimits
     private let stem: String
-    private let options: UnitOptions
+    let options: UnitOptions
     private let title: String
     /// The program that the jobs belong to; `nil`: a launcher with one job.
     private let program: String?
     private let controllers: [Controller]
+    /// How systemd stops the scope: what the processes get first, and how long after that they are killed.
+    private let stopSignal: Signal
+    private let grace: Duration
 
     /// - Parameter controllers: those that the scope gets; `nil`: those that the limits and the report need.
     init(_ spec: LaunchSpec, _ limits: ResolvedLimits, jobName: String, controllers: [Controller]? = nil) {
@@ -23,6 +26,9 @@ struct ScopePlan: Sendable {
             controllers ?? Controller.allCases.filter { needed.contains($0) || $0 == .memory || $0 == .pids }
         options = spec.unit
         program = nil
+        // A grace of zero means no time after the stop signal, and so it is not sent.
+        stopSignal = spec.job.grace > .zero ? spec.job.stopSignal : .kill
+        grace = max(spec.job.grace, Self.leastGrace)
         // Unicode scalars: one `Character` may be as long as the whole command line.
         let command = spec.job.arguments.map(\.description).joined(separator: " ").unicodeScalars.prefix(200)
         title = "cgrun " + Substring(command)
@@ -35,6 +41,7 @@ struct ScopePlan: Sendable {
         controllers = Controller.allCases
         self.options = options
         self.program = program
+        (stopSignal, grace) = (.kill, Self.leastGrace)
         title = "jobs of \(program)"
     }
 
@@ -48,8 +55,19 @@ struct ScopePlan: Sendable {
     /// Whether the caller chose the name of the scope, and may want to use it again.
     var isNamed: Bool { options.name != nil }
 
+    /// Whether arguments and the first pages of a program may be too much for the job. While a program starts, the
+    /// kernel spares a process that shares its parent's memory. It does not spare one that the holder starts, since that
+    /// is no child of the holder's, and with it the kernel would kill the holder.
+    var isTight: Bool { limits.values.memoryMax?.value?.bytes ?? .max < Self.holderMemory.bytes }
+
     /// How many tasks in the scope are no job's, and count against the limit of the scope: one, the holder.
     static let holderTasks = 1
+    /// What the holder and the scope's own cgroups need at most. The kernel counts a cgroup's own memory, some kilobytes
+    /// for each processor, in the cgroup above.
+    private static let holderMemory = ByteCount(16 << 20)
+
+    /// For systemd, a time of zero means none: it would wait for ever.
+    private static let leastGrace = Duration.seconds(1)
 
     /// The scope for jobs.
     func jobScope(members: [CInt]) -> ServiceManager.TransientScope {
@@ -60,10 +78,9 @@ struct ScopePlan: Sendable {
                 UnitProperty("BindsTo", .strings([companionName])),
                 UnitProperty("After", .strings([companionName])),
                 UnitProperty("DelegateControllers", .strings(controllers.map(\.rawValue))),
-                // systemd stops this scope when launcher and guard are lost: nobody waits for the job any more.
-                UnitProperty("KillSignal", .int32(Signal.kill.rawValue)),
+                UnitProperty("KillSignal", .int32(stopSignal.rawValue)),
                 UnitProperty("SendSIGKILL", .bool(true)),
-                UnitProperty("TimeoutStopUSec", .uint64(5_000_000)),
+                UnitProperty("TimeoutStopUSec", .uint64(UInt64(grace.nanoseconds / 1_000))),
                 UnitProperty("CollectMode", .string("inactive-or-failed")),
                 // cgrun and `memory.oom.group` decide what an OOM kill means for other processes, and not systemd.
                 UnitProperty("OOMPolicy", .string("continue")),
@@ -126,8 +143,12 @@ struct ScopePlan: Sendable {
 
     private var placement: [UnitProperty] { options.slice.map { [UnitProperty("Slice", .string($0))] } ?? [] }
 
-    /// The limits of the scope itself, in which the holder needs room, too.
-    var limitsOfScope: ResolvedLimits { limits.adding(pids: Self.holderTasks) }
+    /// The limits of the scope itself, in which the holder needs room, too. A job must meet its own limit before that
+    /// of the scope, where the kernel could choose the holder. All jobs of a program get no more memory together than
+    /// was asked for: no job dies with their holder.
+    var limitsOfScope: ResolvedLimits {
+        limits.adding(pids: Self.holderTasks, memory: takesProgram ? ByteCount(0) : Self.holderMemory)
+    }
 
     /// The limits as properties of the scope, where `systemctl` shows them. They are also set on the job's own cgroup,
     /// and read back there. But a weight has its meaning on the scope, among the scope's siblings.

@@ -7,11 +7,15 @@ public final class ParentWatch: Sendable {
     private let process: ProcessDescriptor?
     /// Whether the parent was gone before it could be watched.
     private let isLostAlready: Bool
+    /// Whether the parent is outside this pid namespace, as that of a container's first process is. Nobody in here can
+    /// notice its loss.
+    package let isHidden: Bool
 
     /// - Parameter parent: `ThisProcess.parentID` as it was when this process started, so that a parent that has died
     ///   since counts as lost. A parent that died before counts as lost only if the process that adopts orphans is in
     ///   another session; else that process passes for the parent.
     public init(_ parent: ProcessID) throws(SystemError) {
+        isHidden = parent == 0
         guard parent > 1 else {
             process = nil
             isLostAlready = parent == 1 && !ThisProcess.sharesSession(with: parent)

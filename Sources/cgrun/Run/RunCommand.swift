@@ -41,6 +41,15 @@ struct RunCommand {
     private func run(
         _ spec: LaunchSpec, _ output: ReportOutput?, _ signals: SignalForwarder, _ relay: TerminalRelay?
     ) throws -> ExitStatus {
+        let watch = try spec.diesWithParent ? ParentWatch(parent) : nil
+        if watch?.isHidden == true, request.insistsOnParent {
+            throw LaunchError(
+                .setup,
+                "--die-with-parent: the process that started cgrun is outside this pid namespace, and nobody in "
+                    + "here notices its loss",
+                remedy:
+                    "leave the option out, and have the namespace end with that process, as unshare --kill-child does")
+        }
         let prepared = try PreparedJob(spec)
         if request.isDryRun {
             printPlan(["manager \(prepared.facts.manager)"] + (try prepared.plan()), spec)
@@ -50,7 +59,6 @@ struct RunCommand {
             console.note("manager \(prepared.facts.manager)")
             for step in try prepared.plan() { console.note(step) }
         }
-        let watch = try spec.diesWithParent ? ParentWatch(parent) : nil
         let recovery = try output?.recovery(for: prepared.facts)
         do { try relay?.passKeys() } catch {
             throw LaunchError(
@@ -62,6 +70,9 @@ struct RunCommand {
         let job = try LaunchedJob(prepared, parent: watch, recovery: recovery)
         if console.isVerbose {
             for note in job.notes { console.note(note) }
+            if watch?.isHidden == true {
+                console.note("nobody notices the loss of a parent outside this pid namespace")
+            }
             console.note("cgroup \(job.cgroupPath)")
             console.note("command has pid \(job.pid), guard has pid \(job.guardPID ?? 0)")
         }
@@ -97,7 +108,7 @@ struct RunCommand {
     private func printPlan(_ steps: [String], _ spec: LaunchSpec) {
         var lines = steps
         lines.append(
-            "start cgrun-guard\(spec.diesWithParent ? ", watching cgrun and pid \(parent)" : ", watching cgrun")")
+            "start cgrun-guard, watching cgrun" + (spec.diesWithParent && parent > 0 ? " and pid \(parent)" : ""))
         if let directory = spec.job.workingDirectory { lines.append("chdir \(directory)") }
         if let credentials = spec.job.credentials {
             lines.append(
@@ -110,7 +121,8 @@ struct RunCommand {
             lines.append("setsid, without a terminal")
         }
         lines.append("exec " + spec.job.arguments.map { Self.quoted($0.description) }.joined(separator: " "))
-        let stop = "\(spec.job.stopSignal), \(spec.job.grace.seconds)s later cgroup.kill"
+        let asked = spec.job.killMode == .mixed ? "the command" : "every process"
+        let stop = "\(spec.job.stopSignal) to \(asked), \(spec.job.grace.seconds)s later cgroup.kill"
         if let timeout = spec.job.timeout { lines.append("after \(timeout.seconds)s: \(stop)") }
         if let limit = spec.job.cpuTimeout { lines.append("after \(limit.seconds)s of CPU time: \(stop)") }
         print(lines.map(\.inOneLine).joined(separator: "\n"))

@@ -7,6 +7,7 @@
 /// A message as bytes in a socket. Its descriptors travel beside it.
 struct wire {
     uint64_t number;
+    int64_t deadline;
     /// Bit i is set where the message brings the descriptor in the field that `singles[i]` names.
     uint16_t present;
     uint8_t kind, loss, groups;
@@ -52,7 +53,8 @@ static bool is_whole(const struct guard_contents *contents)
         return contents->number > 0 && contents->has_parents && contents->name[0]
                && (contents->executable >= 0) == (contents->record >= 0);
     case GUARD_ARM: return contents->number > 0 && contents->kill_file >= 0 && contents->has_directories;
-    case GUARD_DONE: return contents->number > 0;
+    case GUARD_DONE:
+    case GUARD_KILLED: return contents->number > 0;
     case GUARD_HOLDER: return contents->holder >= 0 && contents->holder_socket >= 0;
     case GUARD_SCOPE:
     case GUARD_HOLD:
@@ -69,7 +71,7 @@ int guard_send(int socket, const struct guard_contents *contents)
     if (!is_whole(contents))
         return -EINVAL;
     struct wire wire = {
-        .number = contents->number, .kind = (uint8_t)contents->kind, .loss = (uint8_t)contents->loss,
+        .number = contents->number, .deadline = contents->deadline, .kind = (uint8_t)contents->kind, .loss = (uint8_t)contents->loss,
         .groups = (uint8_t)contents->groups, .has_parents = contents->has_parents,
         .has_directories = contents->has_directories,
     };
@@ -95,6 +97,7 @@ static bool decode(const struct wire *wire, const int *descriptors, unsigned cou
         return false;
     *contents = guard_message(wire->kind);
     contents->number = wire->number;
+    contents->deadline = wire->deadline;
     contents->loss = wire->loss;
     contents->groups = wire->groups;
     contents->has_parents = wire->has_parents;
@@ -169,7 +172,7 @@ void guard_close_directories(struct guard_contents *job) { close_list(job->direc
 int guard_remove_cgroups(const struct guard_contents *job)
 {
     for (unsigned i = job->has_parents ? job->groups : 0; i-- > 0;) {
-        int result = clinux_remove_cgroup(job->parents[i], job->name);
+        int result = clinux_remove_job(job->parents[i], job->name, job->has_directories ? job->directories[i] : -1);
         if (result < 0)
             return result;
     }

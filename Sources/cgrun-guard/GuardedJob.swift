@@ -13,6 +13,8 @@ final class GuardedJob {
     private var finisher: pid_t = 0
     /// When the empty cgroup could not be removed for the first time (`clinux_monotonic_time`).
     private var stuckSince: Int64?
+    /// When the launcher must have ended the job (`clinux_boot_time`); 0 for never.
+    private(set) var deadline: Int64 = 0
 
     /// How long the guard tries to remove an empty cgroup, in nanoseconds. After that it leaves the cgroup to the next
     /// sweep.
@@ -37,6 +39,7 @@ final class GuardedJob {
 
     func arm(_ message: guard_contents) {
         facts.kill_file = message.kill_file
+        deadline = message.deadline
         facts.directories = message.directories
         facts.has_directories = true
         // The parents can be opened again from the cgroups' own directories. Closed, they save descriptors.
@@ -54,6 +57,17 @@ final class GuardedJob {
     func loseParent() {
         parentLostAt = clinux_monotonic_time()
         kill()
+    }
+
+    /// Kills a job that is still there at its deadline, and tells the launcher, which goes on to look after the job once
+    /// it can.
+    func endAtDeadline() {
+        deadline = 0
+        guard !isEmpty(within: 0) else { return }
+        kill()
+        var message = guard_message(GUARD_KILLED)
+        message.number = number
+        _ = guard_send(CInt(GUARD_CONTROL), &message)
     }
 
     func kill() {

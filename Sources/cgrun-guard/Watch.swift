@@ -64,6 +64,8 @@ struct Watch {
             if isBroken { return 125 }
             waitForEvents()
             giveUpOnLauncher()
+            let now = clinux_boot_time()
+            for job in jobs where job.deadline != 0 && job.deadline <= now { job.endAtDeadline() }
         }
     }
 
@@ -98,10 +100,10 @@ struct Watch {
     private var timeout: Int64 {
         if !ending.isEmpty { return 10_000_000 }
         var next: Int64 = quietUntil.map { max(0, $0 - clinux_monotonic_time()) } ?? -1
+        func wake(in left: Int64) { next = next < 0 ? max(0, left) : min(next, max(0, left)) }
         for job in jobs {
-            guard let lost = job.parentLostAt else { continue }
-            let left = max(0, lost + Self.launcherPatience - clinux_monotonic_time())
-            next = next < 0 ? left : min(next, left)
+            if let lost = job.parentLostAt { wake(in: lost + Self.launcherPatience - clinux_monotonic_time()) }
+            if job.deadline != 0 { wake(in: job.deadline - clinux_boot_time()) }
         }
         return next
     }

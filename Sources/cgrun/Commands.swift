@@ -88,6 +88,9 @@ struct EndingOptions: ParsableArguments {
     @Option(.setting(.stopSignal), .list(["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"]))
     var stopSignal: String?
     @Option(.setting(.killAfter)) var killAfter: String?
+    @Option(.setting(.killMode), .list(JobSpec.KillMode.allCases.map(\.rawValue))) var killMode: String?
+    @Option(.setting(.strays), .list(JobSpec.StrayPolicy.allCases.map(\.rawValue))) var strays: String?
+    @Flag(.setting(.waitAll)) var waitAll = false
     @Flag(.setting(.dieWithParent)) var dieWithParent = false
     @Flag(.setting(.noDieWithParent)) var noDieWithParent = false
     @Flag(.setting(.failOnOOM)) var failOnOOM = false

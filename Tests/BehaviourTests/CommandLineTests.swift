@@ -120,7 +120,7 @@ extension Behaviour {
             #expect(plan.contains(text: "\nstart cgrun-guard, watching cgrun and pid "))
             #expect(plan.contains(text: "\nchdir /\n"))
             #expect(plan.contains(text: "\nexec touch \(mark) 'it'\\''s'\n"))
-            #expect(plan.contains(text: "after 90.0s: SIGINT, 2.0s later cgroup.kill"))
+            #expect(plan.contains(text: "after 90.0s: SIGINT to every process, 2.0s later cgroup.kill"))
             #expect(access(mark, F_OK) != 0 && access(harness.path("report"), F_OK) != 0)
             let alone = try output("--dry-run", "--no-die-with-parent", "true")
             #expect(alone.contains(text: "start cgrun-guard, watching cgrun\n"))

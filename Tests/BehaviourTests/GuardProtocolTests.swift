@@ -7,8 +7,8 @@ import Testing
 extension Behaviour {
     /// Messages between launcher, guard and finisher, as they cross the socket.
     @Suite(.onRealMachines) struct GuardProtocol {
-        /// The place of `has_parents` in a message: behind the number, the set of descriptors, kind, loss and groups.
-        private static let flag = 13
+        /// The place of `has_parents` in a message: behind number, deadline, set of descriptors, kind, loss and groups.
+        private static let flag = 21
 
         /// The receiver counts descriptors by this flag: any other number than 0 or 1 would give it more of them than
         /// it has fields for.

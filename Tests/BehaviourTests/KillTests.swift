@@ -167,6 +167,74 @@ extension Behaviour {
             }
         }
 
+        /// cgroup v1 lets the job rename its groups.
+        @Test(
+            .onRealMachines,
+            .enabled(if: Capability.isHybrid && Capability.isRoot && Capability.has("--mem"), "needs cgroup v1"))
+        func renamedGroupsAreRemoved() throws {
+            let rename =
+                "for c in memory pids; do g=/sys/fs/cgroup/$c$(grep :$c: /proc/self/cgroup | cut -d: -f3); "
+                + "mkdir $g/inner; mv $g ${g%/*}/renamed-\(harness.marker.text) || exit 9; done"
+            for rest in ["exit 3", "echo ready; exec sleep 1000"] {
+                let job = try harness.startCgrun(
+                    ["--mem", "1G", "--pids", "100", "--", "sh", "-c", "\(rename); \(rest)"])
+                if rest != "exit 3" {
+                    try job.waitForOutput("ready")
+                    job.send(.kill)
+                }
+                let outcome = try job.end()
+                #expect(outcome.exitCode == (rest == "exit 3" ? 3 : nil), "\(outcome)")
+                try harness.expectNothingLeft()
+                try eventually("no renamed group") {
+                    try harness.start(["find", "/sys/fs/cgroup", "-name", "renamed-\(harness.marker.text)"]).end()
+                        .output
+                        == ""
+                }
+            }
+        }
+
+        /// What is mounted over a cgroup keeps it from being removed. That is told, and the next sweep has the rest.
+        @Test(.onRealMachines, .enabled(if: Capability.isHybrid && Capability.isRoot, "needs to mount"))
+        func coveredCgroupIsToldAndSwept() throws {
+            let mount = Capability.isHybrid ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup"
+            let cover =
+                "mount -t tmpfs none \(mount)$(grep ^0:: /proc/self/cgroup | cut -d: -f3); \(Programs.probe) plant 2; exit 3"
+            let outcome = try harness.start(
+                ["unshare", "--mount", Programs.cgrun, "--cgroup-manager", "cgroupfs", "--", "sh", "-c", cover]
+            ).end()
+            #expect(outcome.exitCode == 3, "\(outcome)")
+            #expect(outcome.errors.contains(text: "sh has ended, but its cgroup could not be removed"), "\(outcome)")
+            #expect(harness.marker.survivors.isEmpty)
+            let sweep = try harness.cgrun("sweep")
+            #expect(sweep.output.contains(text: "removed: "), "\(sweep)")
+            try harness.expectNothingLeft()
+        }
+
+        /// A stopped launcher enforces nothing. Its guard does, and the launcher tells why once it goes on.
+        @Test(.onRealMachines, arguments: [["--kill-after", "100ms"], ["--kill-after", "0"]])
+        func stoppedLauncherAtTheTimeLimit(_ grace: [String]) throws {
+            let file = harness.path("report")
+            let job = try harness.startCgrun(
+                grace + ["--report", file, "--timeout", "1s", "--", Programs.probe, "tree", "3"])
+            try job.waitForOutput("planted")
+            job.send(.stop)
+            try eventually("the tree's end: \(harness.marker.survivors)") {
+                !harness.marker.survivors.contains { $0.command == "probe-daemon" }
+            }
+            #expect(!job.hasEnded)
+            job.send(.continue)
+            let outcome = try job.end()
+            let report = try harness.report(file)
+            #expect(outcome.exitCode == 124, "\(outcome), \(report.evidence)")
+            #expect(report.cause == .timeoutWall && report.termination.escalated)
+            #expect(report.termination.signal == nil, "nobody has sent one")
+            #expect(
+                outcome.errors.contains(
+                    text: "cgrun-probe was stopped at its time limit (--timeout 1s) and killed by the guard"),
+                "\(outcome)")
+            try harness.expectNothingLeft()
+        }
+
         /// Anybody may call a cgroup as cgrun calls a job's. Only what cgrun has marked is its own.
         @Test(.onRealMachines, .enabled(if: Capability.mayMakeCgroups, "only root may make cgroups here"))
         func whatIsNotCgrunsIsNotSwept() throws {

@@ -47,6 +47,9 @@ import Testing
             rules.timeout = maybe(0...3_000)
             rules.cpuTimeout = maybe(0...3_000)
             rules.grace = maybe(0...6_000) ?? .zero
+            rules.stopsAll = Bool.random(using: &chance)
+            rules.asksStrays = Bool.random(using: &chance)
+            rules.waitsForAll = Int.random(in: 0..<4, using: &chance) == 0
             rules.processors = Int.random(in: 0...4, using: &chance)
             isFinisher = Int.random(in: 0..<10, using: &chance) == 0
             machine = isFinisher ? JobMachine(finishing: .launcherLost, at: now) : JobMachine(rules, startedAt: now)
@@ -71,7 +74,7 @@ import Testing
             for action in actions {
                 if releases > 0 { fault("\(action) after the release") }
                 switch action {
-                case .thaw, .signal, .nameStrays, .nameUnkillable: break
+                case .thaw, .signal, .signalTree, .nameStrays, .nameUnkillable: break
                 case .readCPUTime:
                     send(
                         .cpuTime(
@@ -84,7 +87,8 @@ import Testing
                     lastLook =
                         neverTells || Int.random(in: 0..<10, using: &chance) == 0
                         ? .unknown : left > 0 ? .populated : .empty
-                    if lastLook != .empty { wasKilledSinceFound = false }
+                    // What may end by itself need not be killed.
+                    if lastLook != .empty, !machine.isRunning { wasKilledSinceFound = false }
                     send(.tree(lastLook!))
                 case .report:
                     reports += 1
@@ -112,7 +116,8 @@ import Testing
             case 3: send(.stop(.parentLost))
             case 4: send(.stop(.guardLost))
             case 5: send(.kill)
-            case 6: machine.isFrozen = machine.mayBeFrozen && Bool.random(using: &chance)
+            case 6: send(.killedAtTimeLimit)
+            case 7: machine.isFrozen = machine.mayBeFrozen && Bool.random(using: &chance)
             default: passTime(to: now + .milliseconds(Int.random(in: 0...2_000, using: &chance)))
             }
         }
@@ -132,6 +137,11 @@ import Testing
         mutating func finish() {
             send(.commandEnded(.exited(code: 0)))
             passTime(to: now + .seconds(100))
+            if machine.isRunning {
+                if !machine.rules.waitsForAll { fault("the tree lives on") }
+                if Bool.random(using: &chance), !neverDies { left = 0 } else { send(.stop(.caller)) }
+                passTime(to: now + .seconds(100))
+            }
             if isFinisher, neverDies, !neverTells {
                 if releases != 0 { fault("the finisher has left a tree") }
                 (neverDies, neverTells, left) = (false, false, 0)

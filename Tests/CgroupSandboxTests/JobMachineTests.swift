@@ -125,6 +125,10 @@ import Testing
             steps: [(5_200, .commandEnded(.killed(by: .kill)))], story: "\(asked) kill \(tidy)", stop: .timeoutWall,
             escalated: true),
         Row(
+            testDescription: "timeout, by the guard", rules: rules { $0.timeout = .seconds(100) },
+            steps: [(150, .killedAtTimeLimit), (150, .commandEnded(.killed(by: .kill)))], story: "kill \(tidy)",
+            stop: .timeoutWall, escalated: true),
+        Row(
             testDescription: "timeout without grace",
             rules: rules { ($0.timeout, $0.grace) = (.milliseconds(100), .zero) },
             steps: [(101, .commandEnded(.killed(by: .kill)))], story: "kill \(tidy)", stop: .timeoutWall,
@@ -138,6 +142,49 @@ import Testing
         Row(
             testDescription: "stop", steps: [(5, .stop(.caller)), (10, .commandEnded(.exit(0)))],
             story: "\(asked) \(tidy)", stop: .caller),
+        Row(
+            testDescription: "stop, all", rules: rules { $0.stopsAll = true },
+            steps: [(5, .stop(.caller)), (10, .commandEnded(.exit(0)))], trees: [.populated, .populated, .empty],
+            story: "\(asked) signalTree(SIGTERM) \(tidy)", stop: .caller),
+        Row(
+            testDescription: "stop, all, one is deaf", rules: rules { $0.stopsAll = true },
+            steps: [(5, .stop(.caller)), (10, .commandEnded(.exit(0))), (5_004, .time), (5_005, .time)],
+            trees: [TreeEnding.Tree](repeating: .populated, count: 61) + [.empty],
+            story: "\(asked) signalTree(SIGTERM) look nameStrays kill look nameStrays kill \(tidy)", stop: .caller,
+            escalated: true
+        ),
+        Row(
+            testDescription: "stop, the command alone", steps: [(5, .stop(.caller)), (10, .commandEnded(.exit(0)))],
+            trees: [.populated, .empty], story: "\(asked) look nameStrays kill \(tidy)", stop: .caller),
+        Row(
+            testDescription: "stop, the command first", rules: rules { $0.asksStrays = true },
+            steps: [(5, .stop(.caller)), (10, .commandEnded(.exit(0)))], trees: [.populated, .populated, .empty],
+            story: "\(asked) look nameStrays signalTree(SIGTERM) \(tidy)", stop: .caller),
+        Row(
+            testDescription: "strays are asked", rules: rules { $0.asksStrays = true },
+            steps: [(5, .commandEnded(.exit(0)))], trees: [.populated, .populated, .empty],
+            story: "look nameStrays signalTree(SIGTERM) \(tidy)"),
+        Row(
+            testDescription: "deaf strays are killed",
+            rules: rules { ($0.asksStrays, $0.grace) = (true, .microseconds(20)) },
+            steps: [(5, .commandEnded(.exit(0)))], trees: [.populated, .populated, .empty],
+            story: "look nameStrays signalTree(SIGTERM) look nameStrays kill \(tidy)"),
+        Row(
+            testDescription: "all are waited for", rules: rules { $0.waitsForAll = true },
+            steps: [(5, .commandEnded(.exit(0)))],
+            trees: [TreeEnding.Tree](repeating: .populated, count: 200) + [.empty], story: tidy),
+        Row(
+            testDescription: "all are waited for until the timeout",
+            rules: rules { ($0.waitsForAll, $0.timeout) = (true, .milliseconds(100)) },
+            steps: [(5, .commandEnded(.exit(0)))],
+            trees: [TreeEnding.Tree](repeating: .populated, count: 20) + [.empty],
+            story: "look signalTree(SIGTERM) \(tidy)", stop: .timeoutWall),
+        Row(
+            testDescription: "all are waited for, and the parent is lost", rules: rules { $0.waitsForAll = true },
+            steps: [(5, .commandEnded(.exit(0))), (6, .stop(.parentLost))],
+            trees: [TreeEnding.Tree](repeating: .populated, count: 6) + [.empty],
+            story: "look nameStrays kill look nameStrays kill \(tidy)", stop: .parentLost,
+            escalated: true),
         Row(
             testDescription: "stop, another signal", rules: rules { $0.stopSignal = .interrupt },
             steps: [(5, .stop(.caller)), (10, .commandEnded(.exit(0)))],

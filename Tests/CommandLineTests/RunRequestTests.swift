@@ -38,6 +38,8 @@ func refusal(_ words: [String]) -> String? {
         (.setting(.cpuTime), "1.5h", { $0.spec.job.cpuTimeout == .seconds(5400) }),
         (.setting(.stopSignal), "INT", { $0.spec.job.stopSignal == .interrupt }),
         (.setting(.killAfter), "0", { $0.spec.job.grace == .zero }),
+        (.setting(.killMode), "mixed", { $0.spec.job.killMode == .mixed }),
+        (.setting(.strays), "term", { $0.spec.job.strays == .terminate }),
         (.setting(.cgroupManager), "cgroupfs", { $0.spec.manager == .cgroupfs }),
         (.setting(.cgroupParent), "/a/b", { $0.spec.job.cgroupParent == "/a/b" }),
         (.setting(.slice), "batch", { $0.spec.unit.slice == "batch.slice" }),
@@ -56,6 +58,7 @@ func refusal(_ words: [String]) -> String? {
     ]
 
     static let flags: [(RunOption, @Sendable (RunRequest) -> Bool)] = [
+        (.setting(.waitAll), { $0.spec.job.waitsForAll }),
         (.setting(.noDieWithParent), { !$0.spec.diesWithParent }), (.setting(.closeFDs), { $0.spec.closesDescriptors }),
         (.setting(.failOnOOM), { $0.spec.job.failsOnOOM }), (.setting(.quiet), { $0.isQuiet }),
         (.setting(.verbose), { $0.isVerbose }),

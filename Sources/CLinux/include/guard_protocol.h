@@ -14,7 +14,8 @@
 // this report goes.
 //
 // GUARD_ARM is sent once the cgroups exist, and before the job can run. It brings `kill_file` and the cgroups'
-// `directories`, whose flock(2) marks the job as live.
+// `directories`, whose flock(2) marks the job as live. With a `deadline`, the guard kills a job that is still there
+// then, since the launcher is stopped or stuck, and says so with GUARD_KILLED.
 //
 // GUARD_DONE says that nothing of a job is left: the guard forgets the job.
 //
@@ -34,9 +35,11 @@
 //
 // From the guard or a holder to the launcher:
 //
-// GUARD_READY is their only message, and is sent once: the guard watches, or the holder holds, and has read what was
+// GUARD_READY is their first message, and is sent once: the guard watches, or the holder holds, and has read what was
 // in its socket when it started. The launcher starts no command before it has this message. A guard that cannot watch
 // ends without sending it, and a program that is no guard never sends it.
+//
+// GUARD_KILLED says that the guard has killed a job at its `deadline`.
 //
 // From the guard to the finisher:
 //
@@ -69,6 +72,7 @@ enum guard_kind {
     GUARD_HOLDER = 7,
     GUARD_READY = 8,
     GUARD_FINISH = 9,
+    GUARD_KILLED = 10,
 };
 
 /// Whose loss ended a job.
@@ -84,6 +88,8 @@ struct guard_contents {
     enum guard_loss loss;
     /// The job's number; in GUARD_SCOPE a hash of cgroups.
     uint64_t number;
+    /// In nanoseconds on CLOCK_BOOTTIME; 0: none.
+    int64_t deadline;
     /// Processes, as pidfds.
     int launcher, parent, holder;
     /// After a loss, the guard executes `executable`, which reads `record` and writes to `report` (the descriptor of

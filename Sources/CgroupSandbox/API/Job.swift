@@ -68,8 +68,8 @@ public final class Job: Sendable {
     /// - Throws: `EINVAL` for a number that no signal has.
     public func signal(_ signal: Signal) throws(SystemError) { try live.driver.pass(signal) }
 
-    /// Begins to stop the job: stop signal, grace, kill. Returns at once. A second call only sends the command the stop
-    /// signal again.
+    /// Begins to stop the job: stop signal, grace, kill. Returns at once. A second call only sends the stop signal
+    /// again.
     public func stop() { live.driver.stop(.caller) }
 
     /// Kills the whole tree at once.

@@ -28,10 +28,17 @@ public struct JobSpec: Sendable {
     /// How much CPU time the whole tree may use; then the job is stopped. The kernel does not enforce this limit: this
     /// program reads the CPU time, often enough that the job exceeds it by little.
     public var cpuTimeout: Duration?
-    /// The first signal at a stop or a timeout. Only the command gets it, and not its descendants.
+    /// The first signal at a stop or a timeout.
     public var stopSignal = Signal.terminate
     /// How long after the stop signal the whole tree is killed (`cgroup.kill`); zero: it is killed at once.
     public var grace = Duration.seconds(5)
+    /// Who gets the stop signal, and time to act on it.
+    public var killMode = KillMode.controlGroup
+    /// What becomes of processes that are left when the command has ended, and not at a stop with `.controlGroup`.
+    public var strays = StrayPolicy.kill
+    /// Whether the job goes on once the command has ended by itself, until the whole tree has. The time limits hold for
+    /// that, too.
+    public var waitsForAll = false
     /// The cgroup to make the job's cgroup in, as in `/proc/PID/cgroup`; `nil`: the scope of `HostScope.enter`, or this
     /// program's own cgroup. An error where systemd makes a scope for the job.
     public var cgroupParent: String?
@@ -58,6 +65,23 @@ public struct JobSpec: Sendable {
             throw LaunchError(.invalid, "there is no command to run", remedy: "give at least its name")
         }
         try limits.check()
+    }
+
+    /// Who is stopped first, as `KillMode=` of systemd.kill(5) has it.
+    public enum KillMode: String, Sendable, CaseIterable {
+        /// Every process of the tree gets the stop signal, and all of them have the grace. This is what timeout(1), Ctrl-C
+        /// and `systemctl stop` do.
+        case controlGroup = "control-group"
+        /// The command alone gets the stop signal and the grace: for one that ends its children in its own way.
+        case mixed
+    }
+
+    /// What becomes of processes that are left when the command has ended.
+    public enum StrayPolicy: String, Sendable, CaseIterable {
+        /// They are killed at once.
+        case kill
+        /// They get the stop signal, and what is left of the grace, or all of it where the command ended by itself.
+        case terminate = "term"
     }
 
     func environmentValue(_ name: String) -> ArraySlice<UInt8>? {

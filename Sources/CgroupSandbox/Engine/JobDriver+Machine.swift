@@ -32,10 +32,8 @@ extension JobDriver {
 
     func perform(_ actions: [JobMachine.Action], _ state: inout State) {
         // Watches end first: `release`, the last of the actions, closes what they watch.
-        if !state.machine.isRunning {
-            loop.unwatch(state.commandWatch.take())
-            loop.unwatch(state.parentWatch.take())
-        }
+        if !state.machine.hasCommand { loop.unwatch(state.commandWatch.take()) }
+        if !state.machine.isRunning { loop.unwatch(state.parentWatch.take()) }
         var actions = actions[...]
         while let action = actions.popFirst() {
             if let answer = perform(action, &state) { actions += state.machine.handle(answer, at: .now) }
@@ -56,9 +54,12 @@ extension JobDriver {
         switch action {
         case .thaw: try? state.cgroup?.setFrozen(false)
         case .signal(let signal): try? state.command?.send(signal)
+        case .signalTree(let signal):
+            state.cgroup?.signalMembers(signal, except: state.machine.hasCommand ? pid : nil)
         case .readCPUTime: return .cpuTime(state.cgroup?.cpuTime)
         case .kill: try? state.cgroup?.kill()
         case .look:
+            if !state.machine.hasCommand { noteGuardsKill(&state) }
             state.end.blindness = nil
             return (state.cgroup?.look(&state.end.blindness)).map { .tree($0) }
         case .nameStrays: if state.end.strays.isEmpty { state.end.strays = members(of: &state) }
@@ -100,9 +101,16 @@ extension JobDriver {
         }
         state.end.statistics = state.cgroup?.statistics(state.end.detail) ?? JobStatistics()
         state.end.controllers = state.cgroup?.controllers ?? []
-        if state.end.statistics.oomKills > 0 { state.end.limitedAncestor = state.cgroup?.limitedAncestor }
-        if machine.stop == nil, case .signaled(.kill, _) = machine.status {
-            state.end.unitWasStopped = state.home?.wasEmptied() == true
+        if state.end.statistics.oomKills > 0 { state.end.memoryLimitAbove = state.cgroup?.memoryLimitAbove }
+        let limits = state.facts.limits.resources
+        if state.end.wantsPIDsLimitAbove {
+            state.end.pidsLimitAbove = state.cgroup?.pidsLimitAbove(state.end.statistics, limits.pidsMax?.value)
+        }
+        if state.end.detail == .everything {
+            state.end.changedLimits = state.cgroup?.changes(of: ResolvedLimits(inForce: limits)) ?? []
+        }
+        if machine.stop == nil {
+            state.end.unitWasStopped = state.home?.wasStopped(machine.stopSignal, machine.status) == true
         }
         state.report = Report(state.facts, state.end)
     }

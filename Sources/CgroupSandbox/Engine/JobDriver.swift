@@ -65,7 +65,8 @@ final class JobDriver: Sendable {
         loop = jobs.loop
         let rules = JobMachine.Rules(
             timeout: spec.timeout, cpuTimeout: spec.cpuTimeout, stopSignal: spec.stopSignal, grace: spec.grace,
-            processors: Machine.onlineProcessors)
+            stopsAll: spec.killMode == .controlGroup, asksStrays: spec.strays == .terminate,
+            waitsForAll: spec.waitsForAll, processors: Machine.onlineProcessors)
         var state = State(JobMachine(rules, startedAt: startedAt), facts, cgroup)
         state.command = consume main
         (state.home, state.jobs, state.number) = (home, jobs, number)
@@ -121,6 +122,7 @@ final class JobDriver: Sendable {
 
 extension JobDriver {
     var isRunning: Bool { state.withLock { $0.machine.isRunning } }
+    var hasCommand: Bool { state.withLock { $0.machine.hasCommand } }
     var isBeingStopped: Bool { state.withLock { $0.machine.stop != nil } }
     /// `nil` while the job is not over.
     var finalReport: Report? { state.withLock { $0.machine.isOver ? $0.report : nil } }
@@ -188,7 +190,7 @@ extension JobDriver {
     /// Sends the command a signal from outside. A job that is over is no error.
     func pass(_ signal: Signal) throws(SystemError) {
         try state.withLock { state throws(SystemError) in
-            guard state.machine.isRunning else { return }
+            guard state.machine.hasCommand else { return }
             try state.command?.send(signal)
             state.end.signals.forwarded.append(signal)
         }
@@ -202,7 +204,7 @@ extension JobDriver {
     /// Sends a signal to the process group that the command leads.
     func sendToGroup(_ signal: Signal) {
         state.withLock { state in
-            if state.machine.isRunning { state.command?.sendToGroup(signal) }
+            if state.machine.hasCommand { state.command?.sendToGroup(signal) }
         }
     }
 
@@ -233,7 +235,7 @@ extension JobDriver {
     func commandChange() -> ProcessDescriptor.Change? {
         var change: ProcessDescriptor.Change?
         self.change { state in
-            guard state.machine.isRunning else { return }
+            guard state.machine.hasCommand else { return }
             change = takeChange(&state)
             if case .ended(let status) = change { tellEnd(status, &state) }
         }
@@ -243,20 +245,22 @@ extension JobDriver {
     /// To be called when the command's pidfd is readable.
     func tellEnd() { change { state in tellEndIfThere(&state) } }
 
-    /// The command's pidfd; -1 once the job is over.
-    var descriptor: CInt { state.withLock { $0.command?.descriptor.rawValue ?? -1 } }
+    /// The command's pidfd; -1 once the command has ended.
+    var descriptor: CInt {
+        state.withLock { $0.machine.hasCommand ? $0.command?.descriptor.rawValue ?? -1 : -1 }
+    }
 
     /// Tells the machine if the command has ended by now: then it ended by itself, whatever happens to the job next.
     ///
     /// - Returns: whether the command has ended.
     func settle(_ state: inout State) -> Bool {
-        guard state.machine.isRunning, state.command?.hasEnded == true else { return false }
+        guard state.machine.hasCommand, state.command?.hasEnded == true else { return false }
         if state.watchesCommand { tellEndIfThere(&state) }
         return true
     }
 
     private func tellEndIfThere(_ state: inout State) {
-        guard state.machine.isRunning, state.command?.hasEnded == true else { return }
+        guard state.machine.hasCommand, state.command?.hasEnded == true else { return }
         let change = takeChange(&state)
         let status: ExitStatus? = if case .ended(let status) = change { status } else { nil }
         tellEnd(status, &state)
@@ -272,6 +276,16 @@ extension JobDriver {
         // The guard watches the parent, too, and may have killed the command for the parent's loss.
         let wasKilled: Bool = if case .signaled(let signal, _) = status { signal == .kill } else { status == nil }
         if wasKilled, state.parent?.isLost == true { run(.stop(.parentLost), &state) }
+        if wasKilled { noteGuardsKill(&state) }
         run(.commandEnded(status), &state)
+    }
+
+    /// Tells the machine if the guard has killed the tree at the job's time limit.
+    func noteGuardsKill(_ state: inout State) {
+        guard state.machine.isRunning, state.machine.rules.timeout != nil, let number = state.number,
+            state.jobs?.guardian.hasKilledAtDeadline(number) == true
+        else { return }
+        state.end.wasKilledByGuard = true
+        run(.killedAtTimeLimit, &state)
     }
 }

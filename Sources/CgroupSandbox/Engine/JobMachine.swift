@@ -16,6 +16,12 @@ struct JobMachine: Sendable {
         var stopSignal = Signal.terminate
         /// Between the stop signal and the kill.
         var grace = Duration.seconds(5)
+        /// Whether a stop asks the whole tree, and gives it the grace, and not only the command.
+        var stopsAll = false
+        /// Whether what the command leaves is asked to end, and has the grace, before it is killed.
+        var asksStrays = false
+        /// Whether what the command leaves may go on until it ends by itself.
+        var waitsForAll = false
         /// How many processors can use up CPU time at once.
         var processors = 1
     }
@@ -27,6 +33,8 @@ struct JobMachine: Sendable {
         case stop(StopReason)
         /// The caller wants the whole tree killed at once.
         case kill
+        /// The guard has killed the tree, since this process had not at the job's time limit.
+        case killedAtTimeLimit
         /// The deadline may have come.
         case time
         /// The answer to `readCPUTime`. `nil`: it could not be read.
@@ -42,6 +50,8 @@ struct JobMachine: Sendable {
         case thaw
         /// Send the command a signal.
         case signal(Signal)
+        /// Send every other process of the tree a signal, and have those go on that are stopped.
+        case signalTree(Signal)
         case readCPUTime
         /// Kill every process in the tree.
         case kill
@@ -63,9 +73,11 @@ struct JobMachine: Sendable {
         case release
     }
 
-    private enum Phase: Sendable {
+    enum Phase: Sendable {
         /// The command runs.
         case running
+        /// The command has ended, and what is left of its tree has time to end by itself.
+        case lingering(Lingering)
         /// The command has ended or is given up, and what is left of its tree is being killed.
         case ending(TreeEnding)
         /// The tree is empty, and its cgroups are being removed.
@@ -75,37 +87,40 @@ struct JobMachine: Sendable {
 
     /// How long the kernel gets to end a killed tree. A process in an uninterruptible sleep may take for ever.
     static let patienceAfterKill = Duration.seconds(10)
-    private static let removalPatience = Duration.seconds(10)
-    private static let longestPause = Duration.milliseconds(20)
-    /// The longest pause between looks at a tree that does not die and is waited for.
-    private static let longestPauseOfOutlasting = Duration.seconds(1)
-    private static let removalPatienceOfOutlasting = Duration.seconds(30)
     private static let shortestPauseOfCPUTime = Duration.milliseconds(5)
 
-    private let rules: Rules
+    let rules: Rules
     /// Whether this is the finisher. It is not told of the command's end. After the report is out, it waits for a tree
     /// that does not die, for as long as that takes: a launcher leaves such a tree to its guard; the finisher has none.
-    private let isFinishing: Bool
-    private var phase = Phase.running
+    let isFinishing: Bool
+    var phase = Phase.running
     private var cpuTimeIsDue: BootTime?
-    private var isReported = false
+    var isReported = false
 
     /// Taken before the command could run, so that a launcher that is slow does not give the command more time.
     let startedAt: BootTime
     /// When to send the event `time`; `nil`: there is no need to, unless another event changes this.
-    private(set) var deadline: BootTime?
+    var deadline: BootTime?
     /// Who wants the job to end, and how far the stop has got.
-    private(set) var stop: Stop?
-    private(set) var killedAt: BootTime?
+    var stop: Stop?
+    var killedAt: BootTime?
     /// When the command ended, or was given up.
-    private(set) var endedAt: BootTime?
-    private(set) var status: ExitStatus?
+    var endedAt: BootTime?
+    var status: ExitStatus?
     /// Whether the tree was killed while processes were in it.
-    private(set) var wroteKill = false
+    var wroteKill = false
     /// From the command's end, or the kill, to an empty tree; `nil` while it is not empty.
-    private(set) var emptyAfter: Duration?
+    var emptyAfter: Duration?
 
-    var isRunning: Bool { if case .running = phase { true } else { false } }
+    var stopSignal: Signal { rules.stopSignal }
+    var hasCommand: Bool { if case .running = phase { true } else { false } }
+    /// Whether the command, or what it has left, may go on for now.
+    var isRunning: Bool {
+        switch phase {
+        case .running, .lingering: true
+        case .ending, .removing, .over: false
+        }
+    }
     var isOver: Bool { if case .over = phase { true } else { false } }
     /// A job that is being stopped must be able to act on its stop signal.
     var mayBeFrozen: Bool { isRunning && stop == nil }
@@ -131,7 +146,7 @@ struct JobMachine: Sendable {
     }
 
     /// Begins to end a job of the finisher's. For a launcher there is nothing to begin: the command's end is an event.
-    mutating func begin(at now: BootTime) -> [Action] { isRunning && isFinishing ? end(nil, now) : [] }
+    mutating func begin(at now: BootTime) -> [Action] { isRunning && isFinishing ? giveUp(now) : [] }
 
     mutating func handle(_ event: Event, at now: BootTime) -> [Action] {
         let actions = respond(to: event, now)
@@ -141,11 +156,13 @@ struct JobMachine: Sendable {
 
     private mutating func respond(to event: Event, _ now: BootTime) -> [Action] {
         switch (phase, event) {
-        case (.running, .commandEnded(let status)): end(status, now)
-        case (.running, .stop(let reason)): stop(reason, now)
-        case (.running, .kill): kill(now)
-        case (.running, .time): checkTime(now)
-        case (.running, .cpuTime(let used)): checkCPUTime(used, now)
+        case (.running, .commandEnded(let status)): endCommand(status, now)
+        case (.running, .stop(let reason)), (.lingering, .stop(let reason)): stop(reason, now)
+        case (.running, .kill), (.lingering, .kill): kill(now)
+        case (.running, .killedAtTimeLimit), (.lingering, .killedAtTimeLimit): kill(now, .timeoutWall)
+        case (.running, .time), (.lingering, .time): checkTime(now)
+        case (.running, .cpuTime(let used)), (.lingering, .cpuTime(let used)): checkCPUTime(used, now)
+        case (.lingering(let lingering), .tree(let tree)): linger(lingering, tree, now)
         case (.ending(let ending), .tree(let tree)): proceed(ending, tree, now)
         case (.ending, .time): deadline.map { $0 <= now } == true ? look() : []
         case (.removing(let ending), .removal(let succeeded)): proceed(ending, removed: succeeded, now)
@@ -170,20 +187,22 @@ struct JobMachine: Sendable {
             stop?.grace = rules.grace
             stop?.killAt = now + rules.grace
         }
-        let thaw: [Action] = isFrozen ? [.thaw] : []
+        var actions: [Action] = isFrozen ? [.thaw] : []
         isFrozen = false
         // A stopped command cannot act on anything but SIGCONT.
-        return thaw + [.signal(rules.stopSignal), .signal(.continue)]
+        if hasCommand { actions += [.signal(rules.stopSignal), .signal(.continue)] }
+        if rules.stopsAll || !hasCommand { actions.append(.signalTree(rules.stopSignal)) }
+        return actions
     }
 
     /// - Returns: what kills the tree, because of the stop that has begun, or for the caller.
-    private mutating func kill(_ now: BootTime) -> [Action] {
-        if stop == nil { stop = Stop(reason: .caller) }
+    private mutating func kill(_ now: BootTime, _ reason: StopReason = .caller) -> [Action] {
+        if stop == nil { stop = Stop(reason: reason) }
         stop?.escalated = true
         stop?.killAt = nil
         if killedAt == nil { killedAt = now }
         wroteKill = true
-        return [.kill]
+        return hasCommand ? [.kill] : [.nameStrays, .kill] + beginEnding(now)
     }
 
     // MARK: Time
@@ -191,12 +210,15 @@ struct JobMachine: Sendable {
     private mutating func checkTime(_ now: BootTime) -> [Action] {
         if let killedAt {
             // The command survives SIGKILL, and may never end: the tree is given up, and reported.
-            return now - killedAt >= Self.patienceAfterKill ? end(nil, now) : []
+            return now - killedAt >= Self.patienceAfterKill ? giveUp(now) : []
         }
-        if let killAt = stop?.killAt { return killAt <= now ? kill(now) : [] }
-        guard stop == nil else { return [] }
-        if let timeout = rules.timeout, startedAt + timeout <= now { return stop(.timeoutWall, now) }
-        if let cpuTimeIsDue, cpuTimeIsDue <= now { return [.readCPUTime] }
+        if let killAt = stop?.killAt {
+            if killAt <= now { return kill(now) }
+        } else if stop == nil {
+            if let timeout = rules.timeout, startedAt + timeout <= now { return stop(.timeoutWall, now) }
+            if let cpuTimeIsDue, cpuTimeIsDue <= now { return [.readCPUTime] }
+        }
+        if case .lingering(let lingering) = phase { return checkLingering(lingering, now) }
         return []
     }
 
@@ -216,84 +238,13 @@ struct JobMachine: Sendable {
     private mutating func updateDeadline() {
         if let killedAt {
             deadline = killedAt + Self.patienceAfterKill
-        } else if stop != nil {
-            deadline = stop?.killAt
-        } else {
-            let wall = rules.timeout.map { startedAt + $0 }
-            deadline = [wall, cpuTimeIsDue].compactMap { $0 }.min()
+            return
         }
-    }
-
-    // MARK: The end of the tree
-
-    /// - Parameter status: `nil` for a command that is given up, or whose end nobody could learn.
-    private mutating func end(_ status: ExitStatus?, _ now: BootTime) -> [Action] {
-        self.status = status
-        endedAt = now
-        let bounds = TreeEnding.Bounds(
-            death: Self.patienceAfterKill, removal: Self.removalPatience, longestPause: Self.longestPause)
-        // A command that is given up has had its time since it was killed.
-        phase = .ending(TreeEnding(bounds, since: status == nil ? killedAt ?? now : now))
-        return look()
-    }
-
-    private mutating func look() -> [Action] {
-        deadline = nil
-        return [.look]
-    }
-
-    private mutating func proceed(_ ending: TreeEnding, _ tree: TreeEnding.Tree, _ now: BootTime) -> [Action] {
-        var ending = ending
-        let step = ending.next(tree, at: now)
-        phase = .ending(ending)
-        var actions: [Action] = []
-        if tree == .populated, status != nil { actions.append(.nameStrays) }
-        switch step {
-        case .kill(let pause):
-            if tree == .populated { wroteKill = true }
-            deadline = now + pause
-            return actions + [.kill]
-        case .remove:
-            emptyAfter = now - (killedAt ?? endedAt ?? now)
-            phase = .removing(ending)
-            return actions + report() + removeAgain()
-        case .giveUp:
-            guard !isReported else { return release() }
-            let story: [Action] = actions + [.nameUnkillable] + report() + [.deliver]
-            guard isFinishing else { return story + release() }
-            isReported = true
-            let bounds = TreeEnding.Bounds(
-                death: nil, removal: Self.removalPatienceOfOutlasting, longestPause: Self.longestPauseOfOutlasting)
-            phase = .ending(TreeEnding(bounds, since: now))
-            deadline = now + Self.longestPause
-            return story
+        var moments = [stop?.killAt]
+        if stop == nil { moments += [rules.timeout.map { startedAt + $0 }, cpuTimeIsDue] }
+        if case .lingering(let lingering) = phase {
+            moments += [stop == nil ? lingering.killAt : nil, lingering.lookAt]
         }
-    }
-
-    private mutating func proceed(_ ending: TreeEnding, removed: Bool, _ now: BootTime) -> [Action] {
-        var ending = ending
-        let pause = removed ? nil : ending.pauseAfterFailedRemoval(at: now)
-        phase = .removing(ending)
-        // Cgroups that cannot be removed now are left to the next sweep.
-        guard let pause else {
-            let story: [Action] = removed ? [.deliver] : [.noteLeftover, .deliver]
-            return (isReported ? [] : story) + release()
-        }
-        deadline = now + pause
-        // Somebody may have moved a process in meanwhile.
-        return [.kill]
-    }
-
-    private mutating func removeAgain() -> [Action] {
-        deadline = nil
-        return [.remove]
-    }
-
-    private func report() -> [Action] { isReported ? [] : [.report] }
-
-    private mutating func release() -> [Action] {
-        phase = .over
-        deadline = nil
-        return [.release]
+        deadline = moments.compactMap { $0 }.min()
     }
 }

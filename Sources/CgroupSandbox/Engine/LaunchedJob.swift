@@ -46,8 +46,7 @@ public final class LaunchedJob {
             prepared, PreparedJob.Surroundings(parent: parent, recovery: recovery), watchesCommand: false)
     }
 
-    /// Begins to stop the job: stop signal, grace, `cgroup.kill`. A second call only sends the command the stop signal
-    /// again.
+    /// Begins to stop the job: stop signal, grace, `cgroup.kill`. A second call only sends the stop signal again.
     public func requestStop() { driver.stop(.caller) }
 
     /// Waits until the command has ended and nothing is left of it, and meanwhile enforces the time limits, replaces a
@@ -129,6 +128,9 @@ public final class LaunchedJob {
         case .child: break
         case _ where received.isAboutLauncher: break
         case .terminate: driver.stop(.caller)
+        // What the command has left may ignore the keys, as shells have it for what runs in the background.
+        case .interrupt where !driver.hasCommand, .quit where !driver.hasCommand, .hangUp where !driver.hasCommand:
+            driver.stop(.caller)
         case _ where relay != nil: if let relay { pass(received, of: arrived, by: relay) }
         case _ where driver.isApart: pass(received, of: arrived)
         case let signal where received.isForGroup:

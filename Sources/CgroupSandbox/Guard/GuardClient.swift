@@ -32,6 +32,8 @@ final class GuardClient: Sendable {
         /// The error for the last guard that did not answer in time, and until when all who want a guard get this
         /// error: otherwise each of them would wait as long for another guard, one after the other.
         var silence: (error: LaunchError, until: BootTime)?
+        /// The jobs that a guard has killed at their deadlines, as far as nobody has asked for them.
+        var killedAtDeadline: Set<UInt64> = []
         var observer: Observer?
         /// Whether the observer's loop is going to call `keepUp`.
         var isScheduled = false
@@ -152,7 +154,7 @@ final class GuardClient: Sendable {
     /// kills the job after a loss, and the command may start.
     func arm(_ number: UInt64, _ directories: [CgroupDirectory]) throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
-            state.outbox.wards[number]?.directories = directories
+            state.outbox.wards[number]?.arm(directories)
             guard let ward = state.outbox.wards[number] else { return }
             do throws(SystemError) {
                 // Opened before the guard is told anything: if no descriptor is free, the guard need not be replaced.
@@ -161,6 +163,14 @@ final class GuardClient: Sendable {
             } catch { throw LaunchError(.openingKillFile(error)) }
         }
         try wait(untilItWatches: true) { $0.outbox.hasTold(number) }
+    }
+
+    /// Whether the guard has killed this job at its deadline, since this process had not.
+    func hasKilledAtDeadline(_ number: UInt64) -> Bool {
+        state.withLock { state in
+            state.process?.takeNotices { state.killedAtDeadline.insert($0) }
+            return state.killedAtDeadline.remove(number) != nil
+        }
     }
 
     /// Has the guard forget a job of which nothing is left. Never waits.

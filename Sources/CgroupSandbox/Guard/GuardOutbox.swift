@@ -96,6 +96,7 @@ struct GuardOutbox {
             var message = guard_contents(GUARD_ARM, number: number)
             message.kill_file = opened.descriptor.rawValue
             message.setDirectories(ward.directories.map { $0.descriptor.rawValue })
+            message.deadline = ward.deadline?.sinceBoot.nanoseconds ?? 0
             try message.send(to: socket)
         case .done(let number): try guard_contents(GUARD_DONE, number: number).send(to: socket)
         }

@@ -64,6 +64,17 @@ struct GuardProcess: Sendable {
         return answer
     }
 
+    /// Reads what the guard has said since it watches.
+    ///
+    /// - Parameter note: gets the number of each job that the guard has killed at its deadline.
+    func takeNotices(_ note: (UInt64) -> Void) {
+        guard watches else { return }
+        var message = guard_contents()
+        while guard_receive(helper.control.rawValue, &message) > 0 {
+            if message.kind == GUARD_KILLED { note(message.number) }
+        }
+    }
+
     // MARK: The end
 
     /// Ends the guard without letting it kill anything, and returns once it is gone. SIGKILL, because a guard that is

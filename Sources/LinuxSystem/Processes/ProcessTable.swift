@@ -22,9 +22,14 @@ package enum ProcessTable {
     }
 
     /// Whether the process ignores the signal.
-    package static func ignores(_ signal: Signal, _ pid: ProcessID) -> Bool {
+    package static func ignores(_ signal: Signal, _ pid: ProcessID) -> Bool { has(signal, in: "SigIgn:\t", pid) }
+
+    /// Whether the process was sent the signal, and has blocked it.
+    package static func hasPending(_ signal: Signal, _ pid: ProcessID) -> Bool { has(signal, in: "ShdPnd:\t", pid) }
+
+    private static func has(_ signal: Signal, in key: String, _ pid: ProcessID) -> Bool {
         let lines = ((try? readTextFile("/proc/\(pid)/status")) ?? "").split(separator: "\n")
-        let mask = lines.first { $0.hasPrefix("SigIgn:\t") }.flatMap { UInt64($0.dropFirst(8), radix: 16) } ?? 0
+        let mask = lines.first { $0.hasPrefix(key) }.flatMap { UInt64($0.dropFirst(8), radix: 16) } ?? 0
         return mask & 1 << (signal.rawValue - 1) != 0
     }
 

@@ -43,6 +43,9 @@ enum RunSetting: String, CaseIterable {
     case cpuTime = "cpu-time"
     case stopSignal = "stop-signal"
     case killAfter = "kill-after"
+    case killMode = "kill-mode"
+    case strays
+    case waitAll = "wait-all"
     case dieWithParent = "die-with-parent"
     case noDieWithParent = "no-die-with-parent"
     case cgroupManager = "cgroup-manager"
@@ -72,6 +75,8 @@ enum RunSetting: String, CaseIterable {
         case .reportFD: "n"
         case .timeout, .cpuTime, .killAfter: "duration"
         case .stopSignal: "name"
+        case .killMode: "control-group|mixed"
+        case .strays: "kill|term"
         case .cgroupManager: "auto|systemd|cgroupfs"
         case .cgroupParent: "path"
         case .slice, .unit: "name"
@@ -82,7 +87,8 @@ enum RunSetting: String, CaseIterable {
         case .workingDirectory: "dir"
         case .uid: "user"
         case .gid: "group"
-        case .dieWithParent, .noDieWithParent, .closeFDs, .pty, .failOnOOM, .user, .system, .quiet, .verbose, .dryRun:
+        case .waitAll, .dieWithParent, .noDieWithParent, .closeFDs, .pty, .failOnOOM, .user, .system, .quiet, .verbose,
+            .dryRun:
             nil
         }
     }
@@ -105,7 +111,13 @@ enum RunSetting: String, CaseIterable {
         case .cpuTime: "CPU time of the whole tree. Then as with --timeout."
         case .stopSignal: "First signal at a timeout, or when cgrun gets SIGTERM (default: TERM)."
         case .killAfter:
-            "How long the command may take to end after that, before the whole tree is killed (default: 5s)."
+            "How long the tree may take to end after that, before all that is left is killed (default: 5s)."
+        case .killMode:
+            "Who gets that signal, and this time: every process (control-group, the default), as with timeout and Ctrl-C; or the command alone (mixed), if it ends its children in its own way."
+        case .strays:
+            "What becomes of processes that are left when the command has ended: kill (default), or term, which asks them by the stop signal first, and gives them the time of --kill-after."
+        case .waitAll:
+            "Wait, once the command has ended by itself, until all processes that it left have ended, too."
         case .dieWithParent: "Kill the job when the process that started cgrun is gone (default)."
         case .noDieWithParent: "Let the job outlive the process that started cgrun."
         case .cgroupManager:

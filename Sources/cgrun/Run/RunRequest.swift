@@ -22,6 +22,8 @@ struct RunRequest {
     var isVerbose = false
     var isDryRun = false
     var wantsTerminal = false
+    /// Whether the job must not start where the loss of this process's parent would go unnoticed.
+    var insistsOnParent = false
     private var user: String?
     private var group: String?
 
@@ -106,13 +108,12 @@ struct RunRequest {
         case .cpuTime: spec.job.cpuTimeout = try Duration(parsingLimit: text)
         case .stopSignal: spec.job.stopSignal = try Signal(parsingOption: text)
         case .killAfter: spec.job.grace = try Duration(parsingLimit: text, zeroAllowed: true)
-        case .dieWithParent: spec.diesWithParent = true
-        case .noDieWithParent: spec.diesWithParent = false
-        case .cgroupManager:
-            guard let manager = ManagerChoice(rawValue: text) else {
-                throw LimitSyntaxError(accepted: "auto, systemd or cgroupfs")
-            }
-            spec.manager = manager
+        case .killMode: spec.job.killMode = try Self.choice(text)
+        case .strays: spec.job.strays = try Self.choice(text)
+        case .waitAll: spec.job.waitsForAll = true
+        case .dieWithParent: (spec.diesWithParent, insistsOnParent) = (true, true)
+        case .noDieWithParent: (spec.diesWithParent, insistsOnParent) = (false, false)
+        case .cgroupManager: spec.manager = try Self.choice(text)
         case .cgroupParent:
             guard !text.isEmpty, !text.split(separator: "/").contains("..") else {
                 throw LimitSyntaxError(accepted: "a cgroup as in /proc/PID/cgroup, such as /my.slice")
@@ -152,6 +153,16 @@ struct RunRequest {
         case .verbose: isVerbose = true
         case .dryRun: isDryRun = true
         }
+    }
+
+    private static func choice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ text: String
+    ) throws(LimitSyntaxError) -> Choice {
+        guard let choice = Choice(rawValue: text) else {
+            let words = Choice.allCases.map(\.rawValue)
+            throw LimitSyntaxError(accepted: "\(words.dropLast().joined(separator: ", ")) or \(words.last ?? "")")
+        }
+        return choice
     }
 
     private static func unitName(_ text: String, _ kind: UnitKind) throws(LimitSyntaxError) -> UnitName {

@@ -209,6 +209,7 @@ struct UnitServiceCommand: ParsableCommand {
         let grace = max(1, service.stopTimeout.components.seconds / 2)
         var words =
             ["run"] + limits.arguments + ["--stop-signal", "\(service.stopSignal)", "--kill-after", "\(grace)s"]
+        if service.killMode != .controlGroup { words += ["--kill-mode", service.killMode.rawValue] }
         if let report = life.report {
             guard report.hasPrefix("/") else {
                 throw UsageError("--report \(report): expected an absolute path")
@@ -224,7 +225,7 @@ struct UnitServiceCommand: ParsableCommand {
         service.successExitStatuses = [String(128 + service.stopSignal.rawValue)]
         // cgrun itself has failed, or the command cannot run: a restart would not help.
         if service.restart != .no { service.restartPreventExitStatuses = ["125", "126", "127"] }
-        // systemd signals cgrun alone, which stops the command and ends the tree within the stop timeout.
+        // systemd signals cgrun alone, which stops the job and ends the tree within the stop timeout.
         service.killMode = .mixed
         service.stopSignal = .terminate
         service.delegatesCgroups = true

@@ -16,29 +16,55 @@ package enum Sweep {
 
     /// Sweeps the leftovers beside a job that is about to start.
     package static func siblings(of planned: PlannedCgroup) -> [Leftover] {
-        var found = find(in: planned.place.parent, isLegacy: false, everywhere: false)
         // A job's cgroup v2 is removed last: where none is left over, no v1 group is left over either.
-        guard !found.isEmpty else { return [] }
-        if planned.place.layout.mode == .hybrid {
-            for legacy in LegacyParent.all(in: planned.place.layout) {
-                found += find(in: legacy.directory, isLegacy: true, everywhere: false)
-            }
-        }
-        return end(found)
+        let found = sweep([planned.place.parent], isLegacy: false, everywhere: false, dryRun: false, by: nil)
+        guard !found.leftovers.isEmpty, planned.place.layout.mode == .hybrid else { return found.leftovers }
+        let groups = LegacyParent.all(in: planned.place.layout).map(\.directory)
+        return found.leftovers
+            + sweep(groups, isLegacy: true, everywhere: false, dryRun: false, by: found.deadline).leftovers
     }
 
     /// Sweeps every hierarchy from its mount point on.
     ///
     /// - Parameter dryRun: only say what would be killed and removed.
     package static func everywhere(in layout: Hierarchies, dryRun: Bool) throws(CgroupError) -> [Leftover] {
-        var found: [Found]
+        let modern: CgroupDirectory
+        var groups: [CgroupDirectory] = []
         do {
-            found = find(in: try CgroupDirectory(opening: layout.mount, .v2), isLegacy: false, everywhere: true)
-            for controller in layout.legacyPaths.map(\.controller) {
-                found += find(in: try CgroupDirectory(opening: controller.mount, .v1), isLegacy: true, everywhere: true)
-            }
+            modern = try CgroupDirectory(opening: layout.mount, .v2)
+            for path in layout.legacyPaths { groups.append(try CgroupDirectory(opening: path.controller.mount, .v1)) }
         } catch { throw CgroupError(error) }
-        return dryRun ? found.map(\.leftover) : end(found)
+        let found = sweep([modern], isLegacy: false, everywhere: true, dryRun: dryRun, by: nil)
+        return found.leftovers
+            + sweep(groups, isLegacy: true, everywhere: true, dryRun: dryRun, by: found.deadline).leftovers
+    }
+
+    /// How many leftovers are held open at a time.
+    private static let batch = 100
+    /// How long all processes may take to die, however many leftovers there are.
+    private static let patience = Duration.seconds(5)
+
+    /// - Parameter deadline: until when processes may take to die; `nil`: that is decided when the first are killed.
+    private static func sweep(
+        _ parents: [CgroupDirectory], isLegacy: Bool, everywhere: Bool, dryRun: Bool, by deadline: BootTime?
+    ) -> (leftovers: [Leftover], deadline: BootTime?) {
+        var leftovers: [Leftover] = []
+        var deadline = deadline
+        var search = Search(isLegacy: isLegacy, everywhere: everywhere)
+        repeat {
+            search.found = []
+            for parent in parents { search.look(below: parent) }
+            if dryRun {
+                leftovers += search.found.map(\.leftover)
+            } else if !search.found.isEmpty {
+                // All are killed before any is waited for.
+                for one in search.found where !isLegacy { try? one.directory?.write("1", to: "cgroup.kill") }
+                let end = deadline ?? .now + patience
+                deadline = end
+                leftovers += search.found.map { $0.ended(by: end) }
+            }
+        } while search.found.count >= batch
+        return (leftovers, deadline)
     }
 
     /// A leftover, locked, so that no other sweep takes it.
@@ -51,61 +77,62 @@ package enum Sweep {
         var leftover: Leftover
     }
 
-    // MARK: Finding
-
-    /// - Parameter everywhere: whether to look below other cgroups, too, and for jobs that have renamed their cgroups.
-    private static func find(in parent: CgroupDirectory, isLegacy: Bool, everywhere: Bool) -> [Found] {
+    /// Looks for leftovers, at most as many at a time as may be held open.
+    private struct Search {
+        let isLegacy: Bool
+        /// Whether to look below other cgroups, too, and for jobs that have renamed their cgroups.
+        let everywhere: Bool
         var found: [Found] = []
-        for name in (try? parent.children()) ?? [] where everywhere || JobName.isJob(name) {
-            if let one = look(at: name, in: parent, isLegacy: isLegacy) {
-                found.append(one)
-            } else if everywhere, let child = try? parent.openChild(name) {
-                found += find(in: child, isLegacy: isLegacy, everywhere: true)
+        /// Those that were found before, and may be there still.
+        private var known: Set<String> = []
+
+        init(isLegacy: Bool, everywhere: Bool) {
+            self.isLegacy = isLegacy
+            self.everywhere = everywhere
+        }
+
+        mutating func look(below parent: CgroupDirectory) {
+            for name in (try? parent.children()) ?? [] where everywhere || JobName.isJob(name) {
+                guard found.count < Sweep.batch else { return }
+                guard !known.contains(parent.path(of: name)) else { continue }
+                if let one = look(at: name, in: parent) {
+                    known.insert(parent.path(of: name))
+                    found.append(one)
+                } else if everywhere, let child = try? parent.openChild(name) {
+                    look(below: child)
+                }
             }
         }
-        return found
-    }
 
-    /// - Returns: `nil` if somebody looks after this cgroup, if the caller is in it, or if it is not cgrun's.
-    private static func look(at name: String, in parent: CgroupDirectory, isLegacy: Bool) -> Found? {
-        let child: CgroupDirectory
-        do { child = try JobName.isJob(name) ? parent.openJob(name) : parent.openChild(name) } catch {
-            switch error.errno {
-            // The cgroup is gone, or belongs to another user, who may sweep it.
-            case .noSuchFileOrDirectory, .permissionDenied, .notPermitted: return nil
-            default:
+        /// - Returns: `nil` if somebody looks after this cgroup, if the caller is in it, or if it is not cgrun's.
+        private func look(at name: String, in parent: CgroupDirectory) -> Found? {
+            let child: CgroupDirectory
+            do { child = try JobName.isJob(name) ? parent.openJob(name) : parent.openChild(name) } catch {
+                // The cgroup is gone, or belongs to another user, who may sweep it.
+                let errors: [Errno] = [.noSuchFileOrDirectory, .permissionDenied, .notPermitted]
+                guard JobName.isJob(name), !errors.contains(error.errno) else { return nil }
                 let leftover = Leftover(text: parent.path(of: name), failure: error.description)
                 return Found(name: name, parent: parent, directory: nil, isLegacy: isLegacy, leftover: leftover)
             }
-        }
-        guard child.isMarkedJob, (try? child.descriptor.tryLock()) == true else { return nil }
-        let members = child.allProcesses()
-        guard !members.contains(ThisProcess.id) else { return nil }
-        let names = members.filter { $0 > 0 }.map { "\($0) \((ProcessTable.commandName($0) ?? "?").asName)" }
-        let text = names.isEmpty ? child.path : "\(child.path) with \(names.joined(separator: ", "))"
-        return Found(
-            name: name, parent: parent, directory: child, isLegacy: isLegacy, leftover: Leftover(text: text))
-    }
-
-    // MARK: Ending
-
-    /// How long all processes may take to die, however many leftovers there are.
-    private static let patience = Duration.seconds(5)
-
-    private static func end(_ found: [Found]) -> [Leftover] {
-        // All are killed before any is waited for.
-        for one in found where !one.isLegacy { try? one.directory?.write("1", to: "cgroup.kill") }
-        let deadline = BootTime.now + patience
-        return found.map { one in
-            var leftover = one.leftover
-            do throws(SystemError) { try one.remove(by: deadline) } catch { leftover.failure = error.description }
-            return leftover
+            guard child.isMarkedJob, (try? child.descriptor.tryLock()) == true else { return nil }
+            let members = child.allProcesses()
+            guard !members.contains(ThisProcess.id) else { return nil }
+            let names = members.filter { $0 > 0 }.map { "\($0) \((ProcessTable.commandName($0) ?? "?").asName)" }
+            let text = names.isEmpty ? child.path : "\(child.path) with \(names.joined(separator: ", "))"
+            return Found(
+                name: name, parent: parent, directory: child, isLegacy: isLegacy, leftover: Leftover(text: text))
         }
     }
 }
 
 extension Sweep.Found {
-    fileprivate func remove(by deadline: BootTime) throws(SystemError) {
+    fileprivate func ended(by deadline: BootTime) -> Sweep.Leftover {
+        var leftover = leftover
+        do throws(SystemError) { try remove(by: deadline) } catch { leftover.failure = error.description }
+        return leftover
+    }
+
+    private func remove(by deadline: BootTime) throws(SystemError) {
         guard let directory else { return }
         guard !isLegacy else {
             directory.killLegacyMembers(until: deadline)

@@ -15,37 +15,60 @@ extension OutputFile {
     func replace(
         _ name: String, with bytes: [UInt8], by temporary: String, _ mode: UInt32, isExact: Bool
     ) throws(SystemError) {
-        let file = try create(temporary, mode)
-        do throws(SystemError) {
-            if isExact { try checkErrno(fchmod(file.rawValue, mode), "fchmod", path: temporary) }
-            try file.write(bytes, path: temporary)
-            try Self.sync(file.rawValue, temporary)
-            let isNameless = file.facts?.st_nlink == 0
-            let isInPlace = isNameless ? try link(file, name) : false
-            if !isInPlace {
+        let nameless = openat(directory, ".", CLINUX_O_TMPFILE | O_WRONLY | O_CLOEXEC, mode)
+        var isInPlace = false
+        if nameless >= 0 {
+            let file = Descriptor(owning: nameless)
+            try fill(file, with: bytes, temporary, isExact ? mode : nil)
+            isInPlace = try place(file, name, by: temporary)
+        }
+        if !isInPlace {
+            let file = try create(temporary, mode)
+            do throws(SystemError) {
+                try fill(file, with: bytes, temporary, isExact ? mode : nil)
                 removeLeftovers()
-                if isNameless { _ = try link(file, temporary) }
                 try checkErrno(renameat(directory, temporary, directory, name), "replace", path: name)
+            } catch {
+                unlinkat(directory, temporary, 0)
+                throw error
             }
-        } catch {
-            unlinkat(directory, temporary, 0)
-            throw error
         }
         try Self.sync(directory, "its directory")
     }
 
-    /// A file without a name, of which nothing is left if this process and the one that finishes its work are both
-    /// killed; or one with a temporary name, where the filesystem has no other files, or no /proc is there to name them.
-    /// It is locked, as a sign that somebody writes it.
-    private func create(_ temporary: String, _ mode: UInt32) throws(SystemError) -> Descriptor {
-        let nameless = openat(directory, ".", CLINUX_O_TMPFILE | O_WRONLY | O_CLOEXEC, mode)
-        if nameless >= 0 {
-            let file = Descriptor(owning: nameless)
-            if access(Self.link(to: file), F_OK) == 0 {
-                _ = try? file.tryLock()
-                return file
-            }
+    /// - Parameter mode: the mode that the file gets; `nil`: it stays as it is.
+    private func fill(
+        _ file: borrowing Descriptor, with bytes: [UInt8], _ path: String, _ mode: UInt32?
+    ) throws(SystemError) {
+        // A sign that somebody writes it.
+        _ = try? file.tryLock()
+        if let mode { try checkErrno(fchmod(file.rawValue, mode), "fchmod", path: path) }
+        try file.write(bytes, path: path)
+        try Self.sync(file.rawValue, path)
+    }
+
+    /// Gives a file without a name its own. Of such a file nothing is left if this process and the one that finishes its
+    /// work are both killed; but it cannot take the place of another without a temporary name, for an instant.
+    ///
+    /// - Returns: `false` where nameless files cannot be named: without /proc, for example.
+    private func place(
+        _ file: borrowing Descriptor, _ name: String, by temporary: String
+    ) throws(SystemError) -> Bool {
+        let link = "/proc/self/fd/\(file.rawValue)"
+        if linkat(AT_FDCWD, link, directory, name, AT_SYMLINK_FOLLOW) == 0 { return true }
+        guard errno == EEXIST else { return false }
+        removeLeftovers()
+        guard linkat(AT_FDCWD, link, directory, temporary, AT_SYMLINK_FOLLOW) == 0 else { return false }
+        guard renameat(directory, temporary, directory, name) == 0 else {
+            let error = Errno.current
+            unlinkat(directory, temporary, 0)
+            throw SystemError("replace", path: name, errno: error)
         }
+        return true
+    }
+
+    /// A file with a temporary name, where a filesystem has no other.
+    private func create(_ temporary: String, _ mode: UInt32) throws(SystemError) -> Descriptor {
         let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
         while true {
             let named = try checkErrno(openat(directory, temporary, flags, mode), "create", path: temporary)
@@ -54,17 +77,6 @@ extension OutputFile {
             // Another writer may have taken the file for a leftover before it was locked.
             if file.facts?.st_nlink != 0 { return file }
         }
-    }
-
-    private static func link(to file: borrowing Descriptor) -> String { "/proc/self/fd/\(file.rawValue)" }
-
-    /// Gives a nameless file a name.
-    ///
-    /// - Returns: `false` where another file has the name.
-    private func link(_ file: borrowing Descriptor, _ name: String) throws(SystemError) -> Bool {
-        guard linkat(AT_FDCWD, Self.link(to: file), directory, name, AT_SYMLINK_FOLLOW) < 0 else { return true }
-        guard errno == EEXIST else { throw SystemError("link", path: name, errno: .current) }
-        return false
     }
 
     // MARK: Leftovers

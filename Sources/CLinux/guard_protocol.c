@@ -55,6 +55,7 @@ static bool is_whole(const struct guard_contents *contents)
     case GUARD_ARM: return contents->number > 0 && contents->kill_file >= 0 && contents->has_directories;
     case GUARD_DONE:
     case GUARD_KILLED: return contents->number > 0;
+    case GUARD_DEADLINE: return contents->number > 0 && contents->deadline > 0;
     case GUARD_HOLDER: return contents->holder >= 0 && contents->holder_socket >= 0;
     case GUARD_SCOPE:
     case GUARD_HOLD:

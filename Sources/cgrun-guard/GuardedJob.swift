@@ -15,6 +15,10 @@ final class GuardedJob {
     private var stuckSince: Int64?
     /// When the launcher must have ended the job (`clinux_boot_time`); 0 for never.
     private(set) var deadline: Int64 = 0
+    private var isOverdue = false
+
+    /// How much longer a launcher gets that may have slept with the whole machine, in nanoseconds.
+    private static let wakingTime: Int64 = 1_000_000_000
 
     /// How long the guard tries to remove an empty cgroup, in nanoseconds. After that it leaves the cgroup to the next
     /// sweep.
@@ -39,7 +43,6 @@ final class GuardedJob {
 
     func arm(_ message: guard_contents) {
         facts.kill_file = message.kill_file
-        deadline = message.deadline
         facts.directories = message.directories
         facts.has_directories = true
         // The parents can be opened again from the cgroups' own directories. Closed, they save descriptors.
@@ -59,9 +62,16 @@ final class GuardedJob {
         kill()
     }
 
+    func setDeadline(_ moment: Int64) { (deadline, isOverdue) = (moment, false) }
+
     /// Kills a job that is still there at its deadline, and tells the launcher, which goes on to look after the job once
     /// it can.
     func endAtDeadline() {
+        guard isOverdue else {
+            setDeadline(clinux_boot_time() + Self.wakingTime)
+            isOverdue = true
+            return
+        }
         deadline = 0
         guard !isEmpty(within: 0) else { return }
         kill()

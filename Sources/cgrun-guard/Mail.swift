@@ -16,8 +16,7 @@ enum Mail {
         return result == -EAGAIN ? .none : result == -EBADMSG ? .broken : .ended
     }
 
-    /// Sends GUARD_READY, the only message that this process ever sends. A launcher that is gone meanwhile does not
-    /// need it.
+    /// Sends GUARD_READY. A launcher that is gone meanwhile does not need it.
     static func sayReady() {
         var message = guard_message(GUARD_READY)
         _ = guard_send(CInt(GUARD_CONTROL), &message)

@@ -137,6 +137,8 @@ struct Watch {
             if job.parent >= 0 { watch(job.parent, job.number) }
         case GUARD_ARM:
             if let index = index(of: message.number) { jobs[index].arm(message) }
+        case GUARD_DEADLINE:
+            if let index = index(of: message.number) { jobs[index].setDeadline(message.deadline) }
         case GUARD_SCOPE: cgroupBefore = message.number
         case GUARD_HOLDER:
             for descriptor in [holder.holder, holder.holder_socket, holder.scope] where descriptor >= 0 {

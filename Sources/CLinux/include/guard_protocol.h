@@ -14,8 +14,10 @@
 // this report goes.
 //
 // GUARD_ARM is sent once the cgroups exist, and before the job can run. It brings `kill_file` and the cgroups'
-// `directories`, whose flock(2) marks the job as live. With a `deadline`, the guard kills a job that is still there
-// then, since the launcher is stopped or stuck, and says so with GUARD_KILLED.
+// `directories`, whose flock(2) marks the job as live.
+//
+// GUARD_DEADLINE brings the `deadline` until which the guard leaves a job that runs to the launcher. Then the launcher is
+// stopped or stuck: the guard kills the job, and says so with GUARD_KILLED. A later deadline replaces an earlier one.
 //
 // GUARD_DONE says that nothing of a job is left: the guard forgets the job.
 //
@@ -73,6 +75,7 @@ enum guard_kind {
     GUARD_READY = 8,
     GUARD_FINISH = 9,
     GUARD_KILLED = 10,
+    GUARD_DEADLINE = 11,
 };
 
 /// Whose loss ended a job.

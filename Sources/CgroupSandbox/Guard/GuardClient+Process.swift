@@ -89,6 +89,7 @@ extension GuardClient {
         // A process's cgroup can be read only until the process is reaped.
         if state.isIrreplaceable { state.lastPlace = state.place }
         guard let lost = state.process.take() else { return }
+        lost.takeNotices { state.killedAtDeadline.insert($0) }
         state.lostInARow += 1
         // `dismiss` kills a guard that is stuck or stopped; of a guard that was dead before, it tells how that ended.
         switch lost.dismiss() {

@@ -154,7 +154,7 @@ final class GuardClient: Sendable {
     /// kills the job after a loss, and the command may start.
     func arm(_ number: UInt64, _ directories: [CgroupDirectory]) throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in
-            state.outbox.wards[number]?.arm(directories)
+            state.outbox.wards[number]?.directories = directories
             guard let ward = state.outbox.wards[number] else { return }
             do throws(SystemError) {
                 // Opened before the guard is told anything: if no descriptor is free, the guard need not be replaced.
@@ -163,6 +163,18 @@ final class GuardClient: Sendable {
             } catch { throw LaunchError(.openingKillFile(error)) }
         }
         try wait(untilItWatches: true) { $0.outbox.hasTold(number) }
+    }
+
+    /// Says until when the guard leaves a job to this process. Never waits.
+    func setDeadline(_ moment: BootTime, of number: UInt64) {
+        state.withLock { state in
+            guard state.outbox.wards[number] != nil else { return }
+            state.outbox.wards[number]?.deadline = moment
+            state.outbox.append(.deadline(number))
+            // A guard that has ended is replaced, and the next one is told.
+            _ = try? state.process?.deliver(&state.outbox)
+            schedule(&state)
+        }
     }
 
     /// Whether the guard has killed this job at its deadline, since this process had not.
@@ -179,6 +191,7 @@ final class GuardClient: Sendable {
             guard let ward = state.outbox.wards[number] else { return }
             state.descriptorCount -= ward.descriptorCount
             state.outbox.forget(number)
+            state.killedAtDeadline.remove(number)
             // A guard that has ended need not be told: the next one never hears of this job.
             _ = try? state.process?.deliver(&state.outbox)
             schedule(&state)

@@ -21,6 +21,8 @@ struct GuardOutbox {
         /// The cgroups of a job exist: from now on the guard kills it after a loss. `nil`: they are opened when the
         /// guard is told.
         case arm(UInt64, killFile: SharedDescriptor?)
+        /// Until when the guard leaves a job to this process.
+        case deadline(UInt64)
         /// Nothing is left of a job.
         case done(UInt64)
 
@@ -28,7 +30,7 @@ struct GuardOutbox {
         var number: UInt64? {
             switch self {
             case .holder, .scope: nil
-            case .job(let number), .arm(let number, _), .done(let number): number
+            case .job(let number), .arm(let number, _), .deadline(let number), .done(let number): number
             }
         }
     }
@@ -52,6 +54,7 @@ struct GuardOutbox {
         for (number, ward) in wards.sorted(by: { $0.key < $1.key }) {
             notices.append(.job(number))
             if ward.isArmed { notices.append(.arm(number, killFile: nil)) }
+            if ward.deadline != nil { notices.append(.deadline(number)) }
         }
     }
 
@@ -96,7 +99,11 @@ struct GuardOutbox {
             var message = guard_contents(GUARD_ARM, number: number)
             message.kill_file = opened.descriptor.rawValue
             message.setDirectories(ward.directories.map { $0.descriptor.rawValue })
-            message.deadline = ward.deadline?.sinceBoot.nanoseconds ?? 0
+            try message.send(to: socket)
+        case .deadline(let number):
+            guard let moment = ward?.deadline else { return }
+            var message = guard_contents(GUARD_DEADLINE, number: number)
+            message.deadline = moment.sinceBoot.nanoseconds
             try message.send(to: socket)
         case .done(let number): try guard_contents(GUARD_DONE, number: number).send(to: socket)
         }

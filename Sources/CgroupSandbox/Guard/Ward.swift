@@ -14,25 +14,10 @@ struct Ward: Sendable {
     /// The process whose loss ends the job.
     var parent: ParentWatch?
     var recovery: LossRecovery?
-    /// How long after it is armed the job must be over; `nil`: there is no such time.
-    var timeLimit: Duration?
-    /// When the job must be over, once it is armed.
-    private(set) var deadline: BootTime?
     /// The cgroups, once they exist. From then on the guard kills the job after a loss.
-    private(set) var directories: [CgroupDirectory] = []
-
-    init(
-        name: String, tags: [UInt8], parents: [CgroupDirectory], parent: ParentWatch?, recovery: LossRecovery?,
-        timeLimit: Duration?
-    ) {
-        (self.name, self.tags, self.parents) = (name, tags, parents)
-        (self.parent, self.recovery, self.timeLimit) = (parent, recovery, timeLimit)
-    }
-
-    mutating func arm(_ directories: [CgroupDirectory]) {
-        self.directories = directories
-        deadline = timeLimit.map { .now + $0 }
-    }
+    var directories: [CgroupDirectory] = []
+    /// Until when the guard leaves the job to this process; `nil`: for ever.
+    var deadline: BootTime?
 
     var isArmed: Bool { !directories.isEmpty }
 

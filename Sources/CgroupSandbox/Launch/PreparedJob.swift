@@ -103,8 +103,7 @@ extension PreparedJob {
             let site = try home.open(program, jobs.guardian)
             let ward = Ward(
                 name: name, tags: site.tags, parents: site.parents, parent: surroundings.parent,
-                recovery: surroundings.recovery,
-                timeLimit: spec.job.timeout.map { $0 + max(.zero, spec.job.grace) + Self.launcherPatience })
+                recovery: surroundings.recovery)
             let registered = try jobs.guardian.register(ward)
             number = registered
             let cgroup: JobCgroup
@@ -140,11 +139,6 @@ extension PreparedJob {
         guard let limit = facts.limits.memory, cgroup.hasMetMemoryLimit(limit) else { return error }
         return LaunchError(error, atMemoryLimit: limit, wording)
     }
-
-    /// How late a launcher may be to end a job at its time limit, before the guard does.
-    private static let launcherPatience = Duration.seconds(1)
-
-    // MARK: The command
 
     private static func terminal(for spec: JobSpec) throws(LaunchError) -> PseudoTerminal? {
         guard let settings = spec.terminal else { return nil }

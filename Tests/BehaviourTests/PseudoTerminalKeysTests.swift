@@ -33,6 +33,20 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
+        /// Nobody is left whom the key could be for but cgrun itself.
+        @Test func ctrlCEndsTheWaitForWhatIsLeft() throws {
+            // Not before it has left the session, whose end would end it.
+            let script = "setsid sh -c 'echo ready; exec sleep 1000' & read line; exit 3"
+            let job = try start("--wait-all", "--", "sh", "-c", script)
+            try terminal.waitFor("ready")
+            try terminal.type("\n")
+            try eventually("a terminal that sends signals") { terminal.sendsSignals }
+            #expect(!job.hasEnded)
+            try terminal.type("\u{3}")
+            #expect(try job.end().exitCode == 3)
+            try harness.expectNothingLeft()
+        }
+
         @Test func showsWhatIsTypedOnce() throws {
             let job = try start("--", "cat")
             try terminal.waitUntilItEditsLines(false)

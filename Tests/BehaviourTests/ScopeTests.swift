@@ -109,6 +109,22 @@ extension Behaviour {
             }
         }
 
+        /// A shell dies of the stop signal at once; its children have the grace all the same.
+        @Test func stoppedUnitGivesTheWholeTreeItsGrace() throws {
+            let unit = "tree-\(harness.marker.text)"
+            let slow = "trap 'sleep 0.3; echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.01; done"
+            let job = try harness.startCgrun([
+                "--unit", unit, "--kill-after", "20s", "--", "sh", "-c", "sh -c \"$1\" & wait", "sh", slow,
+            ])
+            try job.waitForOutput("ready")
+            try harness.systemctl("stop", "\(unit).scope")
+            let outcome = try job.end()
+            #expect(outcome.output == "ready\ncleaned\n" && outcome.exitCode == 143, "\(outcome)")
+            #expect(outcome.errors.contains(text: "was ended by SIGTERM with its unit, \(unit).scope"), "\(outcome)")
+            try harness.expectNothingLeft()
+            try harness.expectNoUnit()
+        }
+
         @Test func stoppedUnitEndsTheJobAfterTheGrace() throws {
             let file = harness.path("report")
             let job = try startTree(

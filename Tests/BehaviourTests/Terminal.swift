@@ -46,6 +46,12 @@ final class Terminal {
             && modes.c_oflag & tcflag_t(OPOST) != 0
     }
 
+    /// Whether Ctrl-C is a signal, and not a key like others.
+    var sendsSignals: Bool {
+        var modes = termios()
+        return tcgetattr(master.rawValue, &modes) == 0 && modes.c_lflag & tcflag_t(ISIG) != 0
+    }
+
     func waitUntilItEditsLines(_ wanted: Bool) throws {
         try eventually("a terminal \(wanted ? "that edits lines" : "for keys only"): \(output)") {
             drain()

@@ -269,11 +269,27 @@ extension End {
     @Test func aStoppedUnit() {
         for status in [End.exit(0), .exit(3), .killed(by: .kill), .killed(by: .terminate)] {
             var given = facts(status)
-            given.end.unitWasStopped = true
+            given.end.outsideStop = status == .killed(by: .kill) ? .killed : .asked
             let diagnosis = Diagnosis(given)
             #expect(diagnosis.cause == .unitStopped && diagnosis.confidence == .likely)
             given.end.stop = Stop(reason: .caller)
             #expect(Diagnosis(given).cause == .signalForwarded, "cgrun was asked as well")
+        }
+    }
+
+    /// What the command had left was stopped: that does not explain the command's own end, but for a time limit.
+    @Test func aStopAfterTheCommandsEnd() {
+        for (reason, isCause) in [
+            (StopReason.caller, false), (.cancelled, false), (.parentLost, false), (.timeoutWall, true),
+            (.timeoutCPU, true),
+        ] {
+            var given = facts(.exit(3))
+            given.end.stop = Stop(reason: reason, isForStrays: true)
+            let diagnosis = Diagnosis(given)
+            #expect(diagnosis.cause == (reason == .timeoutWall ? .timeoutWall : isCause ? .timeoutCPU : .nonzeroExit))
+            #expect(diagnosis.launcherExitCode == (isCause ? 124 : 3))
+            given.end.status = .killed(by: Signal(rawValue: 11))
+            #expect(isCause || Diagnosis(given).cause == .signalOther)
         }
     }
 

@@ -187,6 +187,36 @@ extension Report {
             text.contains("exited with 0 after") && text.contains("(--pids 32; peak 5): its results may be incomplete"))
     }
 
+    @Test func whoTookTooLongIsTold() throws {
+        var report = sampleReport {
+            ($0.result, $0.exitCode, $0.cause, $0.launcherExitCode) = (.signaled, nil, .timeoutWall, 124)
+            $0.signal = Report.SignalInfo(.terminate)
+            $0.strays = [Report.ProcessInfo(pid: 7, comm: "server")]
+            $0.termination = Report.Termination(
+                requestedBy: "timeout", signal: Report.SignalInfo(.terminate), graceSeconds: 5, escalated: true,
+                cgroupKill: true)
+        }
+        var text = try #require(report.told(.options))
+        #expect(text.contains(" with SIGTERM, and what it had left was killed 5s later."))
+        (report.cause, report.termination.requestedBy) = (.signalForwarded, "caller")
+        text = try #require(report.told(.options))
+        #expect(text.contains(" with SIGTERM, and what it had left was killed 5s later. Raise --kill-after"))
+        // The command was killed itself, and some of its children happened to die after it.
+        report.signal = Report.SignalInfo(.kill)
+        text = try #require(report.told(.options))
+        #expect(text.contains("it was still there 5s after SIGTERM"))
+        (report.cause, report.termination.requestedBy) = (.timeoutWall, "timeout")
+        text = try #require(report.told(.options))
+        #expect(text.contains("and killed, since it was still there 5s after SIGTERM"))
+        report.evidence = [Report.Evidence(source: Diagnosis.byGuard, value: "killed the job when its time was over")]
+        text = try #require(report.told(.options))
+        #expect(text.contains(" with SIGTERM and killed by the guard, since cgrun itself did not act"))
+        report.evidence = [Report.Evidence(source: Diagnosis.afterCommand, value: "timeout")]
+        (report.result, report.signal, report.exitCode) = (.exited, nil, 0)
+        text = try #require(report.told(.options))
+        #expect(text.contains("python3 had exited with 0, and what it had left was stopped at its time limit"))
+    }
+
     @Test func changedLimitsAreAddedToWhateverIsTold() throws {
         var report = oom(.oomOwnLimit)
         report.limitsChanged = [Report.LimitChange(file: "/x/pids.max", set: "12", found: nil)]
@@ -216,6 +246,9 @@ extension Report {
         var reports = Report.Cause.allCases.filter { $0 != .normal && $0 != .nonzeroExit }.map { cause in
             var report = Report.ended(by: .kill, cause)
             if cause == .setupError || cause == .execError { report.error = "\(cause)" }
+            if cause == .pidsAncestor {
+                report.evidence = [Report.Evidence(source: Diagnosis.pidsLimitAbove, value: "out of sight")]
+            }
             return report
         }
         reports += [.ended(by: .terminate), .ended(by: .abort), .ended(by: .pipe), .ended(by: Signal(rawValue: 11))]
@@ -228,7 +261,9 @@ extension Report {
     }
 
     @Test func usageIsOneLine() {
-        let report = sampleReport { $0.strays = [Report.ProcessInfo(pid: 9, comm: "sleep")] }
+        var report = sampleReport { $0.strays = [Report.ProcessInfo(pid: 9, comm: "sleep")] }
+        #expect(report.usage.contains("1 left behind and asked to end (9 sleep)"))
+        report.termination.cgroupKill = true
         #expect(
             report.usage
                 == "python3 exited with 0: 1.5s wall, 250ms CPU, memory peak 32.0 MiB, "

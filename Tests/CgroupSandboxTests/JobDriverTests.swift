@@ -23,7 +23,7 @@ import Testing
         ) throws(LaunchError) -> SpawnedProcess {
             throw LaunchError(.setup, "no home")
         }
-        func wasStopped(_ signal: Signal, _ status: End?) -> Bool { false }
+        func outsideStop(_ signal: Signal, _ status: End?) -> OutsideStop? { nil }
         func release(wasStopped: Bool, _ letGo: () -> Void) {}
         func abandon() {}
         func clearAway(_ guardian: GuardClient, _ letGo: () -> Void) {}

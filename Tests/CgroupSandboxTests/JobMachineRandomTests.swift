@@ -116,8 +116,9 @@ import Testing
             case 3: send(.stop(.parentLost))
             case 4: send(.stop(.guardLost))
             case 5: send(.kill)
-            case 6: send(.killedAtTimeLimit)
-            case 7: machine.isFrozen = machine.mayBeFrozen && Bool.random(using: &chance)
+            case 6: send(.killedByGuard)
+            case 7: send(.askedElsewhere)
+            case 8: machine.isFrozen = machine.mayBeFrozen && Bool.random(using: &chance)
             default: passTime(to: now + .milliseconds(Int.random(in: 0...2_000, using: &chance)))
             }
         }

@@ -126,7 +126,7 @@ import Testing
             escalated: true),
         Row(
             testDescription: "timeout, by the guard", rules: rules { $0.timeout = .seconds(100) },
-            steps: [(150, .killedAtTimeLimit), (150, .commandEnded(.killed(by: .kill)))], story: "kill \(tidy)",
+            steps: [(150, .killedByGuard), (150, .commandEnded(.killed(by: .kill)))], story: "kill \(tidy)",
             stop: .timeoutWall, escalated: true),
         Row(
             testDescription: "timeout without grace",
@@ -185,6 +185,14 @@ import Testing
             trees: [TreeEnding.Tree](repeating: .populated, count: 6) + [.empty],
             story: "look nameStrays kill look nameStrays kill \(tidy)", stop: .parentLost,
             escalated: true),
+        Row(
+            testDescription: "asked by a manager",
+            steps: [(5, .askedElsewhere), (5, .commandEnded(.killed(by: .terminate)))],
+            trees: [.populated, .populated, .empty], story: tidy),
+        Row(
+            testDescription: "asked by a manager, and deaf", rules: rules { $0.grace = .microseconds(20) },
+            steps: [(5, .askedElsewhere), (5, .commandEnded(.killed(by: .terminate)))],
+            trees: [.populated, .populated, .empty], story: "look nameStrays kill \(tidy)"),
         Row(
             testDescription: "stop, another signal", rules: rules { $0.stopSignal = .interrupt },
             steps: [(5, .stop(.caller)), (10, .commandEnded(.exit(0)))],

@@ -25,8 +25,8 @@ struct Diagnosis: Sendable {
         self.memoryLimit = memoryLimit
         oomInTree = end.statistics.oomKills > 0
         describeEnd()
-        if let stop = end.stop?.reason, !cameTooLate(stop) {
-            explain(stop)
+        if let stop = end.stop, !cameTooLate(stop) {
+            explain(stop.reason)
         } else {
             inferCause()
         }
@@ -52,9 +52,12 @@ struct Diagnosis: Sendable {
 
     // MARK: What cgrun did itself
 
-    /// Whether the command had exited before a stop that kills at once: that stop does not explain the end then.
-    private func cameTooLate(_ stop: StopReason) -> Bool {
-        if case .exited = end.status { return !stop.isGraceful }
+    /// Whether a stop does not explain how the command ended: it had ended before.
+    private func cameTooLate(_ stop: Stop) -> Bool {
+        // A time limit is met by the job, whoever of it is left.
+        if stop.isForStrays { return ![.timeoutWall, .timeoutCPU].contains(stop.reason) }
+        // What kills at once leaves nobody the time to exit.
+        if case .exited = end.status { return !stop.reason.isGraceful }
         return false
     }
 
@@ -85,14 +88,14 @@ struct Diagnosis: Sendable {
             switch end.status {
             case .signaled(.kill, _) where oomInTree:
                 (oomCause(), end.statistics.memoryEventsLocal?["oom_group_kill"] ?? 0 > 0 ? .certain : .likely)
-            case .signaled where end.unitWasStopped: (.unitStopped, .likely)
+            case .signaled where end.outsideStop != nil: (.unitStopped, .likely)
             case .signaled(let signal, _) where end.signals.forwarded.contains(signal): (.signalForwarded, .certain)
             // Go and C++ programs abort when they cannot start a thread.
             case .signaled(.abort, _) where forksWereRefused: (refusalCause, .possible)
             case .signaled(let signal, _):
                 // Nobody tells who sent it, but the terminal.
                 (.signalOther, end.signals.fromTerminal.contains(signal) ? .certain : .likely)
-            case .exited where end.unitWasStopped: (.unitStopped, .likely)
+            case .exited where end.outsideStop != nil: (.unitStopped, .likely)
             case .exited(code: 0): (.normal, .certain)
             case .exited(let code) where oomInTree:
                 // The status of a shell whose child was killed.
@@ -128,8 +131,8 @@ struct Diagnosis: Sendable {
     /// The evidence that the command had used up its CPU time as a process.
     static let cpuTimeLimit = "RLIMIT_CPU"
 
-    /// The evidence that the guard ended a job at its time limit.
-    static let guardAtTimeLimit = "guard at the time limit"
+    /// The evidence that the guard ended a job when its time was over, and that a stop came after the command's end.
+    static let (byGuard, afterCommand) = ("the guard", "after the command's end")
 
     /// The evidence that a cgroup above the job refused processes, and that it was its limit at which one was killed.
     static let (pidsLimitAbove, memoryLimitAbove) = ("pids.max above the job", "memory.max above the job")
@@ -156,8 +159,11 @@ struct Diagnosis: Sendable {
             if let peak = end.statistics.memoryPeakBytes { add("memory.peak", peak) }
             if cause == .oomAncestor, let ancestor = end.memoryLimitAbove { add(Self.memoryLimitAbove, ancestor) }
         }
-        if end.wasKilledByGuard { add(Self.guardAtTimeLimit, "killed the job") }
-        if end.unitWasStopped { add("the job's scope", "got the stop signal, or was killed") }
+        if end.wasKilledByGuard { add(Self.byGuard, "killed the job when its time was over") }
+        if let stop = end.stop, stop.isForStrays { add(Self.afterCommand, stop.reason.rawValue) }
+        if let stop = end.outsideStop {
+            add("the job's scope", stop == .asked ? "got the stop signal from outside" : "was killed from outside")
+        }
         if refusedForks > 0 { add("pids.events: max", refusedForks) }
         if let above = end.pidsLimitAbove { add(Self.pidsLimitAbove, above) }
         if signal == .kill, let used = end.cpuTimeAtLimit { add(Self.cpuTimeLimit, used) }

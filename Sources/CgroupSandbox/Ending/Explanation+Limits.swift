@@ -14,7 +14,7 @@ extension Report {
         let name = LimitKind.pidsMax.name
         let end = exitCode.map { "exited with \($0)" } ?? "was ended by \(signal?.name ?? "a signal")"
         let doubt = exitCode == 0 ? ": its results may be incomplete." : "."
-        guard let above = limitAbove(Diagnosis.pidsLimitAbove) ?? (cause == .pidsAncestor ? "unknown" : nil) else {
+        guard let above = limitAbove(Diagnosis.pidsLimitAbove) else {
             let limit = limits.resources.pidsMax?.value.map { String($0) } ?? "max"
             return Explanation(
                 "\(command) \(end) after the kernel had refused it \(what) "

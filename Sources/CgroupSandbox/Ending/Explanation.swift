@@ -65,17 +65,7 @@ extension Report {
         case .oomd:
             return Explanation(
                 "\(command) was killed by systemd-oomd under memory pressure.", advice: "Run less beside it.")
-        case .timeoutWall:
-            let limit = wording.choose("timeout", options: "--timeout")
-            return Explanation(
-                "\(command) was stopped at its time limit (\(limit) \(seconds(limits.wallTimeoutSeconds)))\(stopText).",
-                advice: "Raise \(wording.choose("the timeout", options: limit)), or find out what it waited for.")
-        case .timeoutCPU:
-            let limit = wording.choose("cpuTimeout", options: "--cpu-time")
-            return Explanation(
-                "\(command) was stopped at its CPU time limit (\(limit) \(seconds(limits.cpuTimeoutSeconds)); "
-                    + "used \(seconds(cpu.usageSeconds)))\(stopText).",
-                advice: "Raise \(wording.choose("the limit", options: limit)), or find out what it computed.")
+        case .timeoutWall, .timeoutCPU: return stoppedAtTimeLimit(wording)
         case .pidsLimit, .pidsAncestor: return refusedForks(wording)
         case .signalForwarded: return forwarded(wording)
         case .signalOther: return signalled
@@ -140,41 +130,6 @@ extension Report {
 
     private func memoryLimit(_ wording: Wording) -> String { LimitKind.memoryMax.name.text(wording) }
 
-    /// ` with SIGTERM`, for example; empty where the command got no stop signal.
-    private var stopText: String {
-        let byGuard = evidence.contains { $0.source == Diagnosis.guardAtTimeLimit }
-        guard let signal = termination.signal else {
-            return byGuard ? " and killed by the guard, since cgrun itself did not act (it was stopped, say)" : ""
-        }
-        if termination.escalated, !strays.isEmpty {
-            return " with \(signal.name), and what it had left was killed \(seconds(termination.graceSeconds)) later"
-        }
-        return termination.escalated
-            ? " and killed, since it was still there \(seconds(termination.graceSeconds)) after \(signal.name)"
-            : " with \(signal.name)"
-    }
-
-    private func forwarded(_ wording: Wording) -> Explanation? {
-        guard let stop = termination.requestedBy else {
-            let name = signal?.name ?? "a signal"
-            return Explanation(
-                "\(command) was ended by \(name), "
-                    + wording.choose(
-                        "which this program had sent it.", options: "which was sent to cgrun and passed on."))
-        }
-        guard launcherExitCode != 0 else { return nil }
-        let request = stop == "caller" ? wording.choose("on request", options: "on request (SIGTERM to cgrun)") : stop
-        guard let signal = termination.signal?.name else { return Explanation("\(command) was killed \(request).") }
-        guard termination.escalated else {
-            return Explanation(
-                "\(command) was stopped on request: "
-                    + wording.choose("it was sent \(signal).", options: "cgrun got SIGTERM and passed on \(signal)."))
-        }
-        return Explanation(
-            "\(command) was killed \(request): it was still there \(seconds(termination.graceSeconds)) after \(signal).",
-            advice: "Raise \(wording.choose("the grace", options: "--kill-after")) if it needs longer to finish.")
-    }
-
     /// A signal that cgrun did not send. The kernel does not tell who did.
     private var signalled: Explanation {
         guard let signal else { return Explanation("\(command) was ended by a signal.") }
@@ -230,7 +185,7 @@ extension Report {
             + "for a disk or a network file system, say, or are frozen. The guard stays and removes them once they can die."
     }
 
-    private func seconds(_ value: Double?) -> String {
+    func seconds(_ value: Double?) -> String {
         guard let value else { return "unknown" }
         guard let milliseconds = Int64(exactly: (value * 1000).rounded()) else { return "\(value)s" }
         guard milliseconds % 1000 != 0 else { return "\(milliseconds / 1000)s" }
@@ -244,7 +199,8 @@ extension Report {
         if let peak = pids.peak { parts.append("\(peak) processes and threads at most") }
         if !strays.isEmpty {
             let who = strays.prefix(5).map { "\($0.pid) \($0.comm.asName)" }.joined(separator: ", ")
-            parts.append("\(strays.count) left behind and killed (\(who))")
+            let end = termination.cgroupKill ? "killed" : "asked to end"
+            parts.append("\(strays.count) left behind and \(end) (\(who))")
         }
         let end = signal.map { "was ended by \($0.name)" } ?? exitCode.map { "exited with \($0)" } ?? "ended"
         return "\(command) \(end): " + parts.joined(separator: ", ")

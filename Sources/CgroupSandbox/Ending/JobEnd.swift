@@ -31,8 +31,8 @@ struct JobEnd: Sendable {
     /// How much CPU time the command had used of its limit as a process; `nil` where it had not come near.
     var cpuTimeAtLimit: String?
     /// Whether all that was in the job's scope got the stop signal, or was killed, and not by cgrun.
-    var unitWasStopped = false
-    /// Whether the guard killed the job at its time limit, since the launcher had not.
+    var outsideStop: OutsideStop?
+    /// Whether the guard killed the job when its time was over, since the launcher had not.
     var wasKilledByGuard = false
 
     var treeIsGone: Bool { emptyAfter != nil }

@@ -102,7 +102,7 @@ extension Report {
             graceSeconds: end.stop?.grace?.seconds, escalated: end.stop?.escalated == true, cgroupKill: end.wroteKill,
             emptyAfterSeconds: end.emptyAfter?.seconds)
         strays = end.strays
-        straysKilled = !end.strays.isEmpty
+        straysKilled = !end.strays.isEmpty && end.wroteKill
         unkillable = end.unkillable
         limitsChanged = end.changedLimits.map { LimitChange(file: $0.file, set: $0.set, found: $0.found) }
         if let blindness = end.blindness {

@@ -52,7 +52,7 @@ public struct Report: Sendable, Equatable, Codable {
 
     /// Whether the kernel killed a process of the tree for want of memory, whatever the command made of it.
     public var oomInTree = false
-    /// Whether `strays` were left when the command had ended.
+    /// Whether `strays` were left when the command had ended, and were killed.
     public var straysKilled = false
     /// Reserved: `nil` until escapes from the cgroup are looked for.
     @Explicit public var escapeDetected: Bool?

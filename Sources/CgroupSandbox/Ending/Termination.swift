@@ -26,6 +26,8 @@ enum StopReason: String, Sendable {
 /// A stop in progress.
 struct Stop: Sendable {
     var reason: StopReason
+    /// Whether the command had ended before, so that this stop is for what it had left.
+    var isForStrays = false
     var signal: Signal?
     var grace: Duration?
     /// When the grace is over; `nil` once it is.

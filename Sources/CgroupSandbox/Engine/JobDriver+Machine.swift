@@ -41,7 +41,20 @@ extension JobDriver {
         schedule(&state)
     }
 
+    /// How late this process may be to end a job, before the guard does.
+    private static let guardPatience = Duration.seconds(1)
+
+    /// Tells the guard until when it leaves the job to this process.
+    private func tellGuard(_ state: inout State) {
+        guard let endsBy = state.machine.endsBy, let number = state.number, let jobs = state.jobs else { return }
+        let moment = endsBy + Self.guardPatience
+        guard moment != state.guardActsAt else { return }
+        state.guardActsAt = moment
+        jobs.guardian.setDeadline(moment, of: number)
+    }
+
     private func schedule(_ state: inout State) {
+        tellGuard(&state)
         guard state.machine.deadline != state.timer?.at else { return }
         if let timer = state.timer { loop.cancel(timer.id) }
         state.timer = state.machine.deadline.map { deadline in
@@ -109,9 +122,8 @@ extension JobDriver {
         if state.end.detail == .everything {
             state.end.changedLimits = state.cgroup?.changes(of: ResolvedLimits(inForce: limits)) ?? []
         }
-        if machine.stop == nil {
-            state.end.unitWasStopped = state.home?.wasStopped(machine.stopSignal, machine.status) == true
-        }
+        // While nobody has stopped the job, its unit may have been stopped since the command's end.
+        if machine.stop == nil { noteOutsideStop(machine.status, &state) }
         state.report = Report(state.facts, state.end)
     }
 

@@ -43,6 +43,8 @@ final class JobDriver: Sendable {
         var commandWatch: EventLoop.Watch?
         var parentWatch: EventLoop.Watch?
         var timer: (id: UInt64, at: BootTime)?
+        /// When the guard kills the job, as it was told.
+        var guardActsAt: BootTime?
 
         init(_ machine: JobMachine, _ facts: JobFacts, _ cgroup: consuming JobCgroup) {
             self.machine = machine
@@ -277,15 +279,23 @@ extension JobDriver {
         let wasKilled: Bool = if case .signaled(let signal, _) = status { signal == .kill } else { status == nil }
         if wasKilled, state.parent?.isLost == true { run(.stop(.parentLost), &state) }
         if wasKilled { noteGuardsKill(&state) }
+        if state.machine.stop == nil { noteOutsideStop(status, &state) }
         run(.commandEnded(status), &state)
     }
 
     /// Tells the machine if the guard has killed the tree at the job's time limit.
     func noteGuardsKill(_ state: inout State) {
-        guard state.machine.isRunning, state.machine.rules.timeout != nil, let number = state.number,
+        guard state.machine.endsBy != nil, let number = state.number,
             state.jobs?.guardian.hasKilledAtDeadline(number) == true
         else { return }
         state.end.wasKilledByGuard = true
-        run(.killedAtTimeLimit, &state)
+        run(.killedByGuard, &state)
+    }
+
+    /// Takes note of a stop of the job's unit, which leaves what the command has left the time of the grace.
+    func noteOutsideStop(_ status: ExitStatus?, _ state: inout State) {
+        guard state.end.outsideStop == nil else { return }
+        state.end.outsideStop = state.home?.outsideStop(state.machine.rules.stopSignal, status)
+        if state.end.outsideStop == .asked { run(.askedElsewhere, &state) }
     }
 }

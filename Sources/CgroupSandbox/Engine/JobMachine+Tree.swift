@@ -43,6 +43,8 @@ extension JobMachine {
             guard rules.stopsAll || rules.asksStrays else { return nil }
             return Lingering(isToBeAsked: !rules.stopsAll, lookAt: now)
         }
+        // The manager kills them, too, if they take longer.
+        if wasAskedElsewhere { return Lingering(killAt: now + rules.grace, isToBeAsked: false, lookAt: now) }
         if rules.waitsForAll { return Lingering(isToBeAsked: false, lookAt: now) }
         guard rules.asksStrays, rules.grace > .zero else { return nil }
         return Lingering(killAt: now + rules.grace, isToBeAsked: true, lookAt: now)
@@ -55,8 +57,11 @@ extension JobMachine {
             phase = .ending(TreeEnding(Self.bounds, since: now))
             return handle(.tree(tree), at: now)
         }
-        let asking: [Action] = lingering.isToBeAsked ? [.nameStrays, .signalTree(rules.stopSignal)] : []
-        lingering.isToBeAsked = false
+        var asking: [Action] = []
+        if lingering.isToBeAsked {
+            asking = [.nameStrays] + (isFrozen ? [.thaw] : []) + [.signalTree(rules.stopSignal)]
+            (lingering.isToBeAsked, isFrozen) = (false, false)
+        }
         lingering.lookAt = now + lingering.pause
         lingering.pause = min(lingering.pause * 2, Lingering.longestPause)
         phase = .lingering(lingering)

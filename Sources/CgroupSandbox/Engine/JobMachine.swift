@@ -33,8 +33,10 @@ struct JobMachine: Sendable {
         case stop(StopReason)
         /// The caller wants the whole tree killed at once.
         case kill
-        /// The guard has killed the tree, since this process had not at the job's time limit.
-        case killedAtTimeLimit
+        /// The guard has killed the tree, since this process had not when the job's time was over.
+        case killedByGuard
+        /// Somebody else has sent every process the stop signal, as a manager does that stops the job's unit.
+        case askedElsewhere
         /// The deadline may have come.
         case time
         /// The answer to `readCPUTime`. `nil`: it could not be read.
@@ -95,6 +97,8 @@ struct JobMachine: Sendable {
     let isFinishing: Bool
     var phase = Phase.running
     private var cpuTimeIsDue: BootTime?
+    /// Whether somebody else has asked the whole tree to end.
+    private(set) var wasAskedElsewhere = false
     var isReported = false
 
     /// Taken before the command could run, so that a launcher that is slow does not give the command more time.
@@ -112,7 +116,6 @@ struct JobMachine: Sendable {
     /// From the command's end, or the kill, to an empty tree; `nil` while it is not empty.
     var emptyAfter: Duration?
 
-    var stopSignal: Signal { rules.stopSignal }
     var hasCommand: Bool { if case .running = phase { true } else { false } }
     /// Whether the command, or what it has left, may go on for now.
     var isRunning: Bool {
@@ -122,8 +125,16 @@ struct JobMachine: Sendable {
         }
     }
     var isOver: Bool { if case .over = phase { true } else { false } }
-    /// A job that is being stopped must be able to act on its stop signal.
-    var mayBeFrozen: Bool { isRunning && stop == nil }
+    /// Who is being stopped, or asked to end, must be able to act on the signal.
+    var mayBeFrozen: Bool {
+        if case .lingering(let lingering) = phase, lingering.killAt != nil { return false }
+        return isRunning && stop == nil
+    }
+    /// When the job is over at the latest, if this process acts in time; `nil` while nothing says so.
+    var endsBy: BootTime? {
+        guard isRunning, killedAt == nil else { return nil }
+        return stop?.killAt ?? rules.timeout.map { startedAt + $0 + max(.zero, rules.grace) }
+    }
     /// Whether the driver has frozen the tree.
     var isFrozen = false
 
@@ -159,7 +170,8 @@ struct JobMachine: Sendable {
         case (.running, .commandEnded(let status)): endCommand(status, now)
         case (.running, .stop(let reason)), (.lingering, .stop(let reason)): stop(reason, now)
         case (.running, .kill), (.lingering, .kill): kill(now)
-        case (.running, .killedAtTimeLimit), (.lingering, .killedAtTimeLimit): kill(now, .timeoutWall)
+        case (.running, .killedByGuard), (.lingering, .killedByGuard): kill(now, .timeoutWall)
+        case (.running, .askedElsewhere): noteAsked()
         case (.running, .time), (.lingering, .time): checkTime(now)
         case (.running, .cpuTime(let used)), (.lingering, .cpuTime(let used)): checkCPUTime(used, now)
         case (.lingering(let lingering), .tree(let tree)): linger(lingering, tree, now)
@@ -176,7 +188,7 @@ struct JobMachine: Sendable {
 
     private mutating func stop(_ reason: StopReason, _ now: BootTime) -> [Action] {
         if stop == nil {
-            stop = Stop(reason: reason)
+            stop = Stop(reason: reason, isForStrays: !hasCommand)
         } else if !reason.isGraceful {
             // A loss explains the end better than a request that came before it.
             stop?.reason = reason
@@ -197,12 +209,17 @@ struct JobMachine: Sendable {
 
     /// - Returns: what kills the tree, because of the stop that has begun, or for the caller.
     private mutating func kill(_ now: BootTime, _ reason: StopReason = .caller) -> [Action] {
-        if stop == nil { stop = Stop(reason: reason) }
+        if stop == nil { stop = Stop(reason: reason, isForStrays: !hasCommand) }
         stop?.escalated = true
         stop?.killAt = nil
         if killedAt == nil { killedAt = now }
         wroteKill = true
         return hasCommand ? [.kill] : [.nameStrays, .kill] + beginEnding(now)
+    }
+
+    private mutating func noteAsked() -> [Action] {
+        wasAskedElsewhere = true
+        return []
     }
 
     // MARK: Time

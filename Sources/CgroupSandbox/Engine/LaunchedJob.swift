@@ -94,6 +94,7 @@ public final class LaunchedJob {
         if hasSignals, let signals { take(signals, relay) }
         if let relay, driver.isRunning { note(relay.act(ready[3...]), from: relay) }
         if hasEnded { driver.tellEnd() }
+        if driver.isRunning, !driver.hasCommand { relay?.keepKeys() }
         Orphans.reap { $0 == driver.pid || $0 == driver.guardPID }
     }
 
@@ -128,9 +129,7 @@ public final class LaunchedJob {
         case .child: break
         case _ where received.isAboutLauncher: break
         case .terminate: driver.stop(.caller)
-        // What the command has left may ignore the keys, as shells have it for what runs in the background.
-        case .interrupt where !driver.hasCommand, .quit where !driver.hasCommand, .hangUp where !driver.hasCommand:
-            driver.stop(.caller)
+        case let signal where !driver.hasCommand: handleAfterCommand(signal)
         case _ where relay != nil: if let relay { pass(received, of: arrived, by: relay) }
         case _ where driver.isApart: pass(received, of: arrived)
         case let signal where received.isForGroup:
@@ -138,5 +137,12 @@ public final class LaunchedJob {
             if ThisProcess.sharesGroup(with: pid) { driver.note(fromTerminal: [signal]) } else { passToGroup(signal) }
         case let signal: try? driver.pass(signal)
         }
+    }
+
+    /// While this process waits for what the command has left, the keys are for itself: those processes may ignore them,
+    /// as shells have it for what runs in the background.
+    private func handleAfterCommand(_ signal: Signal) {
+        if signal == .terminalStop { ThisProcess.stop() }
+        if Signal.requestsToEnd.contains(signal) { driver.stop(.caller) }
     }
 }

@@ -25,12 +25,12 @@ protocol JobHome: AnyObject, Sendable {
     func start(
         _ program: Program, in cgroup: borrowing JobCgroup, _ wording: Wording
     ) throws(LaunchError) -> SpawnedProcess
-    /// Whether somebody else has stopped all that was in the home.
+    /// Whether, and how, somebody else has stopped all that was in the home; `nil` for not.
     ///
     /// - Parameters:
     ///   - signal: the job's stop signal.
     ///   - status: how the command ended.
-    func wasStopped(_ signal: Signal, _ status: ExitStatus?) -> Bool
+    func outsideStop(_ signal: Signal, _ status: ExitStatus?) -> OutsideStop?
     /// Gives the home back. If the caller chose its name, the name can be used again when this returns.
     ///
     /// - Parameters:
@@ -43,6 +43,13 @@ protocol JobHome: AnyObject, Sendable {
     ///
     /// - Parameter letGo: has the guard forget the job.
     func clearAway(_ guardian: GuardClient, _ letGo: () -> Void)
+}
+
+/// How somebody else than cgrun has stopped all processes of a job.
+enum OutsideStop: Sendable {
+    /// They got the stop signal.
+    case asked
+    case killed
 }
 
 /// A directory in a cgroup of the caller's.
@@ -86,7 +93,7 @@ final class DirectoryHome: JobHome {
         } catch { throw LaunchError(error, command: program.arguments[0].description, wording) }
     }
 
-    func wasStopped(_ signal: Signal, _ status: ExitStatus?) -> Bool { false }
+    func outsideStop(_ signal: Signal, _ status: ExitStatus?) -> OutsideStop? { nil }
     func release(wasStopped: Bool, _ letGo: () -> Void) { letGo() }
     func abandon() {}
     func clearAway(_ guardian: GuardClient, _ letGo: () -> Void) { letGo() }

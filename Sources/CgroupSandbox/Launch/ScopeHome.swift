@@ -88,11 +88,11 @@ final class ScopeHome: JobHome {
         }
     }
 
-    func wasStopped(_ signal: Signal, _ status: ExitStatus?) -> Bool {
+    func outsideStop(_ signal: Signal, _ status: ExitStatus?) -> OutsideStop? {
         // The manager signals one process after the other: the holder may have its turn a moment after the command.
         let isSuspect: Bool =
             if case .signaled(let end, _) = status { [.kill, signal].contains(end) } else { false }
-        return state.withLock { $0.scope?.wasStopped(signal, within: isSuspect ? .milliseconds(20) : .zero) == true }
+        return state.withLock { $0.scope?.outsideStop(signal, within: isSuspect ? .milliseconds(20) : .zero) }
     }
 
     func release(wasStopped: Bool, _ letGo: () -> Void) {
@@ -213,15 +213,16 @@ struct OpenScope: ~Copyable {
     }
 
     /// Whether somebody has stopped the scope: the holder got the stop signal, which it blocks, or was killed.
-    func wasStopped(_ signal: Signal, within patience: Duration) -> Bool {
+    func outsideStop(_ signal: Signal, within patience: Duration) -> OutsideStop? {
         let deadline = BootTime.now + patience
         while true {
-            if ProcessTable.hasPending(signal, holder.helper.process.pid) { return true }
+            if holder.helper.process.hasEnded { return .killed }
+            if ProcessTable.hasPending(signal, holder.helper.process.pid) { return .asked }
             var poller = Poller()
             poller.add(holder.helper.descriptor)
             let left = deadline - .now
-            if poller.wait(max(.zero, min(left, .milliseconds(1))))[0] { return true }
-            if left <= .zero { return false }
+            if poller.wait(max(.zero, min(left, .milliseconds(1))))[0] { return .killed }
+            if left <= .zero { return nil }
         }
     }
 

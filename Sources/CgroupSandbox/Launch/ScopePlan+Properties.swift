@@ -29,7 +29,13 @@ extension UnitProperty {
     fileprivate var option: String { "--property \(name)" }
 
     /// Whether it needs programs in the kernel (BPF), which only root may load.
-    fileprivate var needsSystemManager: Bool { ["DevicePolicy", "IPAccounting"].contains(name) }
+    fileprivate var needsSystemManager: Bool {
+        switch (name, value) {
+        case ("IPAccounting", .bool(true)), ("DevicePolicy", .string("closed")), ("DevicePolicy", .string("strict")):
+            true
+        default: false
+        }
+    }
 
     /// Where the property shows in the kernel: the controller that it needs, the files that may have it, and what one
     /// of them then says; `nil` where it does not show.

@@ -22,6 +22,7 @@ public final class TerminalRelay {
     /// The standard stream whose size the job's terminal follows.
     private let window: CInt?
     private var passesKeys = false
+    private var keepsKeys = false
 
     /// `nil` before the job starts, and once its terminal has hung up.
     private var terminal: PseudoTerminal?
@@ -78,6 +79,15 @@ public final class TerminalRelay {
         guard passesKeys else { return }
         passesKeys = false
         if !ThisProcess.isInBackground(of: 0) { try? modes?.apply(to: 0) }
+    }
+
+    /// Has the terminal send this process the signals of keys again, once the command is gone that they were for. What is
+    /// shown stays as the job writes it.
+    func keepKeys() {
+        guard passesKeys, !keepsKeys, var modes, !ThisProcess.isInBackground(of: 0) else { return }
+        keepsKeys = true
+        modes.set(echo: true, outputProcessing: !isShown)
+        try? modes.apply(to: 0)
     }
 
     /// Whether the terminal on standard input is gone.

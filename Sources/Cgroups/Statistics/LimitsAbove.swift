@@ -30,16 +30,14 @@ extension JobCgroup {
         }.first
     }
 
-    /// The cgroup above whose pids limit refused processes or threads while the job ran, as `path: limit`; `nil` where
-    /// none did, or where the job's own limit was met.
+    /// The cgroup above whose pids limit refused processes or threads while the job ran, as `path: limit`, or that it is
+    /// out of sight; `nil` where none did, or where the job's own limit was met.
     ///
     /// - Parameters:
     ///   - statistics: those of the job.
     ///   - limit: the job's own pids limit.
     package func pidsLimitAbove(_ statistics: JobStatistics, _ limit: Int?) -> String? {
-        guard legacy(.pids) == nil, directory.has(Self.localPIDsEvents) else {
-            return legacyPIDsLimitAbove(statistics, limit)
-        }
+        guard !refusalsBefore.isEmpty else { return legacyPIDsLimitAbove(statistics, limit) }
         // Linux 6.11 and later counts where the limit is. Others beside the job may have met the same limit.
         guard statistics.pidsRefusedForks ?? 0 == 0 else { return nil }
         return refusalsBefore.lazy.compactMap { before in
@@ -62,13 +60,13 @@ extension JobCgroup {
         let met = limited.first { cgroup in
             cgroup.number("pids.peak").map { $0 >= cgroup.number("pids.max") ?? .max } ?? true
         }
-        return (met ?? limited.first)?.pidsLimit
+        // A container does not see the limits of what it is in.
+        return (met ?? limited.first)?.pidsLimit ?? "out of sight"
     }
 
     /// How many forks each cgroup from `parent` upwards has refused by its own limit; none before Linux 6.11.
     static func pidsRefusals(from parent: CgroupDirectory) -> [PIDsRefusals] {
-        guard parent.has(localPIDsEvents) else { return [] }
-        return parent.andAbove(.v2).compactMap { cgroup in
+        parent.andAbove(.v2).compactMap { cgroup in
             cgroup.counts(localPIDsEvents)?["max"].map { PIDsRefusals(path: cgroup.path, count: $0) }
         }
     }

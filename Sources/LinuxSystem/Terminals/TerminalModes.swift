@@ -22,7 +22,7 @@ package struct TerminalModes: Sendable {
         return result
     }
 
-    mutating func set(echo: Bool, outputProcessing: Bool) {
+    package mutating func set(echo: Bool, outputProcessing: Bool) {
         if !echo { raw.c_lflag &= ~tcflag_t(ECHO) }
         if !outputProcessing { raw.c_oflag &= ~tcflag_t(OPOST) }
     }

@@ -122,8 +122,8 @@ extension JobDriver {
         if state.end.detail == .everything {
             state.end.changedLimits = state.cgroup?.changes(of: ResolvedLimits(inForce: limits)) ?? []
         }
-        // While nobody has stopped the job, its unit may have been stopped since the command's end.
-        if machine.stop == nil { noteOutsideStop(machine.status, &state) }
+        // The job's unit may have been stopped since the command's end.
+        if machine.stop == nil { noteOutsideStop(nil, &state) }
         state.report = Report(state.facts, state.end)
     }
 

@@ -293,6 +293,8 @@ extension JobDriver {
     }
 
     /// Takes note of a stop of the job's unit, which leaves what the command has left the time of the grace.
+    ///
+    /// - Parameter status: how the command has ended just now; `nil`: it had ended before.
     func noteOutsideStop(_ status: ExitStatus?, _ state: inout State) {
         guard state.end.outsideStop == nil else { return }
         state.end.outsideStop = state.home?.outsideStop(state.machine.rules.stopSignal, status)

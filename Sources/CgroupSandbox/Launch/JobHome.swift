@@ -29,7 +29,7 @@ protocol JobHome: AnyObject, Sendable {
     ///
     /// - Parameters:
     ///   - signal: the job's stop signal.
-    ///   - status: how the command ended.
+    ///   - status: how the command has ended just now; `nil`: it had ended before.
     func outsideStop(_ signal: Signal, _ status: ExitStatus?) -> OutsideStop?
     /// Gives the home back. If the caller chose its name, the name can be used again when this returns.
     ///

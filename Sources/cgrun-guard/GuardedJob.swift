@@ -74,10 +74,11 @@ final class GuardedJob {
         }
         deadline = 0
         guard !isEmpty(within: 0) else { return }
-        kill()
+        // Told first: the launcher may go on in the instant of the kill, and asks for the reason when it sees the end.
         var message = guard_message(GUARD_KILLED)
         message.number = number
         _ = guard_send(CInt(GUARD_CONTROL), &message)
+        kill()
     }
 
     func kill() {

@@ -11,18 +11,30 @@ extension Behaviour {
 
         init() throws { harness = try Harness() }
 
-        /// A process that needs a while to end once it is asked to: in a session of its own, and a child of it that
-        /// somebody has stopped.
-        private static let slow = """
+        /// Starts processes that need a while to end once they are asked to: each in a session of its own, and the second
+        /// is stopped.
+        private var slow: String {
+            """
+            rm -f \(harness.path("ready"))*
             slow() { exec setsid sh -c 'trap "sleep 0.3; echo cleaned $1; exit 0" TERM; echo ready $1
+                touch \(harness.path("ready"))$1
                 test $1 = 1 || kill -STOP $$
                 while :; do sleep 0.01; done' sh $1; }
             slow 1 & slow 2 &
             """
+        }
+
+        /// Waits until both are ready.
+        private var awaitSlow: String {
+            "until test -e \(harness.path("ready1")) && test -e \(harness.path("ready2")); do sleep 0.01; done"
+        }
+
+        /// Time enough for both, also on a machine that has much else to do.
+        private let aWhile = patience == 1 ? "3s" : "10s"
 
         /// Starts two slow processes behind a command that does not handle SIGTERM.
         private func start(_ options: String..., command: String = "wait") throws -> TestProcess {
-            let job = try harness.startCgrun(options + ["--", "sh", "-c", "\(Self.slow)\n\(command)"])
+            let job = try harness.startCgrun(options + ["--", "sh", "-c", "\(slow)\n\(command)"])
             try job.waitForOutput("ready 1")
             try job.waitForOutput("ready 2")
             return job
@@ -37,7 +49,7 @@ extension Behaviour {
         /// As with timeout(1) and Ctrl-C, all are asked; and the grace is for all.
         @Test func aStopIsForTheWholeTree() throws {
             for options in [[], ["--strays", "term"], ["--kill-mode", "control-group"]] {
-                let job = try harness.startCgrun(options + ["--", "sh", "-c", "\(Self.slow)\nwait"])
+                let job = try harness.startCgrun(options + ["--", "sh", "-c", "\(slow)\nwait"])
                 try job.waitForOutput("ready 1")
                 try job.waitForOutput("ready 2")
                 job.send(.terminate)
@@ -50,7 +62,7 @@ extension Behaviour {
         @Test func aTimeoutIsForTheWholeTree() throws {
             let file = harness.path("report")
             let job = try harness.startCgrun(
-                ["--report", file, "--timeout", "1s", "--", "sh", "-c", "\(Self.slow)\nwait"])
+                ["--report", file, "--timeout", aWhile, "--", "sh", "-c", "\(slow)\nwait"])
             let outcome = try job.end()
             #expect(wereAsked(outcome) && outcome.exitCode == 124, "\(outcome)")
             let report = try harness.report(file)
@@ -91,7 +103,7 @@ extension Behaviour {
         @Test func straysAreKilledOrAsked() throws {
             for (options, areAsked) in [([], false), (["--strays", "kill"], false), (["--strays", "term"], true)] {
                 let file = harness.path("report")
-                let command = "\(Self.slow)\nsleep 0.5; exit 3"
+                let command = "\(slow)\n\(awaitSlow); exit 3"
                 let outcome = try harness.startCgrun(options + ["--report", file, "--", "sh", "-c", command]).end()
                 #expect(wereAsked(outcome) == areAsked && outcome.exitCode == 3, "\(options): \(outcome)")
                 let report = try harness.report(file)
@@ -112,14 +124,14 @@ extension Behaviour {
 
         // MARK: --wait-all
 
-        private static let late = "(sleep 0.5; echo late) & (setsid sh -c 'sleep 0.2; echo later') & exit 4"
+        private static let late = "(sleep 1; echo late) & (setsid sh -c 'sleep 0.2; echo later') & exit 4"
 
         @Test func allAreWaitedFor() throws {
             let (outcome, report) = try harness.reported("--wait-all", "--", "sh", "-c", Self.late)
             #expect(outcome.exitCode == 4 && outcome.output.split(separator: "\n").sorted() == ["late", "later"])
             #expect(!report.straysKilled && !report.termination.cgroupKill && report.cause == .nonzeroExit)
             #expect(
-                (report.termination.emptyAfterSeconds ?? 0) > 0.3 && report.wallSeconds ?? 9 < 0.5 * Double(patience))
+                (report.termination.emptyAfterSeconds ?? 0) > 0.3 && report.wallSeconds ?? 9 < Double(patience))
             let alone = try harness.cgrun("--wait-all", "--", "sh", "-c", "exit 5")
             #expect(alone.exitCode == 5)
             try harness.expectNothingLeft()
@@ -127,7 +139,7 @@ extension Behaviour {
 
         @Test func theTimeLimitHoldsWhileAllAreWaitedFor() throws {
             let (outcome, report) = try harness.reported(
-                "--wait-all", "--timeout", "1s", "--", "sh", "-c", "sleep 1000 & exit 0")
+                "--wait-all", "--timeout", aWhile, "--", "sh", "-c", "sleep 1000 & exit 0")
             #expect(outcome.exitCode == 124 && report.cause == .timeoutWall && report.exitCode == 0)
             #expect(
                 outcome.errors.contains(text: "sh had exited with 0, and what it had left was stopped"), "\(outcome)")

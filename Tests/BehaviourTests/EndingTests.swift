@@ -6,7 +6,7 @@ import Testing
 
 extension Behaviour {
     /// Who is asked to end, who gets time for that, and who is waited for.
-    @Suite struct Ending {
+    @Suite(.onRealMachines) struct Ending {
         let harness: Harness
 
         init() throws { harness = try Harness() }
@@ -30,7 +30,7 @@ extension Behaviour {
         }
 
         /// Time enough for both, also on a machine that has much else to do.
-        private let aWhile = patience == 1 ? "3s" : "10s"
+        private let aWhile = "3s"
 
         /// Starts two slow processes behind a command that does not handle SIGTERM.
         private func start(_ options: String..., command: String = "wait") throws -> TestProcess {
@@ -131,7 +131,7 @@ extension Behaviour {
             #expect(outcome.exitCode == 4 && outcome.output.split(separator: "\n").sorted() == ["late", "later"])
             #expect(!report.straysKilled && !report.termination.cgroupKill && report.cause == .nonzeroExit)
             #expect(
-                (report.termination.emptyAfterSeconds ?? 0) > 0.3 && report.wallSeconds ?? 9 < Double(patience))
+                (report.termination.emptyAfterSeconds ?? 0) > 0.3 && report.wallSeconds ?? 9 < 1)
             let alone = try harness.cgrun("--wait-all", "--", "sh", "-c", "exit 5")
             #expect(alone.exitCode == 5)
             try harness.expectNothingLeft()
@@ -158,7 +158,7 @@ extension Behaviour {
             ])
             try job.waitForOutput("ready")
             try eventually("the command's end") { !harness.marker.survivors.contains { $0.command == "sh" } }
-            pause(.milliseconds(50) * patience)
+            pause(.milliseconds(50))
             #expect(!job.hasEnded)
             job.send(signal)
             let outcome = try job.end()

@@ -111,19 +111,30 @@ extension Behaviour {
             #expect(outer.lines.first != report.jobID)
         }
 
-        /// A v1 freezer holds a process so that not even SIGKILL reaches it.
-        @Test(
-            .enabled(if: Capability.isHybrid && Capability.isRoot, "needs the v1 freezer to make a process unkillable"))
-        func unkillableProcessIsReported() throws {
+        /// Makes a group of the v1 freezer.
+        private func makeFreezer() throws -> String {
             let freezer = "/sys/fs/cgroup/freezer/cgrun-test-\(harness.marker.text)"
             _ = try harness.start(["mkdir", freezer]).end()
-            // Also when the test fails: what stays frozen can be killed by nobody.
+            return freezer
+        }
+
+        /// Thaws what is in the group, and removes the group. Also to be called when a test fails: what stays frozen can be
+        /// killed by nobody.
+        private func remove(_ freezer: String) {
             let thaw = """
                 echo THAWED > \(freezer)/freezer.state
                 while read pid; do echo $pid > \(freezer)/../cgroup.procs; done < \(freezer)/cgroup.procs
                 rmdir \(freezer)
                 """
-            defer { _ = try? harness.start(["sh", "-c", thaw]).end() }
+            _ = try? harness.start(["sh", "-c", thaw]).end()
+        }
+
+        /// A v1 freezer holds a process so that not even SIGKILL reaches it.
+        @Test(
+            .enabled(if: Capability.isHybrid && Capability.isRoot, "needs the v1 freezer to make a process unkillable"))
+        func unkillableProcessIsReported() throws {
+            let freezer = try makeFreezer()
+            defer { remove(freezer) }
             let file = harness.path("report")
             let job = try harness.startCgrun(["--report", file, "--", Programs.probe, "tree", "1"])
             try job.waitForOutput("planted")
@@ -145,14 +156,8 @@ extension Behaviour {
         @Test(
             .enabled(if: Capability.isHybrid && Capability.isRoot, "needs the v1 freezer to make a process unkillable"))
         func aSweepWaitsOnceForAll() throws {
-            let freezer = "/sys/fs/cgroup/freezer/cgrun-test-\(harness.marker.text)"
-            _ = try harness.start(["mkdir", freezer]).end()
-            let thaw = """
-                echo THAWED > \(freezer)/freezer.state
-                while read pid; do echo $pid > \(freezer)/../cgroup.procs; done < \(freezer)/cgroup.procs
-                rmdir \(freezer)
-                """
-            defer { _ = try? harness.start(["sh", "-c", thaw]).end() }
+            let freezer = try makeFreezer()
+            defer { remove(freezer) }
             // All of them first: each launch would sweep the ones before.
             let jobs = try (0..<4).map { _ in
                 let job = try harness.startCgrun(["--", Programs.probe, "tree", "1"])

@@ -238,7 +238,7 @@ extension Behaviour {
             (["--report", "/", "true"], "--report /: "),
         ]
 
-        @Test(arguments: refusals) func areOneLine(_ arguments: [String], _ text: String) throws {
+        @Test(.onRealMachines, arguments: refusals) func areOneLine(_ arguments: [String], _ text: String) throws {
             let outcome = try harness.startCgrun(arguments).end()
             #expect(outcome.exitCode == 125)
             #expect(outcome.output == "")

@@ -79,7 +79,7 @@ extension Behaviour {
 
         /// Its name is text of both scopes, which systemd reads again. (No program that has a line end among the first
         /// 15 bytes of its name: systemd does not understand /proc/PID/stat then.)
-        @Test func aProgramsNameIsNoSetting() throws {
+        @Test(.onRealMachines) func aProgramsNameIsNoSetting() throws {
             let program = harness.path("host-of-the-jobs\nBindsTo=\n")
             #expect(try harness.start(["cp", Programs.host, program]).end().exitCode == 0)
             let (host, unit, own) = try startSleepers(1, program: program)
@@ -97,7 +97,7 @@ extension Behaviour {
             try expectNothingLeft()
         }
 
-        @Test func hostAndGuardKilledAtOnce() throws {
+        @Test(.onRealMachines) func hostAndGuardKilledAtOnce() throws {
             for _ in 0..<rounds {
                 let host = try start(["scope", "load", "4"])
                 try host.waitForOutput("scope")

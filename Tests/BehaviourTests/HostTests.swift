@@ -69,7 +69,7 @@ extension Behaviour {
         }
 
         /// The guard is killed as well as the host may be: another one takes all jobs over.
-        @Test func theGuardOfManyJobsIsReplaced() throws {
+        @Test(.onRealMachines) func theGuardOfManyJobsIsReplaced() throws {
             let count = min(share(3_000), ThisProcess.hardDescriptorLimit / 10)
             let host = try start("sleep", "\(count)")
             try host.waitForOutput("ready", within: .seconds(60))
@@ -88,7 +88,7 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
-        @Test func aStoppedGuardHoldsNobodyUpForLong() throws {
+        @Test(.onRealMachines) func aStoppedGuardHoldsNobodyUpForLong() throws {
             let host = try start("sequence", "\(share(6_000))")
             // One that has not said yet that it watches would hold the first job up, and have it refused.
             try host.waitForOutput("descriptors")
@@ -99,7 +99,7 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
-        @Test func manyJobsOneAfterTheOther() throws {
+        @Test(.onRealMachines) func manyJobsOneAfterTheOther() throws {
             let count = share(20_000)
             let host = try start("sequence", "\(count)", limits: canLimit).end(within: .seconds(300))
             #expect(host.exitCode == 0, "\(host.errors)")
@@ -107,7 +107,7 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
-        @Test func manyJobsCancelledAtRandomMoments() throws {
+        @Test(.onRealMachines) func manyJobsCancelledAtRandomMoments() throws {
             let host = try start("churn", "\(share(5_000))", "50").end(within: .seconds(300))
             #expect(host.exitCode == 0, "\(host.errors)")
             let last = try #require(host.lines.last)

@@ -9,7 +9,7 @@ import Testing
 
 /// What a program may get wrong, and what may be wanting.
 extension Behaviour.Jobs {
-    @Test func nonsenseIsRefusedWithTypedErrors() async throws {
+    @Test(.onRealMachines) func nonsenseIsRefusedWithTypedErrors() async throws {
         // The parents of cgroups with these limits stay open from the first use on.
         for limits in [Limits(), .memory, .pids] {
             var spec = try shell("true")

@@ -183,7 +183,7 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
-        @Test func commandJoinsByItselfWhereClone3IsFiltered() throws {
+        @Test(.onRealMachines) func commandJoinsByItselfWhereClone3IsFiltered() throws {
             let file = harness.path("report")
             let outcome = try harness.start([
                 Programs.probe, "without", "clone3", Programs.cgrun, "--report", file, "--", Programs.probe, "plant",

@@ -136,6 +136,12 @@ let goldenReport = """
       ],
       "strays_killed" : true,
       "termination" : {
+        "blocking" : [
+          {
+            "comm" : "sleep",
+            "pid" : 4711
+          }
+        ],
         "cgroup_kill" : true,
         "empty_after_seconds" : 0.125,
         "escalated" : true,

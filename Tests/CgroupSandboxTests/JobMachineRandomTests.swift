@@ -74,7 +74,7 @@ import Testing
             for action in actions {
                 if releases > 0 { fault("\(action) after the release") }
                 switch action {
-                case .thaw, .signal, .signalTree, .nameStrays, .nameUnkillable: break
+                case .thaw, .signal, .signalTree, .nameStrays, .nameBlocking, .nameUnkillable: break
                 case .readCPUTime:
                     send(
                         .cpuTime(

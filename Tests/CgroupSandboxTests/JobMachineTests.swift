@@ -122,7 +122,8 @@ import Testing
             steps: [(150, .commandEnded(.killed(by: .terminate)))], story: "\(asked) \(tidy)", stop: .timeoutWall),
         Row(
             testDescription: "timeout, deaf", rules: rules { $0.timeout = .milliseconds(100) },
-            steps: [(5_200, .commandEnded(.killed(by: .kill)))], story: "\(asked) kill \(tidy)", stop: .timeoutWall,
+            steps: [(5_200, .commandEnded(.killed(by: .kill)))], story: "\(asked) nameBlocking kill \(tidy)",
+            stop: .timeoutWall,
             escalated: true),
         Row(
             testDescription: "timeout, by the guard", rules: rules { $0.timeout = .seconds(100) },
@@ -150,7 +151,8 @@ import Testing
             testDescription: "stop, all, one is deaf", rules: rules { $0.stopsAll = true },
             steps: [(5, .stop(.caller)), (10, .commandEnded(.exit(0))), (5_004, .time), (5_005, .time)],
             trees: [TreeEnding.Tree](repeating: .populated, count: 61) + [.empty],
-            story: "\(asked) signalTree(SIGTERM) look nameStrays kill look nameStrays kill \(tidy)", stop: .caller,
+            story: "\(asked) signalTree(SIGTERM) look nameBlocking nameStrays kill look nameStrays kill \(tidy)",
+            stop: .caller,
             escalated: true
         ),
         Row(
@@ -203,7 +205,7 @@ import Testing
             story: "\(asked) \(asked) \(tidy)", stop: .caller),
         Row(
             testDescription: "stop, deaf", steps: [(5, .stop(.caller)), (5_010, .commandEnded(.killed(by: .kill)))],
-            story: "\(asked) kill \(tidy)", stop: .caller, escalated: true),
+            story: "\(asked) nameBlocking kill \(tidy)", stop: .caller, escalated: true),
         Row(
             testDescription: "cancelled", steps: [(5, .stop(.cancelled)), (6, .commandEnded(.exit(1)))],
             story: "\(asked) \(tidy)", stop: .cancelled),

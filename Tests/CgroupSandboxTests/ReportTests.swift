@@ -42,7 +42,8 @@ import Testing
         $0.pressure.cpu = Report.Pressure(someSeconds: 1.5, fullSeconds: nil)
         $0.termination = Report.Termination(
             requestedBy: "timeout", signal: Report.SignalInfo(number: 15, name: "SIGTERM"), graceSeconds: 5,
-            escalated: true, cgroupKill: true, emptyAfterSeconds: 0.125)
+            escalated: true, blocking: [Report.ProcessInfo(pid: 4711, comm: "sleep")], cgroupKill: true,
+            emptyAfterSeconds: 0.125)
         $0.strays = [Report.ProcessInfo(pid: 4711, comm: "sleep")]
         $0.unkillable = [Report.ProcessInfo(pid: 4712, comm: "nfs")]
         $0.unavailable = [Report.Unavailable(field: "io", reason: "the io controller is not enabled for this job")]

@@ -14,6 +14,8 @@ struct JobEnd: Sendable {
     var emptyAfter: Duration?
     var wroteKill = false
     var strays: [Report.ProcessInfo] = []
+    /// What had not ended at the end of the grace.
+    var blocking: [Report.ProcessInfo] = []
     var unkillable: [Report.ProcessInfo] = []
     /// Why the last look at the tree failed, so that nobody can tell whether it is empty.
     var blindness: SystemError?

@@ -107,7 +107,7 @@ extension Report.Pressure {
 
 extension Report.Termination {
     enum CodingKeys: String, CodingKey {
-        case signal, escalated
+        case signal, escalated, blocking
         case requestedBy = "requested_by"
         case graceSeconds = "grace_seconds"
         case cgroupKill = "cgroup_kill"

@@ -99,8 +99,8 @@ extension Report {
     private mutating func tell(_ end: JobEnd) {
         termination = Termination(
             requestedBy: end.stop?.reason.rawValue, signal: end.stop?.signal.map(SignalInfo.init),
-            graceSeconds: end.stop?.grace?.seconds, escalated: end.stop?.escalated == true, cgroupKill: end.wroteKill,
-            emptyAfterSeconds: end.emptyAfter?.seconds)
+            graceSeconds: end.stop?.grace?.seconds, escalated: end.stop?.escalated == true,
+            blocking: end.blocking, cgroupKill: end.wroteKill, emptyAfterSeconds: end.emptyAfter?.seconds)
         strays = end.strays
         straysKilled = !end.strays.isEmpty && end.wroteKill
         unkillable = end.unkillable

@@ -231,6 +231,8 @@ public struct Report: Sendable, Equatable, Codable {
         @Explicit public var graceSeconds: Double?
         /// Whether the tree was killed because the grace was over, or there was none.
         public var escalated = false
+        /// The processes that had not ended at the end of the grace, and were killed.
+        public var blocking: [ProcessInfo] = []
         /// Whether `cgroup.kill` was written while processes were left.
         public var cgroupKill = false
         /// From the command's end, or the kill, to an empty tree.

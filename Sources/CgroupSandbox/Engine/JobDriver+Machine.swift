@@ -76,6 +76,7 @@ extension JobDriver {
             state.end.blindness = nil
             return (state.cgroup?.look(&state.end.blindness)).map { .tree($0) }
         case .nameStrays: if state.end.strays.isEmpty { state.end.strays = members(of: &state) }
+        case .nameBlocking: state.end.blocking = members(of: &state)
         case .nameUnkillable: state.end.unkillable = members(of: &state)
         case .report: makeReport(&state)
         case .remove: return .removal(succeeded: remove(&state))

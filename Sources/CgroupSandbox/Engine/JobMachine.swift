@@ -61,6 +61,8 @@ struct JobMachine: Sendable {
         case look
         /// Write down which processes the command has left, unless some are written down already.
         case nameStrays
+        /// Write down which processes have not ended by the end of the grace.
+        case nameBlocking
         /// Write down which processes do not die.
         case nameUnkillable
         /// Read the statistics and make the report, while the cgroups are still there.
@@ -230,7 +232,7 @@ struct JobMachine: Sendable {
             return now - killedAt >= Self.patienceAfterKill ? giveUp(now) : []
         }
         if let killAt = stop?.killAt {
-            if killAt <= now { return kill(now) }
+            if killAt <= now { return [.nameBlocking] + kill(now) }
         } else if stop == nil {
             if let timeout = rules.timeout, startedAt + timeout <= now { return stop(.timeoutWall, now) }
             if let cpuTimeIsDue, cpuTimeIsDue <= now { return [.readCPUTime] }

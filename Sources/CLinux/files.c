@@ -56,3 +56,17 @@ int clinux_flush_output(void)
     // The C library has not kept why an earlier write failed. The next one fails for the same reason.
     return write(STDOUT_FILENO, "\n", 1) < 0 ? -errno : -EIO;
 }
+
+ssize_t clinux_move(int pipe, int file, size_t size)
+{
+    ssize_t n;
+    do n = splice(pipe, NULL, file, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK); while (n < 0 && errno == EINTR);
+    return or_errno(n);
+}
+
+void clinux_enlarge_pipe(int pipe, int size) { (void)fcntl(pipe, F_SETPIPE_SZ, size); }
+
+bool clinux_contains(const void *data, size_t size, const void *part, size_t part_size)
+{
+    return memmem(data, size, part, part_size) != NULL;
+}

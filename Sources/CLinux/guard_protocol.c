@@ -24,6 +24,8 @@ static const size_t singles[] = {
     offsetof(struct guard_contents, record),        offsetof(struct guard_contents, report),
     offsetof(struct guard_contents, target),        offsetof(struct guard_contents, kill_file),
     offsetof(struct guard_contents, holder_socket), offsetof(struct guard_contents, scope),
+    offsetof(struct guard_contents, state),         offsetof(struct guard_contents, output),
+    offsetof(struct guard_contents, notices),
 };
 enum { SINGLES = sizeof singles / sizeof *singles };
 
@@ -56,6 +58,7 @@ static bool is_whole(const struct guard_contents *contents)
     case GUARD_DONE:
     case GUARD_KILLED: return contents->number > 0;
     case GUARD_DEADLINE: return contents->number > 0 && contents->deadline > 0;
+    case GUARD_SUCCESSOR: return contents->state >= 0;
     case GUARD_HOLDER: return contents->holder >= 0 && contents->holder_socket >= 0;
     case GUARD_SCOPE:
     case GUARD_HOLD:

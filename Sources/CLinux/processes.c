@@ -30,13 +30,23 @@ char *const *clinux_environment(void) { return environ; }
 
 void clinux_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
-void clinux_raise_descriptor_limit(void)
+uint64_t clinux_raise_descriptor_limit(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 0;
+    rlim_t before = limit.rlim_cur;
+    clinux_set_descriptor_limit(limit.rlim_max);
+    return before;
+}
+
+void clinux_set_descriptor_limit(uint64_t soft)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || soft == 0)
+        return;
+    limit.rlim_cur = soft;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 uint64_t clinux_cpu_time_limit(pid_t pid)

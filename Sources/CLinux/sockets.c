@@ -2,6 +2,8 @@
 #include "clinux.h"
 #include "or_errno.h"
 
+#include <arpa/inet.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -11,18 +13,37 @@ int clinux_socketpair(int ends[2])
     return (int)or_errno(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
 }
 
-int clinux_connect(const char *path)
+// Binds or connects a new socket. The address fits where `path` is short; a long path can be reached through /proc/self/fd.
+static int open_socket(const char *path, int type, int (*use)(int, const struct sockaddr *, socklen_t))
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     if (strlen(path) >= sizeof address.sun_path)
         return -ENAMETOOLONG;
     strcpy(address.sun_path, path);
-    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (descriptor < 0 || connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0)
+    int descriptor = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (descriptor < 0 || use(descriptor, (struct sockaddr *)&address, sizeof address) == 0)
         return (int)or_errno(descriptor);
     int error = errno;
     close(descriptor);
     return -error;
+}
+
+int clinux_connect(const char *path) { return open_socket(path, SOCK_STREAM, connect); }
+int clinux_connect_packets(const char *path) { return open_socket(path, SOCK_SEQPACKET, connect); }
+
+int clinux_listen_packets(const char *path)
+{
+    int descriptor = open_socket(path, SOCK_SEQPACKET, bind);
+    if (descriptor < 0 || listen(descriptor, 64) == 0)
+        return descriptor;
+    int error = errno;
+    close(descriptor);
+    return -error;
+}
+
+int clinux_accept(int socket)
+{
+    return (int)or_errno(accept4(socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 
 int clinux_send(int socket, const void *data, size_t size, const int *descriptors, unsigned count)
@@ -83,4 +104,94 @@ int clinux_receive_descriptor(int socket, int *descriptor)
         return -EPIPE;
     *descriptor = received[0];
     return 0;
+}
+
+// MARK: Services
+
+int clinux_listen_notices(const char *name)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    size_t length = strlen(name);
+    int on = 1;
+    if (length + 1 > sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path + 1, name, length);
+    int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (descriptor >= 0 && setsockopt(descriptor, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0
+        && bind(descriptor, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) == 0)
+        return descriptor;
+    int error = errno;
+    if (descriptor >= 0)
+        close(descriptor);
+    return -error;
+}
+
+ssize_t clinux_receive_notice(int socket, void *data, size_t size, pid_t *sender)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * 64)];
+    struct iovec part = { .iov_base = data, .iov_len = size };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control,
+    };
+    *sender = 0;
+    ssize_t n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n < 0)
+        return -errno;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET)
+            continue;
+        if (header->cmsg_type == SCM_CREDENTIALS) {
+            struct ucred credentials;
+            memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
+            *sender = credentials.pid;
+        } else if (header->cmsg_type == SCM_RIGHTS) {
+            int *descriptors = (int *)CMSG_DATA(header);
+            for (size_t i = 0; i < (header->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++)
+                close(descriptors[i]);
+        }
+    }
+    return n;
+}
+
+int clinux_accepts(const char *text, uint16_t port)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address = { 0 };
+    socklen_t size = sizeof address.v4;
+    if (inet_pton(AF_INET, text, &address.v4.sin_addr) == 1) {
+        address.v4.sin_family = AF_INET;
+        address.v4.sin_port = htons(port);
+    } else if (inet_pton(AF_INET6, text, &address.v6.sin6_addr) == 1) {
+        address.v6.sin6_family = AF_INET6;
+        address.v6.sin6_port = htons(port);
+        size = sizeof address.v6;
+    } else {
+        return -EINVAL;
+    }
+    if (port == 0)
+        return 0;
+    int descriptor = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (descriptor < 0)
+        return -errno;
+    int result = connect(descriptor, &address.any, size) == 0;
+    if (!result && errno == EINPROGRESS) {
+        struct pollfd polled = { .fd = descriptor, .events = POLLOUT };
+        int error = 0;
+        socklen_t length = sizeof error;
+        result = clinux_poll(&polled, 1, 50000000) == 1
+                 && getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
+    }
+    if (result) {
+        // Both ends of a connection to a port of the local range may be this socket.
+        char own[sizeof address], peer[sizeof address];
+        socklen_t own_size = sizeof own, peer_size = sizeof peer;
+        result = getsockname(descriptor, (struct sockaddr *)own, &own_size) == 0
+                 && getpeername(descriptor, (struct sockaddr *)peer, &peer_size) == 0
+                 && (own_size != peer_size || memcmp(own, peer, own_size) != 0);
+    }
+    close(descriptor);
+    return result;
 }

@@ -7,6 +7,7 @@ struct Watch {
     /// Killed jobs, which the guard itself waits for and removes.
     private var ending: [GuardedJob] = []
     private let epoll: CInt
+    private let descriptorLimit: UInt64
     private var hasMessages = true
     /// Until when messages may gather in the socket; `nil`: the next message wakes this process.
     private var quietUntil: Int64?
@@ -16,6 +17,8 @@ struct Watch {
     /// The last GUARD_HOLDER: the process that keeps the jobs' scope, the socket that it waits at, and the scope's
     /// directory.
     private var holder = guard_message(GUARD_HOLDER)
+    /// The last GUARD_SUCCESSOR: the keeper that this process becomes after a loss.
+    private var successor = guard_message(GUARD_SUCCESSOR)
     private var isLauncherLost = false
     private var isBroken = false
 
@@ -38,7 +41,9 @@ struct Watch {
     /// Sends GUARD_READY once it watches.
     ///
     /// - Returns: `nil` when no launcher is named, or when it cannot be watched.
-    init?(_ first: guard_contents) {
+    ///   - descriptorLimit: the soft RLIMIT_NOFILE that this process was started with.
+    init?(_ first: guard_contents, _ descriptorLimit: UInt64) {
+        self.descriptorLimit = descriptorLimit
         epoll = epoll_create1(CInt(EPOLL_CLOEXEC))
         take(first)
         receiveMessages()
@@ -54,6 +59,7 @@ struct Watch {
     mutating func run() -> CInt {
         while true {
             if isLauncherLost {
+                if successor.state >= 0 { return becomeSuccessor() }
                 for job in jobs + ending { job.keepOutputsOpen() }
                 endAllJobs()
                 if let cgroupBefore { clinux_await_scope(cgroupBefore) }
@@ -139,6 +145,12 @@ struct Watch {
             if let index = index(of: message.number) { jobs[index].arm(message) }
         case GUARD_DEADLINE:
             if let index = index(of: message.number) { jobs[index].setDeadline(message.deadline) }
+        case GUARD_SUCCESSOR:
+            for descriptor in [successor.executable, successor.state, successor.output, successor.notices]
+            where descriptor >= 0 {
+                close(descriptor)
+            }
+            successor = message
         case GUARD_SCOPE: cgroupBefore = message.number
         case GUARD_HOLDER:
             for descriptor in [holder.holder, holder.holder_socket, holder.scope] where descriptor >= 0 {
@@ -213,6 +225,22 @@ struct Watch {
                 for job in ending { job.kill() }
             }
         }
+    }
+
+    /// Executes the next keeper in place of this process.
+    ///
+    /// - Returns: the exit status, where that cannot be. Nothing of the service is ended for it.
+    private func becomeSuccessor() -> CInt {
+        var message = successor
+        message.executable = -1
+        let control = guard_queue(&message)
+        guard control >= 0 else { return 125 }
+        // What the keeper starts must find the limit that the service was started with.
+        clinux_set_descriptor_limit(descriptorLimit)
+        let name = strdup("cgrun-keeper")
+        _ = clinux_execute(successor.executable, [name, nil], control)
+        free(name)
+        return 125
     }
 
     private func endHolder() {

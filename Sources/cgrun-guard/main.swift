@@ -5,11 +5,11 @@
 import CLinux
 
 func guardJobs() -> CInt {
-    clinux_raise_descriptor_limit()
+    let descriptorLimit = clinux_raise_descriptor_limit()
     // The first message was in the socket before this process started.
     guard case .message(let first) = Mail.next() else { return 125 }
     if first.kind == GUARD_HOLD { return hold() }
-    guard var watch = Watch(first) else { return 125 }
+    guard var watch = Watch(first, descriptorLimit) else { return 125 }
     return watch.run()
 }
 

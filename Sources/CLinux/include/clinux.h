@@ -50,6 +50,13 @@ ssize_t clinux_write(int descriptor, const void *_Nonnull buffer, size_t size);
 int64_t clinux_mount_id(int descriptor);
 int clinux_memfd(const char *_Nonnull name);
 int clinux_pipe(int ends[_Nonnull 2]);
+/// Moves bytes from a pipe to a file without taking them out of the kernel (splice(2)): a process that is killed
+/// meanwhile loses none of them. Never waits for the pipe. -EAGAIN: the pipe is empty.
+ssize_t clinux_move(int pipe, int file, size_t size);
+/// Whether `data` has `part` in it.
+bool clinux_contains(const void *_Nonnull data, size_t size, const void *_Nonnull part, size_t part_size);
+/// Lets a pipe hold so many bytes, as far as this process may.
+void clinux_enlarge_pipe(int pipe, int size);
 /// Writes out what the C library still holds for standard output. Fails if any of it, now or before, was not written.
 int clinux_flush_output(void);
 
@@ -57,6 +64,12 @@ int clinux_flush_output(void);
 
 /// Connects a non-blocking Unix stream socket. -EAGAIN: the listener's queue is full.
 int clinux_connect(const char *_Nonnull path);
+/// Connects a non-blocking SOCK_SEQPACKET socket. -EAGAIN: the listener's queue is full.
+int clinux_connect_packets(const char *_Nonnull path);
+/// Makes a listening, non-blocking SOCK_SEQPACKET socket at a path that is free.
+int clinux_listen_packets(const char *_Nonnull path);
+/// The next connection, which is non-blocking. -EAGAIN: there is none.
+int clinux_accept(int socket);
 /// Makes two connected SOCK_SEQPACKET sockets.
 int clinux_socketpair(int ends[_Nonnull 2]);
 /// Sends one datagram with up to GUARD_MAX_DESCRIPTORS descriptors. Never waits, and never raises SIGPIPE.
@@ -65,6 +78,13 @@ int clinux_send(int socket, const void *_Nonnull data, size_t size,
 /// Receives one datagram, and never waits. `descriptors` has room for GUARD_MAX_DESCRIPTORS. 0: the peer is gone.
 ssize_t clinux_receive(int socket, void *_Nonnull data, size_t size,
                        int *_Nonnull descriptors, unsigned *_Nonnull count);
+/// Makes a datagram socket with an abstract name, for sd_notify(3).
+int clinux_listen_notices(const char *_Nonnull name);
+/// Receives one datagram, and never waits. `sender` is who sent it, as this pid namespace has it; 0: somebody outside.
+ssize_t clinux_receive_notice(int socket, void *_Nonnull data, size_t size, pid_t *_Nonnull sender);
+/// Whether something accepts connections at a numeric address: 1 or 0. Waits for 50 ms at most. -EINVAL: this is no
+/// such address; port 0 asks for no more than that. A socket that is connected with itself counts as refused.
+int clinux_accepts(const char *_Nonnull address, uint16_t port);
 /// Waits for one descriptor; fails when the peer is gone.
 int clinux_receive_descriptor(int socket, int *_Nonnull descriptor);
 
@@ -102,8 +122,10 @@ const char *_Nonnull clinux_argument(int index);
 char *_Nullable const *_Nonnull clinux_environment(void);
 /// Sets the name that ps(1) shows for this thread.
 void clinux_set_name(const char *_Nonnull name);
-/// Raises the soft RLIMIT_NOFILE to the hard one.
-void clinux_raise_descriptor_limit(void);
+/// Raises the soft RLIMIT_NOFILE to the hard one. Returns what it was before; 0: nobody knows.
+uint64_t clinux_raise_descriptor_limit(void);
+/// Sets the soft RLIMIT_NOFILE; 0: leaves it.
+void clinux_set_descriptor_limit(uint64_t soft);
 /// The hard RLIMIT_CPU of a process in seconds; UINT64_MAX: none, or it cannot be read.
 uint64_t clinux_cpu_time_limit(pid_t pid);
 /// Makes this process the parent of those of its descendants whose own parent ends (PR_SET_CHILD_SUBREAPER).

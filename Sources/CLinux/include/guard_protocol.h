@@ -31,6 +31,11 @@
 // process in it is still ending. So the guard removes all jobs first, then closes `holder_socket` and waits for the
 // holder's end, and removes the directory if systemd did not. A later GUARD_HOLDER replaces an earlier one.
 //
+// GUARD_SUCCESSOR says that the jobs outlive the launcher, which is a service's keeper: after a loss of the launcher the
+// guard ends nothing, and becomes `executable`, the next keeper, which adopts the service. It also brings `state`, the
+// service's directory, and `output`, the FIFO of the service's output, which must not lose what is in it meanwhile, and
+// `notices`, the socket of sd_notify(3), if the service has one, for the same reason.
+//
 // GUARD_HOLD as the first message, instead of GUARD_WATCH, makes the program a holder: it does nothing, and ends when
 // nobody has the other end of its socket any more. GUARD_SCOPE may follow, and another GUARD_HOLD that brings a
 // `kill_file`: then the holder kills this cgroup before it ends.
@@ -47,6 +52,10 @@
 //
 // GUARD_FINISH says whose loss ended a job. It brings `record`, `parents` and `directories`, and `report` and `target`
 // where the report goes there.
+//
+// From the guard, or from whoever starts a service, to a keeper:
+//
+// GUARD_SUCCESSOR brings `state`, and `output` and `notices` if the service had a keeper before.
 //
 // The launcher has to count the descriptors that the guard holds. If the guard has no room for a descriptor, the kernel
 // drops it from the message. The guard refuses such a message and ends, rather than hold less than it was given.
@@ -76,6 +85,7 @@ enum guard_kind {
     GUARD_FINISH = 9,
     GUARD_KILLED = 10,
     GUARD_DEADLINE = 11,
+    GUARD_SUCCESSOR = 12,
 };
 
 /// Whose loss ended a job.
@@ -99,6 +109,7 @@ struct guard_contents {
     /// `--report-fd`) and to `target` (what the path of `--report` led to).
     int executable, record, report, target;
     int kill_file, holder_socket, scope;
+    int state, output, notices;
     /// How many cgroups the job has, and one letter for each: `u` for cgroup v2, others for v1 controllers.
     unsigned groups;
     char tags[GUARD_MAX_GROUPS + 1];

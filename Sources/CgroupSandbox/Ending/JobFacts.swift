@@ -5,7 +5,7 @@ internal import SandboxValues
 /// What is known of a job while it runs. From these facts the launcher makes the report once the job has ended, or the
 /// finisher if the launcher was lost: the guard hands them over as JSON.
 package struct JobFacts: Codable, Sendable {
-    let id: String
+    private(set) var id: String
     /// Bytes that are not UTF-8 are U+FFFD in these texts.
     let arguments: [String]
     /// The directory that was asked for, or the launcher's own; `nil` if that was removed.
@@ -13,7 +13,7 @@ package struct JobFacts: Codable, Sendable {
     let uid: UInt32
     let hostName: String
     let bootID: String?
-    let startedAt: String
+    private(set) var startedAt: String
     /// Whether a process of the tree that was killed for want of memory makes the job a failure.
     let failsOnOOM: Bool
     /// The limits in force, and the time limits that were asked for.
@@ -69,6 +69,13 @@ package struct JobFacts: Codable, Sendable {
             cpuTimeoutSeconds: spec.cpuTimeout?.seconds)
         self.hierarchy = hierarchy
         self.home = home
+    }
+
+    /// Takes over what an earlier keeper has noted of its job.
+    mutating func adopt(_ note: JobNote) {
+        id = note.id
+        let age = BootTime.now - note.startedAt
+        startedAt = Timestamp(sinceEpoch: Timestamp.now.sinceEpoch - age).text
     }
 
     /// `systemd (asked for)`, for people.

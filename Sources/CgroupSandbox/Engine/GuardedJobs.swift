@@ -8,6 +8,8 @@ final class GuardedJobs: Sendable {
     let guardian: GuardClient
     /// Whether there is only one job, and the guard ends with it.
     private let areOne: Bool
+    /// Whether jobs go on where there is no guard: those of a keeper, which nobody has to end.
+    private let mayBeUnguarded: Bool
     private let state = Locked(State())
 
     private struct State {
@@ -17,7 +19,7 @@ final class GuardedJobs: Sendable {
         var losses = 0
     }
 
-    // No job lives on without a guard, whenever and in whatever thread the guard is lost:
+    // No job lives on without a guard, but for that of a keeper, whenever and in whatever thread the guard is lost:
     // - A command starts only after a guard has said that it watches and was told of the job (`GuardClient.arm`).
     // - The loop watches each guard's pidfd from before the guard's first answer, so it sees every guard's end. A guard
     //   that dies later is replaced, under the lock of `GuardClient`, by the loop or by a launch that is faster. The
@@ -26,10 +28,13 @@ final class GuardedJobs: Sendable {
     //   one lock: a launch that adds its job later finds the count changed, and stops the job. It does not ask whether
     //   there is a guard, since it would have to wait for a thread that is starting one.
 
-    init(_ loop: EventLoop, areOne: Bool) throws(LaunchError) {
+    /// - Parameter successor: what the guard becomes if this process is lost; `nil`: it ends the jobs.
+    init(_ loop: EventLoop, areOne: Bool, successor: Successor? = nil) throws(LaunchError) {
         self.loop = loop
         self.areOne = areOne
+        mayBeUnguarded = successor != nil
         guardian = try GuardClient(GuardProgram())
+        if let successor { guardian.succeed(with: successor) }
         guardian.observe(by: loop) { [weak self] in self?.endUnguarded() }
     }
 
@@ -54,6 +59,12 @@ final class GuardedJobs: Sendable {
         return driver
     }
 
+    /// Looks after a job that an earlier process has started.
+    func adopt(_ driver: JobDriver) {
+        state.withLock { $0.drivers[driver.id] = driver }
+        driver.begin(watchesCommand: true)
+    }
+
     /// Forgets a job that is over.
     func remove(_ driver: JobDriver) { _ = state.withLock { $0.drivers.removeValue(forKey: driver.id) } }
 
@@ -64,7 +75,16 @@ final class GuardedJobs: Sendable {
         if areOne { guardian.dismiss() } else if let number { guardian.forget(number) }
     }
 
+    /// Starts a guard, if there is none. A keeper without one goes on, and tries again later.
+    func startGuard() {
+        guard guardian.pid == nil else { return }
+        do { try guardian.start() } catch { tryAgain() }
+    }
+
+    private func tryAgain() { loop.call(at: .now + .seconds(5)) { [weak self] in self?.startGuard() } }
+
     private func endUnguarded() {
+        if mayBeUnguarded { return tryAgain() }
         let drivers = state.withLock { state in
             state.losses += 1
             return Array(state.drivers.values)

@@ -53,14 +53,17 @@ final class JobDriver: Sendable {
         }
     }
 
-    /// A job whose command runs.
+    /// A job whose command runs, or has ended unseen (no `main`) and left others.
     init(
-        _ spec: JobSpec, _ facts: JobFacts, _ cgroup: consuming JobCgroup, _ main: consuming ProcessDescriptor,
+        _ spec: JobSpec, _ facts: JobFacts, _ cgroup: consuming JobCgroup, _ main: consuming ProcessDescriptor?,
         _ home: any JobHome, _ number: UInt64, _ jobs: GuardedJobs, _ parent: ParentWatch?,
         terminal: PseudoTerminal?, session: OwnSession?, startedAt: BootTime
     ) {
         id = facts.id
-        pid = main.pid
+        switch main {
+        case .some(let main): pid = main.pid
+        case .none: pid = 0
+        }
         cgroupPath = cgroup.path
         isApart = session != nil
         readsTerminal = session?.readsTerminal == true
@@ -107,6 +110,7 @@ final class JobDriver: Sendable {
                 run(.stop(.guardLost), &state)
             }
             perform(state.machine.begin(at: .now), &state)
+            if state.command == nil, state.machine.hasCommand, state.home != nil { run(.commandEnded(nil), &state) }
         }
     }
 

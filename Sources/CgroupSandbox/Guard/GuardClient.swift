@@ -71,6 +71,10 @@ final class GuardClient: Sendable {
 
     // MARK: Before there is a job
 
+    /// Has guards become another program after a loss, instead of ending the jobs. To be called before the first guard
+    /// starts.
+    func succeed(with successor: Successor) { state.withLock { $0.outbox.successor = successor } }
+
     /// Starts the guard's program, unless it runs. Whether the program is a guard is not known before it watches.
     func start() throws(LaunchError) {
         try state.withLock { state throws(LaunchError) in

@@ -7,6 +7,8 @@ struct GuardOutbox {
     var wards: [UInt64: Ward] = [:]
     /// The process that keeps the scope of the jobs, and the scope's directory, once it is there.
     var holder: (helper: Helper, directory: SharedDescriptor?)?
+    /// What guards become after a loss of this process; `nil`: they end its jobs.
+    var successor: Successor?
     /// What the present guard has still to be told, in this order.
     private(set) var notices: [Notice] = []
 
@@ -14,6 +16,8 @@ struct GuardOutbox {
     enum Notice: Sendable {
         /// Which process keeps the jobs' scope.
         case holder
+        /// What the guard becomes after a loss.
+        case successor
         /// A manager is being asked to move the guard out of the cgroup with this hash.
         case scope(UInt64)
         /// A job whose cgroups do not exist yet.
@@ -29,7 +33,7 @@ struct GuardOutbox {
         /// The number of the job that the notice is about.
         var number: UInt64? {
             switch self {
-            case .holder, .scope: nil
+            case .holder, .successor, .scope: nil
             case .job(let number), .arm(let number, _), .deadline(let number), .done(let number): number
             }
         }
@@ -50,7 +54,7 @@ struct GuardOutbox {
 
     /// Holds what a new guard has to be told, and nothing else.
     mutating func startAnew() {
-        notices = holder == nil ? [] : [.holder]
+        notices = (successor == nil ? [] : [.successor]) + (holder == nil ? [] : [.holder])
         for (number, ward) in wards.sorted(by: { $0.key < $1.key }) {
             notices.append(.job(number))
             if ward.isArmed { notices.append(.arm(number, killFile: nil)) }
@@ -82,6 +86,14 @@ struct GuardOutbox {
             message.holder = holder.helper.descriptor
             message.holder_socket = holder.helper.control.rawValue
             message.scope = holder.directory?.descriptor.rawValue ?? -1
+            try message.send(to: socket)
+        case .successor:
+            guard let successor else { return }
+            var message = guard_message(GUARD_SUCCESSOR)
+            message.executable = successor.executable.rawValue
+            message.state = successor.state.descriptor.rawValue
+            message.output = successor.output.descriptor.rawValue
+            message.notices = successor.notices?.descriptor.rawValue ?? -1
             try message.send(to: socket)
         case .scope(let hash): try guard_contents(GUARD_SCOPE, number: hash).send(to: socket)
         case .job(let number):

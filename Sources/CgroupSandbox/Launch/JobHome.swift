@@ -54,7 +54,7 @@ enum OutsideStop: Sendable {
 
 /// A directory in a cgroup of the caller's.
 final class DirectoryHome: JobHome {
-    private let site: PlannedCgroup
+    let site: PlannedCgroup
     private let sweeps: Bool
     let facts: JobFacts.Home
     /// The leftovers of dead launchers that were removed before the job's start.

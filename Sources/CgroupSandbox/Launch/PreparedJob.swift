@@ -54,6 +54,21 @@ public struct PreparedJob: Sendable {
         } catch { throw LaunchError(error) }
     }
 
+    /// A run of a service's command, in cgroups of the service's name.
+    init(_ spec: LaunchSpec, of service: String, in place: ParentCgroups) throws(LaunchError) {
+        try spec.job.check()
+        do throws(CgroupError) {
+            let limits = try spec.job.limits.resolved()
+            let site = try PlannedCgroup(place, name: JobName.service(service), limits: limits)
+            let home = DirectoryHome(site, because: "a service", sweeps: false)
+            self.init(
+                spec, (JobName.make().id, site.name), limits, place.layout, home, cgroup: site.path, .options)
+        } catch { throw LaunchError(error, .options) }
+    }
+
+    /// Where the cgroups are, if that is a directory.
+    var site: PlannedCgroup? { (home as? DirectoryHome)?.site }
+
     /// - Throws: when the machine or the caller's rights do not allow such a job, as far as that can be told.
     public init(_ spec: LaunchSpec) throws(LaunchError) {
         try spec.job.check()
@@ -131,6 +146,26 @@ extension PreparedJob {
             home.clearAway(jobs.guardian) { jobs.letGo(of: number) }
             throw error
         }
+    }
+
+    /// Takes over a job that an earlier process has launched.
+    ///
+    /// - Parameters:
+    ///   - main: the process of the command; `nil`: it has ended, and what it has left goes on.
+    ///   - note: what that process has noted at the cgroup.
+    func adopt(
+        _ cgroup: consuming JobCgroup, _ main: consuming ProcessDescriptor?, _ note: JobNote, _ jobs: GuardedJobs
+    ) -> JobDriver {
+        let ward = Ward(name: name, tags: cgroup.tags, parents: site?.parents ?? [])
+        // A job that runs is adopted also where no guard can be had.
+        let number = (try? jobs.guardian.register(ward)) ?? 0
+        if number > 0 { try? jobs.guardian.arm(number, cgroup.directories) } else { jobs.startGuard() }
+        var facts = facts
+        facts.adopt(note)
+        facts.cgroup = cgroup.path
+        return JobDriver(
+            spec.job, facts, cgroup, main, home, number, jobs, nil, terminal: nil, session: nil,
+            startedAt: note.startedAt)
     }
 
     /// A job that does not start is first looked at for its own memory limit: the kernel says no more than that there is

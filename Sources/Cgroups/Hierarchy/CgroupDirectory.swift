@@ -37,6 +37,9 @@ package final class CgroupDirectory: Sendable {
         self.init(descriptor, path: path)
     }
 
+    /// Opens the cgroup of a service, to look at it.
+    package convenience init(openingService path: String) throws(SystemError) { try self.init(opening: path, .v2) }
+
     /// Takes over a descriptor that another process has opened.
     convenience init(adopting rawValue: CInt, path: String, isOfJob: Bool = false) {
         self.init(Descriptor(owning: rawValue), path: path, isOfJob: isOfJob)
@@ -142,7 +145,7 @@ package final class CgroupDirectory: Sendable {
                 let job = try openJob(name)
                 // A directory that a sweep has removed meanwhile has no files.
                 if try job.descriptor.tryLock(), job.has("cgroup.procs") {
-                    try job.mark()
+                    try job.mark(as: JobName.isService(name) ? Self.serviceMark : "1")
                     return job
                 }
             } catch {
@@ -157,18 +160,49 @@ package final class CgroupDirectory: Sendable {
         throw SystemError("flock", path: path(of: name), errno: .resourceTemporarilyUnavailable)
     }
 
+    /// Takes the lock that `makeJob` takes.
+    ///
+    /// - Throws: `EBUSY` when somebody else still has it after this time.
+    func lock(within bound: Duration) throws(SystemError) {
+        let deadline = BootTime.now + bound
+        while try !descriptor.tryLock() {
+            guard deadline > .now else { throw SystemError("flock", path: path, errno: .resourceBusy) }
+            Poller.pause(.milliseconds(10))
+        }
+    }
+
     // cgrun knows its own cgroups by two marks, since anybody may choose a name that looks like a job's. The sticky bit is
     // there from the beginning, also if the launcher is lost in the next instant. The extended attribute stays when the
     // job changes the mode.
 
     private static let jobMark = "user.cgrun.job"
 
-    private func mark() throws(SystemError) {
-        try checkErrno(fsetxattr(descriptor.rawValue, Self.jobMark, "1", 1, 0), "setxattr", path: path)
+    /// What the attribute of a service's cgroup says. Nobody may sweep a service, also if it has renamed its v1 groups.
+    private static let serviceMark = "service"
+
+    private func mark(as text: String) throws(SystemError) {
+        try checkErrno(
+            fsetxattr(descriptor.rawValue, Self.jobMark, text, text.utf8.count, 0), "setxattr", path: path)
     }
+
+    /// Whether cgrun has made this cgroup for a service.
+    var isMarkedService: Bool { attribute(Self.jobMark) == Self.serviceMark }
 
     /// Whether cgrun has made this cgroup for a job.
     var isMarkedJob: Bool { descriptor.isSticky || fgetxattr(descriptor.rawValue, Self.jobMark, nil, 0) >= 0 }
+
+    private static let noteMark = "user.cgrun.note"
+
+    /// Keeps a text at this cgroup for as long as it exists.
+    func setNote(_ text: String) { _ = fsetxattr(descriptor.rawValue, Self.noteMark, text, text.utf8.count, 0) }
+
+    var note: String? { attribute(Self.noteMark) }
+
+    private func attribute(_ name: String) -> String? {
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let size = fgetxattr(descriptor.rawValue, name, &bytes, bytes.count)
+        return size < 0 ? nil : String(decoding: bytes[..<size], as: UTF8.self)
+    }
 
     // MARK: Members
 

@@ -23,7 +23,8 @@ extension JobCgroup {
         }
     }
 
-    private func isMember(_ pid: ProcessID) -> Bool {
+    /// Whether a process is in the tree.
+    package func isMember(_ pid: ProcessID) -> Bool {
         (try? Hierarchies.unifiedPath(of: pid))?.split(separator: "/").contains(Substring(name)) == true
     }
 }

@@ -78,6 +78,9 @@ package struct JobCgroup: ~Copyable, Sendable {
         try legacy.map { group throws(CgroupError) in try group.openTasks() }
     }
 
+    /// The hierarchies of the cgroups, as in `PlannedCgroup.tags`.
+    package var tags: [UInt8] { [UInt8(ascii: "u")] + legacy.map(\.controller.tag) }
+
     /// The directory of each cgroup, in the order of `PlannedCgroup.tags`.
     package var directories: [CgroupDirectory] { [directory] + legacy.map(\.directory) }
 

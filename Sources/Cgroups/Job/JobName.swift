@@ -13,6 +13,12 @@ package enum JobName {
         return (id, prefix + id)
     }
 
+    /// What the cgroups of a service are called. A sweep does not take them for a job's.
+    package static func service(_ name: String) -> String { servicePrefix + name }
+
+    private static let servicePrefix = prefix + "svc-"
+    static func isService(_ name: some StringProtocol) -> Bool { name.hasPrefix(servicePrefix) }
+
     static func isJob(_ name: some StringProtocol) -> Bool {
         name.hasPrefix(prefix) && name.utf8.count == prefix.utf8.count + digits
             && name.utf8.dropFirst(prefix.utf8.count).allSatisfy("0123456789abcdef".utf8.contains)

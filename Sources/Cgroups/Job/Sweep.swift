@@ -114,7 +114,10 @@ package enum Sweep {
                 let leftover = Leftover(text: parent.path(of: name), failure: error.description)
                 return Found(name: name, parent: parent, directory: nil, isLegacy: isLegacy, leftover: leftover)
             }
-            guard child.isMarkedJob, (try? child.descriptor.tryLock()) == true else { return nil }
+            // Services are adopted, and not swept. For an instant they have but their name.
+            guard child.isMarkedJob, !child.isMarkedService, !JobName.isService(name),
+                (try? child.descriptor.tryLock()) == true
+            else { return nil }
             let members = child.allProcesses()
             guard !members.contains(ThisProcess.id) else { return nil }
             let names = members.filter { $0 > 0 }.map { "\($0) \((ProcessTable.commandName($0) ?? "?").asName)" }

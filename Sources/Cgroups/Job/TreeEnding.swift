@@ -20,6 +20,10 @@ package struct TreeEnding: Sendable {
         /// As long as it takes until the processes are dead; what cannot be seen or removed is left to the next sweep.
         package static let forEver = Bounds(death: nil, removal: .seconds(30), longestPause: .seconds(60))
 
+        /// Not longer than somebody waits who wants to start something in its place.
+        package static let bounded = Bounds(
+            death: .seconds(10), removal: .seconds(10), longestPause: .milliseconds(20))
+
         package init(death: Duration?, removal: Duration?, longestPause: Duration) {
             self.death = death
             self.removal = removal

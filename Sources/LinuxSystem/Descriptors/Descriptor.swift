@@ -56,6 +56,19 @@ package struct Descriptor: ~Copyable, Sendable {
         }
     }
 
+    /// Reads the whole file from its start, byte for byte.
+    package func readBytes(path: @autoclosure () -> String) throws(SystemError) -> [UInt8] {
+        var result: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while true {
+            let size = pread(rawValue, &buffer, buffer.count, off_t(result.count))
+            if size < 0, errno == EINTR { continue }
+            guard size >= 0 else { throw SystemError("read", path: path(), errno: Errno.current) }
+            if size == 0 { return result }
+            result += buffer[..<size]
+        }
+    }
+
     package func write(_ text: String, path: @autoclosure () -> String) throws(SystemError) {
         try write(Array(text.utf8), path: path(), value: text.count <= 80 ? text : nil)
     }

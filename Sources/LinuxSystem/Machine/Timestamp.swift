@@ -6,6 +6,8 @@ internal import SandboxValues
 package struct Timestamp: Sendable, Equatable {
     package var sinceEpoch: Duration
 
+    package init(sinceEpoch: Duration) { self.sinceEpoch = sinceEpoch }
+
     package static var now: Timestamp {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)

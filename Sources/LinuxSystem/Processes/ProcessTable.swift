@@ -13,6 +13,9 @@ package enum ProcessTable {
         field(0, of: "\(pid)").flatMap(\.first)
     }
 
+    /// When the process started, in clock ticks since boot.
+    package static func startTime(_ pid: ProcessID) -> UInt64? { field(19, of: "\(pid)").flatMap { UInt64($0) } }
+
     /// A field of /proc/PID/stat by its number, with the state as 0.
     package static func field(_ number: Int, of process: String) -> Substring? {
         guard let line = try? readTextFile("/proc/\(process)/stat") else { return nil }

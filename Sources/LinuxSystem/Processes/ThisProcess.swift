@@ -46,6 +46,9 @@ package enum ThisProcess {
         _ = try check(clinux_flush_output(), "write", path: "standard output")
     }
 
+    /// Sets the name that ps(1) shows.
+    package static func setName(_ name: String) { clinux_set_name(name) }
+
     /// Ends this process at once, as another process has ended, and leaves no core file.
     package static func end(as status: ExitStatus) -> Never {
         switch status {

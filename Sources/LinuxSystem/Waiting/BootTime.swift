@@ -4,6 +4,8 @@ internal import CLinux
 package struct BootTime: Comparable, Sendable {
     package var sinceBoot: Duration
 
+    package init(sinceBoot: Duration) { self.sinceBoot = sinceBoot }
+
     package static var now: BootTime { BootTime(sinceBoot: .nanoseconds(clinux_boot_time())) }
 
     package static func < (a: BootTime, b: BootTime) -> Bool { a.sinceBoot < b.sinceBoot }

@@ -1,0 +1,152 @@
+package import Cgroups
+internal import Glibc
+package import LinuxSystem
+package import SandboxValues
+
+/// The job of a service, as its keeper runs it: one after the other, under a name that stays. A job outlives this
+/// process, and a successor adopts it.
+package final class KeptJobs: Sendable {
+    package let loop: EventLoop
+    private let jobs: GuardedJobs
+    private let null: Descriptor
+
+    /// - Parameter loop: the loop that calls back; the caller turns it.
+    package init(_ loop: EventLoop, succeededBy successor: Successor) throws(LaunchError) {
+        self.loop = loop
+        do { null = try Descriptor(opening: "/dev/null", O_RDWR) } catch { throw LaunchError(error) }
+        jobs = try GuardedJobs(loop, areOne: false, successor: successor)
+    }
+
+    /// Where the jobs' cgroups are made.
+    ///
+    /// - Parameter recorded: where an earlier keeper has made them.
+    package static func place(
+        _ spec: LaunchSpec, recorded: ParentCgroups.Paths?
+    ) throws(LaunchError) -> ParentCgroups {
+        let layout = try Hierarchies.current(.options)
+        if let recorded, let place = try? ParentCgroups(layout, at: recorded) { return place }
+        guard case .cgroupfs = try spec.resolveManager(layout) else {
+            throw LaunchError(
+                .setup, "services live in directories of the cgroup filesystem, but here systemd makes the cgroups",
+                remedy: "give --cgroup-manager cgroupfs, in a unit with Delegate=yes")
+        }
+        do throws(CgroupError) {
+            return try ParentCgroups(
+                layout, parentPath: spec.job.cgroupParent, limits: spec.job.limits.resolved())
+        } catch { throw LaunchError(error, .options) }
+    }
+
+    /// Starts the service's command. Nothing of an earlier job may be left.
+    ///
+    /// - Parameters:
+    ///   - output: what the command gets as standard output and standard error.
+    ///   - whenOver: called by the loop once nothing is left of the job.
+    /// - Throws: why the command did not start. Nothing of it is left then.
+    package func launch(
+        _ spec: LaunchSpec, of service: String, in place: ParentCgroups, output: borrowing Descriptor,
+        whenOver: @escaping @Sendable (Report) -> Void
+    ) throws(LaunchError) -> KeptJob {
+        let prepared = try PreparedJob(spec, of: service, in: place)
+        // What could not be removed the last time must not run beside the new one.
+        do throws(SystemError) { try prepared.site?.endLeftover() } catch { throw LaunchError(error) }
+        let streams = [null.rawValue, output.rawValue, output.rawValue]
+        let startedAt = BootTime.now
+        let driver = try jobs.launch(prepared, PreparedJob.Surroundings(streams: streams), watchesCommand: true) {
+            $0.setDelivery(.everything) { _ in }
+        }
+        let job = KeptJob(driver)
+        // A successor that finds a job without this note cannot tell its main process, and starts it anew.
+        driver.withCgroup { cgroup, _ in
+            let ticks = ProcessTable.startTime(driver.pid) ?? 0
+            cgroup.note(JobNote(id: driver.id, pid: driver.pid, processStart: ticks, startedAt: startedAt))
+        }
+        tell(whenOver, of: driver)
+        return job
+    }
+
+    /// What an earlier keeper has left of a service.
+    package enum Found: Sendable {
+        case nothing
+        /// Its main process lives.
+        case job(KeptJob, startedAt: BootTime)
+        /// Its main process has ended unseen, or was never noted. Nothing is left of the tree by now.
+        case ended
+        /// The same, but something is left that does not die.
+        case stuck(LaunchError)
+    }
+
+    /// Takes over what an earlier keeper has left of the service.
+    ///
+    /// - Throws: when the cgroups cannot be opened, or another process looks after them.
+    package func adopt(
+        _ spec: LaunchSpec, of service: String, in place: ParentCgroups, whenOver: @escaping @Sendable (Report) -> Void
+    ) throws(LaunchError) -> Found {
+        let prepared: PreparedJob
+        do { prepared = try PreparedJob(spec, of: service, in: place) } catch {
+            // A limit that could not be set today, such as one of a disk that is gone, is no reason to leave a job alone.
+            var unlimited = spec
+            unlimited.job.limits = Limits()
+            prepared = try PreparedJob(unlimited, of: service, in: place)
+        }
+        let cgroup: JobCgroup
+        let found: JobNote?
+        do throws(SystemError) {
+            guard let opened = try prepared.site?.reopen() else { return .nothing }
+            cgroup = opened
+            found = cgroup.note
+        } catch { throw LaunchError(error) }
+        // What the command has left may go on for as long as it likes, if that was asked for.
+        let isPopulated = (try? cgroup.isPopulated()) == true
+        let goesOn = spec.job.waitsForAll && isPopulated
+        guard let note = found, cgroup.hasMainProcess(note) || goesOn else {
+            do { try cgroup.end(.bounded) } catch { return .stuck(LaunchError(error)) }
+            return .ended
+        }
+        let main = cgroup.mainProcess(note)
+        let driver = prepared.adopt(cgroup, main, note, jobs)
+        driver.setDelivery(.everything) { _ in }
+        jobs.adopt(driver)
+        tell(whenOver, of: driver)
+        return .job(KeptJob(driver), startedAt: note.startedAt)
+    }
+
+    private func tell(_ whenOver: @escaping @Sendable (Report) -> Void, of driver: JobDriver) {
+        driver.setWhenOver { [loop, weak jobs] report in
+            jobs?.remove(driver)
+            // Not in the middle of what has ended the job.
+            loop.call(at: .now) { whenOver(report) }
+        }
+    }
+
+    /// Sees to it that this process has a successor, also while it has no job. Where no guard can be started, it goes on
+    /// without one, and tries again.
+    package func startGuard() { jobs.startGuard() }
+
+    package var guardPID: ProcessID? { jobs.guardian.pid }
+
+    /// Ends the guard, when the service has ended and wants no successor.
+    package func dismissGuard() { jobs.guardian.dismiss() }
+}
+
+/// One run of a service's command.
+package struct KeptJob: Sendable {
+    private let driver: JobDriver
+
+    init(_ driver: JobDriver) { self.driver = driver }
+
+    /// The main process; `nil` once it has ended.
+    package var pid: ProcessID? { driver.hasCommand ? driver.pid : nil }
+    package var cgroupPath: String { driver.cgroupPath }
+
+    /// Begins to stop the job, as its specification has it.
+    package func stop() { driver.stop(.caller) }
+    /// Sends the main process a signal.
+    package func send(_ signal: Signal) throws(SystemError) { try driver.pass(signal) }
+
+    /// What the tree uses now.
+    package var statistics: JobStatistics { driver.statistics }
+    package var members: [ProcessID] { driver.withCgroup { cgroup, _ in cgroup.members } ?? [] }
+    package func isMember(_ pid: ProcessID) -> Bool {
+        driver.withCgroup { cgroup, _ in cgroup.isMember(pid) } ?? false
+    }
+}

@@ -60,13 +60,21 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
+        // Commands that are kept running under a name: the keeper of one, and those who ask it.
+        .target(
+            name: "Services",
+            dependencies: [
+                "SandboxValues", "CLinux", "LinuxSystem", "Cgroups", "CgroupSandbox",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
         // systemd units as values, and what they are made from. Text in, text out.
         .target(name: "SystemdUnits", dependencies: ["SandboxValues"], swiftSettings: strict),
         // The command line: grammar, messages, JSON.
         .executableTarget(
             name: "cgrun",
             dependencies: [
-                "SandboxValues", "LinuxSystem", "Cgroups", "SystemdBus", "CgroupSandbox", "SystemdUnits",
+                "SandboxValues", "LinuxSystem", "Cgroups", "SystemdBus", "CgroupSandbox", "Services", "SystemdUnits",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -95,9 +103,12 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "cgrun", "SandboxValues", "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem",
+                "cgrun", "SandboxValues", "CgroupSandbox", "Services", "SystemdBus", "Cgroups", "LinuxSystem",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ServicesTests", dependencies: ["Services", "CgroupSandbox", "LinuxSystem", "SandboxValues"],
             swiftSettings: strict),
         .testTarget(name: "SystemdBusTests", dependencies: ["SystemdBus"], swiftSettings: strict),
         .testTarget(
@@ -107,14 +118,14 @@ let package = Package(
         .testTarget(
             name: "BehaviourTests",
             dependencies: [
-                "TestSupport", "SandboxValues", "CgroupSandbox", "Cgroups", "LinuxSystem", "CLinux",
+                "TestSupport", "SandboxValues", "CgroupSandbox", "Services", "Cgroups", "LinuxSystem", "CLinux",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict
         ),
         .target(
             name: "TestSupport",
-            dependencies: ["SandboxValues", "CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem"],
+            dependencies: ["SandboxValues", "CgroupSandbox", "Services", "SystemdBus", "Cgroups", "LinuxSystem"],
             path: "Tests/TestSupport"),
         // What tests run inside jobs; C, since Swift cannot fork.
         .executableTarget(name: "cgrun-probe", path: "Tests/Fixtures/probe"),

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Glibc
 internal import LinuxSystem
 internal import SandboxValues
+internal import SystemPackage
 
 let version = "0.1.0"
 
@@ -15,9 +16,11 @@ func cgrun() -> ExitStatus {
     if arguments.first?.description == FinishCommand.name {
         return .exited(code: FinishCommand.run())
     }
+    if arguments.first?.description == KeeperCommand.name { return .exited(code: KeeperCommand.run()) }
     let words = arguments.dropFirst()
-    guard let first = words.first, !["sweep", "check", "unit", "help"].contains(first) else {
-        return parseWithArgumentParser(words.map(\.description))
+    guard let first = words.first, !["sweep", "check", "unit", "help", "service"].contains(first) else {
+        return words.starts(with: ["service", "start"])
+            ? startService(words.dropFirst(2)) : parseWithArgumentParser(words.map(\.description))
     }
     do {
         let request = try RunRequest(parsing: first == "run" ? words.dropFirst() : words)
@@ -34,16 +37,32 @@ func cgrun() -> ExitStatus {
     }
 }
 
+/// The options of `run` among those of `service start` are parsed by the same table.
+func startService(_ words: ArraySlice<ByteString>) -> ExitStatus {
+    var code: CInt = 0
+    do { try ServiceActions().start(words) } catch let unknown as RunRequest.UnknownOption {
+        // --help, or a mistake that ArgumentParser can name best when it sees nothing else.
+        let name = unknown.name.hasPrefix("-h") || unknown.name == "--help" ? [] : ["name"]
+        code = run(["service", "start"] + name + [unknown.name])
+    } catch let exit as ExitCode { code = exit.rawValue } catch {
+        Console().error("\(error)")
+        code = 125
+    }
+    return .exited(code: code)
+}
+
 func parseWithArgumentParser(_ arguments: [String]) -> ExitStatus { .exited(code: run(arguments)) }
 
 private func run(_ arguments: [String]) -> CInt {
     // Each subcommand is parsed by itself: the root has options of the same names, and would take them.
-    let subcommands: [any ParsableCommand.Type] = [SweepCommand.self, CheckCommand.self, UnitCommand.self]
+    let subcommands: [any ParsableCommand.Type] = [
+        SweepCommand.self, CheckCommand.self, UnitCommand.self, ServiceCommand.self,
+    ]
     let subcommand = subcommands.first { $0.configuration.commandName == arguments.first }
     let root = subcommand ?? Cgrun.self
     do {
         var command = try root.parseAsRoot(Array(arguments.dropFirst(subcommand == nil ? 0 : 1)))
-        if command is Cgrun || command is Run {
+        if command is Cgrun || command is Run || command is ServiceStart {
             throw UsageError("no command given; expected cgrun [options] [--] command [argument…]")
         }
         try command.run()
@@ -52,6 +71,11 @@ private func run(_ arguments: [String]) -> CInt {
         return code.rawValue
     } catch let error as UsageError {
         Console().error(error.message)
+        return 125
+    } catch let error as SystemError {
+        // The reader of a pipe has seen enough.
+        if error.errno == .brokenPipe, error.path == "standard output" { return 128 + Signal.pipe.rawValue }
+        Console().error("\(error)")
         return 125
     } catch {
         let message = root.fullMessage(for: error)

@@ -6,6 +6,12 @@ internal import SystemPackage
 
 /// Standard output, to which `print` writes by way of the C library.
 enum StandardOutput {
+    /// Writes bytes at once, after what `print` has left.
+    static func write(_ bytes: [UInt8]) throws(SystemError) {
+        try ThisProcess.flushOutput()
+        if !bytes.isEmpty { try InheritedDescriptor.duplicate(1).write(bytes, path: "standard output") }
+    }
+
     /// Writes out what `print` has left.
     ///
     /// - Returns: what to end with: the status, or a failure if not everything could be written.
@@ -31,6 +37,12 @@ struct Console {
     func error(_ message: String) { write(message, colour: "31") }
 
     func note(_ message: String) { write(message, colour: "2") }
+
+    /// Lines that are not cgrun's own, such as the end of a log.
+    func show(_ lines: [String]) {
+        let text = Array((lines.joined(separator: "\n") + "\n").utf8)
+        _ = text.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+    }
 
     func explain(_ report: Report) {
         if !isQuiet, let message = report.message {

@@ -155,7 +155,7 @@ struct RunRequest {
         }
     }
 
-    private static func choice<Choice: RawRepresentable<String> & CaseIterable>(
+    static func choice<Choice: RawRepresentable<String> & CaseIterable>(
         _ text: String
     ) throws(LimitSyntaxError) -> Choice {
         guard let choice = Choice(rawValue: text) else {

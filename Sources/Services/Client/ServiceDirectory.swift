@@ -1,0 +1,223 @@
+internal import CLinux
+internal import Glibc
+package import LinuxSystem
+package import SandboxValues
+internal import SystemPackage
+
+/// A service's directory: how it is to be run, how it stands, and where its keeper is reached. Only its owner may enter.
+package struct ServiceDirectory: Sendable {
+    package let path: String
+
+    package init(_ path: String) { self.path = path }
+
+    /// The service's name.
+    var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+
+    private func file(_ name: String) -> String { path + "/" + name }
+
+    /// What the keeper listens at.
+    private var control: String { file("control") }
+    /// The FIFO that the service writes to.
+    package var output: String { file("output") }
+    /// The default of `LogRules.path`.
+    package var log: String { file("log") }
+    private var record: String { file("record.json") }
+
+    /// Makes the directory and those above it.
+    package func make() throws(SystemError) {
+        let parts = path.split(separator: "/")
+        for count in 1...parts.count {
+            let part = "/" + parts.prefix(count).joined(separator: "/")
+            if isDirectory(part) { continue }
+            guard mkdir(part, 0o700) == 0 || errno == EEXIST else {
+                throw SystemError("mkdir", path: part, errno: Errno(rawValue: errno))
+            }
+        }
+    }
+
+    /// - Throws: `EPERM` for a directory of somebody else's: what is in it would be executed.
+    package func open() throws(SystemError) -> Descriptor {
+        let opened = try Descriptor(opening: path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+        guard opened.owner == ThisProcess.effectiveUserID else {
+            throw SystemError("open", path: path, errno: .notPermitted)
+        }
+        return opened
+    }
+
+    // MARK: What is written down
+
+    /// How the service is to be run: the words after `cgrun service start`, the environment and the working directory of
+    /// whoever started it. Byte for byte, with a NUL after each.
+    package struct Order: Sendable, Equatable {
+        package var words: [ByteString]
+        package var environment: [ByteString]
+        package var workingDirectory: ByteString
+
+        package init(words: [ByteString], environment: [ByteString], workingDirectory: ByteString) {
+            self.words = words
+            self.environment = environment
+            self.workingDirectory = workingDirectory
+        }
+    }
+
+    /// - Throws: `ENOENT` for a service that was never started.
+    package func order() throws(SystemError) -> Order {
+        func words(_ name: String) throws(SystemError) -> [ByteString] {
+            let bytes = try Descriptor(opening: file(name), O_RDONLY).readBytes(path: file(name))
+            return bytes.split(separator: 0, omittingEmptySubsequences: false).dropLast().compactMap { ByteString($0) }
+        }
+        return Order(
+            words: try words("words"), environment: try words("environment"),
+            workingDirectory: try words("directory").first ?? "/")
+    }
+
+    package func write(_ order: Order) throws(SystemError) {
+        func bytes(_ words: [ByteString]) -> [UInt8] { words.flatMap { $0.bytes + [0] } }
+        try replace("environment", bytes(order.environment))
+        try replace("directory", bytes([order.workingDirectory]))
+        // Last, since a directory without it has no order.
+        try replace("words", bytes(order.words))
+    }
+
+    /// How the service stood at the last change, as its keeper has written it.
+    package func readRecord() throws(SystemError) -> [UInt8] {
+        try Descriptor(opening: record, O_RDONLY).readBytes(path: record)
+    }
+
+    package func removeRecord() { unlink(record) }
+
+    /// Whether the service was ever started.
+    package var hasOrder: Bool { access(file("words"), F_OK) == 0 }
+
+    package func writeRecord(_ bytes: [UInt8]) throws(SystemError) { try replace("record.json", bytes) }
+
+    /// Replaces a file in one step.
+    private func replace(_ name: String, _ bytes: [UInt8]) throws(SystemError) {
+        let new = file(".\(name).\(ThisProcess.id)")
+        do {
+            let opened = try Descriptor(opening: new, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
+            try opened.write(bytes, path: new)
+            try checkErrno(rename(new, file(name)), "rename", path: file(name))
+        } catch {
+            unlink(new)
+            throw error
+        }
+    }
+
+    // MARK: Locks
+
+    /// Whoever starts a service has this lock meanwhile, so that starts come one after the other.
+    package func lockForStart() throws(SystemError) -> Descriptor {
+        let opened = try Descriptor(opening: file("lock"), O_RDWR | O_CREAT, mode: 0o600)
+        while flock(opened.rawValue, LOCK_EX) != 0 {
+            guard errno == EINTR else { throw SystemError("flock", path: file("lock"), errno: Errno(rawValue: errno)) }
+        }
+        return opened
+    }
+
+    /// The keeper's lock, which it has for as long as it lives.
+    ///
+    /// A keeper that was killed while it started the command leaves the lock to that child, until this executes the
+    /// command. So the lock is waited for.
+    ///
+    /// - Returns: `nil` when another keeper has it.
+    package func lockForKeeping() throws(SystemError) -> Descriptor? {
+        let opened = try Descriptor(opening: file("keeper"), O_RDWR | O_CREAT, mode: 0o600)
+        var pause = Duration.milliseconds(2)
+        while try !opened.tryLock() {
+            if try isAnswered() { return nil }
+            Poller.pause(pause)
+            pause = min(pause * 2, .seconds(1))
+        }
+        return opened
+    }
+
+    /// Whether a keeper answers. A keeper that was killed may have left its socket, too, to the child.
+    private func isAnswered() throws(SystemError) -> Bool {
+        guard let socket = try connect() else { return false }
+        var poller = Poller()
+        poller.add(socket.rawValue)
+        guard poller.wait(.milliseconds(200))[0] else { return false }
+        var byte: UInt8 = 0
+        return clinux_read(socket.rawValue, &byte, 1) > 0
+    }
+
+    // MARK: Sockets
+
+    /// Listens for those who want something of the keeper. To be called by the keeper alone.
+    func listen() throws(SystemError) -> Descriptor {
+        unlink(control)
+        return try withShortPath { path throws(SystemError) in
+            Descriptor(owning: try check(clinux_listen_packets(path), "bind", path: control))
+        }
+    }
+
+    func removeSocket() { unlink(control) }
+
+    /// - Returns: `nil` where there is no keeper.
+    func connect() throws(SystemError) -> Descriptor? {
+        do {
+            return try withShortPath { path throws(SystemError) in
+                Descriptor(owning: try check(clinux_connect_packets(path), "connect", path: control))
+            }
+        } catch {
+            switch error.errno {
+            case .connectionRefused, .noSuchFileOrDirectory: return nil
+            case .resourceTemporarilyUnavailable:
+                // Too many ask at once.
+                Poller.pause(.milliseconds(20))
+                return try connect()
+            default: throw error
+            }
+        }
+    }
+
+    /// A socket's path must be short, and that of a directory may be long.
+    private func withShortPath(
+        _ body: (String) throws(SystemError) -> Descriptor
+    ) throws(SystemError) -> Descriptor {
+        let directory = try open()
+        return try body("/proc/self/fd/\(directory.rawValue)/control")
+    }
+}
+
+/// All services of a user.
+package struct ServiceStore: Sendable {
+    package let root: String
+
+    package init(root: String) { self.root = root }
+
+    /// - Throws: `ENOENT` where no directory can be derived from the environment.
+    package init() throws(SystemError) {
+        if let given = ThisProcess.environmentVariable("CGRUN_STATE_DIRECTORY"), given.hasPrefix("/") {
+            root = given + "/services"
+        } else if ThisProcess.effectiveUserID == 0 {
+            root = "/var/lib/cgrun/services"
+        } else if let state = ThisProcess.environmentVariable("XDG_STATE_HOME"), state.hasPrefix("/") {
+            root = state + "/cgrun/services"
+        } else if let home = ThisProcess.environmentVariable("HOME"), home.hasPrefix("/") {
+            root = home + "/.local/state/cgrun/services"
+        } else {
+            throw SystemError(
+                "open", path: "$CGRUN_STATE_DIRECTORY, $XDG_STATE_HOME or $HOME", errno: .noSuchFileOrDirectory)
+        }
+    }
+
+    package func directory(_ name: ServiceName) -> ServiceDirectory {
+        ServiceDirectory(root + "/" + name.description)
+    }
+
+    /// All services that were ever started, by name.
+    package var names: [ServiceName] {
+        guard let stream = opendir(root) else { return [] }
+        defer { closedir(stream) }
+        var names: [ServiceName] = []
+        while let entry = readdir(stream) {
+            let text = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if let name = try? ServiceName(text), directory(name).hasOrder { names.append(name) }
+        }
+        return names.sorted { $0.description < $1.description }
+    }
+}

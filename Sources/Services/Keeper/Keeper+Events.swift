@@ -1,0 +1,127 @@
+internal import CgroupSandbox
+internal import LinuxSystem
+internal import SandboxValues
+
+// What happens to a keeper: signals, output, readiness, the command's end, and those who ask.
+
+extension Keeper {
+    func take(_ signals: SharedSignals) {
+        while let received = signals.next() {
+            if received.signal != .child { handle(.stop) }
+        }
+        let job = state.withLock { $0.job?.pid }
+        Orphans.reap { [kept] in $0 == job || $0 == kept.guardPID }
+    }
+
+    func readOutput() {
+        change { state in
+            state.log.drain()
+            return state.log.hasFound ? state.machine.handle(.ready, at: .now) : []
+        }
+    }
+
+    func readNotices() {
+        change { state in
+            let job = state.job
+            let isReady = state.notify?.takeReady { job?.isMember($0) == true } == true
+            return isReady ? state.machine.handle(.ready, at: .now) : []
+        }
+    }
+
+    /// - Parameter start: which start of the command this is about.
+    func tryToConnect(_ address: String, _ port: UInt16, forStart start: Int) {
+        change { state in
+            guard state.machine.state == .starting, state.machine.memory.starts == start else { return [] }
+            if Readiness.accepts(address, port) { return state.machine.handle(.ready, at: .now) }
+            loop.call(at: .now + Readiness.pause) { [weak self] in
+                self?.tryToConnect(address, port, forStart: start)
+            }
+            return []
+        }
+    }
+
+    func ended(_ report: Report) {
+        change { state in
+            state.job = nil
+            state.log.drainAll()
+            let death = ServiceStatus.Death(report)
+            noteDeath(death, &state)
+            let end = ServiceMachine.End(
+                isSuccess: report.launcherExitCode == 0 && report.termination.requestedBy == nil, text: death.text,
+                hasSurvivors: !report.unkillable.isEmpty)
+            return state.machine.handle(.ended(end), at: .now, jitter: .random(in: 0...1))
+        }
+    }
+
+    func noteDeath(_ death: ServiceStatus.Death, _ state: inout State) {
+        state.status.lastDeath = death
+        state.log.note(death.text)
+    }
+
+    func handle(_ event: ServiceMachine.Event) {
+        change { $0.machine.handle(event, at: .now, jitter: .random(in: 0...1)) }
+    }
+
+    // MARK: Clients
+
+    func acceptClients() {
+        state.withLock { state in
+            let status = bytes(of: liveStatus(&state))
+            state.control.accept(loop, status: status) { [weak self] id in self?.hear(id) }
+        }
+    }
+
+    private func hear(_ id: UInt64) {
+        change { state in
+            guard let request = state.control.nextRequest(of: id, loop) else { return [] }
+            switch request {
+            case .start: return state.machine.handle(.start, at: .now)
+            case .stop: return state.machine.handle(.stop, at: .now)
+            case .restart: return state.machine.handle(.restart, at: .now)
+            case .reload: try? state.job?.send(spec.reloadSignal)
+            }
+            state.control.tell(id, bytes(of: liveStatus(&state)), loop)
+            return []
+        }
+    }
+
+    func bytes(of status: ServiceStatus) -> [UInt8] { (try? coding.encodeStatus(status)) ?? [] }
+
+    /// The status with what is true only now.
+    func liveStatus(_ state: inout State) -> ServiceStatus {
+        var status = state.status
+        status.guard = kept.guardPID
+        if let job = state.job {
+            status.pid = job.pid
+            status.pids = Array(job.members.prefix(100))
+            status.memoryBytes = job.statistics.memoryBytes
+        }
+        return status
+    }
+}
+
+extension ServiceStatus.Death {
+    init(_ report: Report) {
+        let end =
+            report.exitCode.map { "exited with \($0)" } ?? report.signal.map { "was ended by \($0.name)" }
+            ?? "ended, and nobody could learn how"
+        let command = report.argv.first.map { $0.split(separator: "/").last.map(String.init) ?? $0 } ?? "the command"
+        // Whoever has asked for the stop need not be told how a launcher words that.
+        let wasStopped = report.termination.requestedBy == "caller"
+        let text = wasStopped ? "\(command) \(end) at a stop" : report.explanation ?? "\(command) \(end)"
+        self.init(
+            at: report.endedAt ?? Timestamp.now.text, text: text,
+            cause: report.cause.rawValue, exitCode: report.exitCode, signal: report.signal?.name,
+            blocking: report.termination.blocking, unkillable: report.unkillable)
+    }
+
+    init(_ error: LaunchError) {
+        self.init(
+            at: Timestamp.now.text, text: error.message, cause: error.exitCode == 125 ? "setup_error" : "exec_error",
+            exitCode: nil, signal: nil)
+    }
+
+    init(unseen text: String) {
+        self.init(at: Timestamp.now.text, text: text, cause: Report.Cause.unknown.rawValue, exitCode: nil, signal: nil)
+    }
+}

@@ -1,0 +1,196 @@
+internal import ArgumentParser
+internal import CgroupSandbox
+internal import Glibc
+internal import LinuxSystem
+internal import SandboxValues
+internal import Services
+internal import SystemPackage
+
+/// What `cgrun service …` does with the caller's services.
+struct ServiceActions {
+    private let store: ServiceStore
+    let console = Console()
+
+    init() throws {
+        do { store = try ServiceStore() } catch {
+            throw UsageError("nobody can tell where your services are: set CGRUN_STATE_DIRECTORY, or HOME")
+        }
+    }
+
+    enum Code {
+        static let failed: Int32 = 1
+        static let stopped: Int32 = 3
+        static let unknown: Int32 = 4
+    }
+
+    func client(_ name: ServiceName) -> ServiceClient { ServiceClient(name, store, .json) }
+
+    /// - Parameter names: as they were typed; none stands for all.
+    func clients(_ names: [String]) throws -> [ServiceClient] {
+        guard !names.isEmpty else { return store.names.map(client) }
+        return try names.map { text in
+            do throws(LimitSyntaxError) { return client(try ServiceName(text)) } catch {
+                throw UsageError("\(text): expected \(error.accepted)")
+            }
+        }
+    }
+
+    func unknown(_ client: ServiceClient) -> ExitCode {
+        console.error("\(client.name): there is no such service; cgrun service status lists yours")
+        return ExitCode(Code.unknown)
+    }
+
+    func notTakenOver(_ status: ServiceStatus?) -> ExitCode {
+        console.error("\(status?.name ?? "the service"): cannot be taken over: \(status?.reason ?? "nobody says why")")
+        return ExitCode(125)
+    }
+
+    /// Carries out something for each service, also after one has failed.
+    func forEach(_ clients: [ServiceClient], _ body: (ServiceClient) throws -> Void) throws {
+        var code: Int32 = 0
+        for client in clients {
+            do { try body(client) } catch let exit as ExitCode { code = max(code, exit.rawValue) } catch let error
+                as SystemError where error.errno == .timedOut
+            {
+                let keeper = client.record?.status.keeper.map { " (pid \($0))" } ?? ""
+                console.error(
+                    "\(client.name): its keeper\(keeper) does not answer; is it stopped? kill -CONT it, or kill -KILL it"
+                )
+                code = 125
+            }
+        }
+        if code != 0 { throw ExitCode(code) }
+    }
+
+    // MARK: Stopping
+
+    func stop(_ names: [String]) throws {
+        // All are asked before any is waited for.
+        var stops: [(ServiceClient, ServiceConnection)] = []
+        try forEach(try clients(names)) { client in
+            if let stop = try beginStop(client) {
+                stops.append((client, stop))
+            } else if !names.isEmpty {
+                guard try client.status() != nil else { throw unknown(client) }
+                print("\(client.name) does not run")
+            }
+        }
+        let ends = Dictionary(stops.map { ($0.0.name, $0.1) }) { first, _ in first }
+        try forEach(stops.map(\.0)) { client in
+            guard let stop = ends[client.name] else { return }
+            let last = try awaitStop(client, stop)
+            for line in Self.blockers(last) { console.note("\(client.name): \(line)") }
+            if let left = last?.lastDeath?.unkillable, !left.isEmpty {
+                console.error("\(client.name): these processes do not die: \(Self.list(left))")
+                throw ExitCode(Code.failed)
+            }
+            if last?.state == .orphaned { throw notTakenOver(last) }
+            print("\(client.name) is stopped")
+        }
+    }
+
+    /// Asks for a stop.
+    ///
+    /// - Returns: `nil` for a service that does not run.
+    private func beginStop(_ client: ServiceClient) throws -> ServiceConnection? {
+        while let connection = try reach(client) {
+            if let status = try connection.first() {
+                if status.state.isSettled {
+                    connection.awaitEnd(after: status)
+                    return nil
+                }
+                if connection.send(.stop) { return connection }
+            }
+            // The keeper is gone: another one comes, or the service is over.
+            Poller.pause(.milliseconds(5))
+        }
+        return nil
+    }
+
+    /// Connects with the keeper of a service that runs, and has one take it over if it has none.
+    private func reach(_ client: ServiceClient) throws -> ServiceConnection? {
+        if let connection = try client.connect() { return connection }
+        guard try client.status()?.state == .orphaned else { return nil }
+        let lock = try client.directory.lockForStart()
+        defer { withExtendedLifetime(lock) {} }
+        guard let connection = try client.keep(client.directory.order()) else {
+            let status = try client.status()
+            guard status?.state == .orphaned else { return nil }
+            throw notTakenOver(status)
+        }
+        return connection
+    }
+
+    private func awaitStop(_ client: ServiceClient, _ begun: ServiceConnection) throws -> ServiceStatus? {
+        var connection = begun
+        while true {
+            var startsBefore: Int?
+            while let status = connection.next() {
+                if status.state == .stopping { startsBefore = status.starts }
+                // Somebody else may have it started anew as soon as it has stopped.
+                if let startsBefore, status.starts > startsBefore { return status }
+                guard status.state.isSettled else { continue }
+                connection.awaitEnd(after: status)
+                return status
+            }
+            // A keeper that was lost may not have heard.
+            guard let next = try beginStop(client) else { return try client.status() }
+            connection = next
+        }
+    }
+
+    private static func blockers(_ status: ServiceStatus?) -> [String] {
+        guard let blocking = status?.lastDeath?.blocking, !blocking.isEmpty else { return [] }
+        return ["had to be killed, since it had not ended in time: \(list(blocking))"]
+    }
+
+    private static func list(_ processes: [Report.ProcessInfo]) -> String {
+        let shown = processes.prefix(10).map { "\($0.comm) (\($0.pid))" }.joined(separator: ", ")
+        return processes.count > 10 ? "\(shown) and \(processes.count - 10) more" : shown
+    }
+
+    // MARK: Restarting, reloading
+
+    func restart(_ names: [String]) throws {
+        try forEach(try clients(names)) { client in
+            while let connection = try reach(client) {
+                guard let status = try connection.first() else { continue }
+                guard !status.state.isSettled else {
+                    connection.awaitEnd(after: status)
+                    break
+                }
+                guard connection.send(.restart) else {
+                    Poller.pause(.milliseconds(5))
+                    continue
+                }
+                let last = try awaitStart(client, connection, after: status.starts, .restart)
+                return try tellStart(last, client, wasRunning: false)
+            }
+            // Without names, only those that run.
+            if !names.isEmpty { try start(client, nil) }
+        }
+    }
+
+    func reload(_ names: [String]) throws {
+        try forEach(try clients(names)) { client in
+            if let connection = try reach(client), try connection.first()?.pid != nil,
+                connection.send(.reload)
+            {
+                // The answer says that it was done.
+                _ = try connection.first()
+            } else if !names.isEmpty {
+                guard try client.status() != nil else { throw unknown(client) }
+                console.error("\(client.name): does not run")
+                throw ExitCode(Code.stopped)
+            }
+        }
+    }
+
+    func adopt(_ names: [String]) throws {
+        try forEach(try clients(names)) { client in
+            guard let status = try client.status() else { throw unknown(client) }
+            guard status.state == .orphaned, let adopted = try reach(client)?.first() else { return }
+            print("\(client.name) is kept again: pid \(adopted.pid ?? 0)")
+        }
+    }
+}

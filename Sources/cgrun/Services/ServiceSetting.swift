@@ -1,0 +1,117 @@
+internal import SandboxValues
+internal import Services
+
+/// The options of `cgrun service start` that are not options of `cgrun run`.
+enum ServiceSetting: String, CaseIterable {
+    case restart
+    case backoff
+    case healthyAfter = "healthy-after"
+    case giveUp = "give-up"
+    case ready
+    case readyTimeout = "ready-timeout"
+    case log
+    case logMax = "log-max"
+    case logKeep = "log-keep"
+    case reloadSignal = "reload-signal"
+
+    var valueName: String {
+        switch self {
+        case .restart: "no|on-failure|always"
+        case .backoff: "first..longest"
+        case .healthyAfter, .readyTimeout: "duration"
+        case .giveUp: "n/duration|never"
+        case .ready: "how"
+        case .log: "file"
+        case .logMax: "size"
+        case .logKeep: "n"
+        case .reloadSignal: "name"
+        }
+    }
+
+    var help: String {
+        switch self {
+        case .restart:
+            "After which ends the command is started again: no, on-failure (default), or always. A stop by cgrun is none of them."
+        case .backoff:
+            "The pause before the first restart, which doubles with each further one, and the longest (default: 1s..60s)."
+        case .healthyAfter: "How long the command must have run for the pauses to begin anew (default: 60s)."
+        case .giveUp: "How many failures within how long are the last (default: 10/10m)."
+        case .ready:
+            "When the service is ready: delay=DURATION, once it has run for so long (default: delay=500ms); tcp=[ADDRESS:]PORT, once it accepts connections; notify, once it says READY=1 as sd_notify(3) does; log=TEXT, once it has written this text."
+        case .readyTimeout: "How long it may take to be ready, before it is stopped as a failure (default: 60s)."
+        case .log: "Write the command's output to this file (default: log in the service's directory)."
+        case .logMax: "Set the file aside as FILE.1 once it has this size (default: 16M)."
+        case .logKeep: "How many files that were set aside to keep (default: 3)."
+        case .reloadSignal: "What cgrun service reload sends to the main process (default: HUP)."
+        }
+    }
+
+    func apply(_ text: String, to spec: inout ServiceSpec) throws(LimitSyntaxError) {
+        switch self {
+        case .restart: spec.restart.policy = try RunRequest.choice(text)
+        case .backoff:
+            let parts = text.split(separator: "..", maxSplits: 1, omittingEmptySubsequences: false)
+            let accepted = LimitSyntaxError(accepted: "one duration or two, such as 1s..60s")
+            guard let first = try? Duration(parsingLimit: String(parts[0])),
+                let longest = parts.count == 1 ? first : try? Duration(parsingLimit: String(parts[1])),
+                first <= longest
+            else { throw accepted }
+            (spec.restart.firstPause, spec.restart.longestPause) = (first, longest)
+        case .healthyAfter: spec.restart.healthyAfter = try Duration(parsingLimit: text, zeroAllowed: true)
+        case .giveUp:
+            if text == "never" {
+                spec.restart.giveUpAfter = nil
+                return
+            }
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count == 2, let count = Int(parts[0]), count > 0, !parts[0].hasPrefix("+"),
+                let window = try? Duration(parsingLimit: String(parts[1]))
+            else { throw LimitSyntaxError(accepted: "a number of failures and a time, such as 10/10m, or never") }
+            (spec.restart.giveUpAfter, spec.restart.giveUpWithin) = (count, window)
+        case .ready: spec.readiness = try Readiness(parsing: text)
+        case .readyTimeout: spec.readyTimeout = try Duration(parsingLimit: text)
+        case .log:
+            guard text.hasPrefix("/") || !text.isEmpty && text != "-" else {
+                throw LimitSyntaxError(accepted: "a file")
+            }
+            spec.log.path = text
+        case .logMax:
+            guard let bytes = try? MemoryAmount(parsing: text).bytes, bytes >= 4096 else {
+                throw LimitSyntaxError(accepted: "a size of 4K or more, such as 16M")
+            }
+            spec.log.longest = bytes
+        case .logKeep:
+            guard let count = Int(text), (0...100).contains(count), !text.hasPrefix("+") else {
+                throw LimitSyntaxError(accepted: "a number from 0 to 100")
+            }
+            spec.log.kept = count
+        case .reloadSignal: spec.reloadSignal = try Signal(parsingOption: text)
+        }
+    }
+}
+
+extension Readiness {
+    private static let accepted =
+        "delay=DURATION, tcp=[ADDRESS:]PORT with a numeric address, notify, or log=TEXT"
+
+    init(parsing text: String) throws(LimitSyntaxError) {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        let value = parts.count == 2 ? String(parts[1]) : nil
+        switch (parts[0], value) {
+        case ("notify", nil): self = .notify
+        case ("delay", let value?): self = .delay(try Duration(parsingLimit: value, zeroAllowed: true))
+        case ("log", let value?) where !value.isEmpty && value.utf8.count <= 4096: self = .log(value)
+        case ("tcp", let value?):
+            let colon = value.lastIndex(of: ":")
+            let port = value[(colon.map { value.index(after: $0) } ?? value.startIndex)...]
+            var address = colon.map { String(value[..<$0]) } ?? "127.0.0.1"
+            if address == "localhost" { address = "127.0.0.1" }
+            if address.hasPrefix("["), address.hasSuffix("]") { address = String(address.dropFirst().dropLast()) }
+            guard let number = UInt16(port), number > 0, !port.hasPrefix("+"), Readiness.isAddress(address) else {
+                throw LimitSyntaxError(accepted: Self.accepted)
+            }
+            self = .tcp(address: address, port: number)
+        default: throw LimitSyntaxError(accepted: Self.accepted)
+        }
+    }
+}

@@ -1,0 +1,270 @@
+import CLinux
+import CgroupSandbox
+import Glibc
+import LinuxSystem
+import SandboxValues
+import Services
+import TestSupport
+import Testing
+
+private let rounds = ThisProcess.environmentVariable("CGRUN_TEST_ROUNDS").flatMap { Int($0) } ?? 300
+
+extension Behaviour {
+    /// A service outlives its keeper, and its guard.
+    @Suite(.onRealMachines, .inRawCgroups) struct Keepers {
+        let scene: ServiceScene
+
+        init() throws { scene = try ServiceScene() }
+
+        /// Writes a number a line.
+        private static let counter = "i=0; while :; do echo $i; i=$((i + 1)); sleep 0.002; done"
+
+        /// Every number, from 0 on, once in a row: nothing that was written is lost, or there twice.
+        private func expectNoGap(_ name: String) throws {
+            let numbers = try scene.lines(name).compactMap { Int($0) }
+            #expect(numbers.first == 0 && numbers == Array(0..<numbers.count), "\(numbers.count) lines")
+        }
+
+        @Test func aLostKeeperIsReplaced() throws {
+            try scene.begin("web", "--", "bash", "-c", Self.counter)
+            let before = try scene.status("web")
+            kill(try #require(before.keeper), SIGKILL)
+            let after = try scene.waitFor("web") { $0.keeper != nil && $0.keeper != before.keeper }
+            #expect(after.keeper == before.guard, "the guard has become the keeper")
+            #expect(after.state == .running && after.pid == before.pid && after.starts == 1)
+            #expect(after.since == before.since)
+            // It starts the command again, and its own end is no harm either.
+            kill(try #require(after.pid), SIGKILL)
+            let again = try scene.waitFor("web") { $0.state == .running && $0.starts == 2 }
+            #expect(again.restarts == 1 && again.pid != after.pid)
+            try scene.run("stop", "web")
+            try scene.expectNothingLeft()
+        }
+
+        /// The next keeper is not the command's parent. The kernel tells it how the command ended, once init has reaped
+        /// it (Linux 6.15).
+        @Test(.enabled(if: Capability.isBooted, "an init that reaps at once"))
+        func howAnAdoptedCommandEnded() throws {
+            let file = scene.harness.path("end")
+            try scene.begin(
+                "web", "--restart", "no", "--", "sh", "-c", "until [ -e \(file) ]; do sleep 0.01; done; exit 7")
+            let before = try scene.status("web")
+            kill(try #require(before.keeper), SIGKILL)
+            try scene.waitFor("web") { $0.keeper == before.guard }
+            _ = try scene.harness.writeFile("end", "")
+            let death = try #require(try scene.waitFor("web") { $0.state == .failed }.lastDeath)
+            #expect(death.exitCode == 7 || death.cause == "unknown", "\(death)")
+            #expect(death.exitCode == 7 || !Self.kernelKeepsStatus)
+            try scene.expectNothingLeft()
+        }
+
+        private static var kernelKeepsStatus: Bool {
+            let numbers = Machine.kernelRelease.split(separator: ".").prefix(2).compactMap { Int($0) }
+            return numbers.count == 2 && (numbers[0], numbers[1]) >= (6, 15)
+        }
+
+        /// What a next keeper starts finds what the first one's command found.
+        @Test func theSurroundingsStay() throws {
+            try scene.begin("web", "--", "sh", "-c", "ulimit -Sn; echo $PWD $HOME; exec sleep 1000")
+            let before = try scene.status("web")
+            kill(try #require(before.keeper), SIGKILL)
+            try scene.waitFor("web") { $0.keeper == before.guard }
+            try scene.run("restart", "web")
+            try eventually("four lines") { try scene.lines("web").count == 4 }
+            let lines = try scene.lines("web")
+            #expect(Array(lines[..<2]) == Array(lines[2...]))
+            try scene.run("stop", "web")
+            try scene.expectNothingLeft()
+        }
+
+        @Test func aLostGuardIsReplaced() throws {
+            try scene.begin("web", "--", "sleep", "1000")
+            let before = try scene.status("web")
+            kill(try #require(before.guard), SIGKILL)
+            let after = try scene.waitFor("web") { $0.guard != nil && $0.guard != before.guard }
+            #expect(after.keeper == before.keeper && after.pid == before.pid)
+            kill(try #require(after.keeper), SIGKILL)
+            try scene.waitFor("web") { $0.keeper == after.guard && $0.pid == before.pid }
+            try scene.run("stop", "web")
+            try scene.expectNothingLeft()
+        }
+
+        /// The command's end is noticed, and is a failure, since nobody can tell how it ended.
+        @Test func keeperAndCommandLostAtOnce() throws {
+            for _ in 0..<max(3, rounds / 30) {
+                try scene.begin("web", "--backoff", "1ms", "--give-up", "never", "--", "sleep", "1000")
+                let before = try scene.status("web")
+                for pid in [before.keeper, before.pid].shuffled() { kill(try #require(pid), SIGKILL) }
+                // The keeper may have seen the command's end, and have been killed as it started it again.
+                let after = try scene.waitFor("web") { $0.state == .running && $0.starts >= 2 }
+                #expect(after.keeper == before.guard && after.restarts == after.starts - 1)
+                try scene.run("stop", "web")
+            }
+            try scene.expectNothingLeft()
+        }
+
+        @Test func keeperLostInBackoffAndInAStop() throws {
+            _ = try scene.run("start", "web", "--backoff", "300ms", "--", "sh", "-c", "exit 1")
+            let waiting = try scene.waitFor("web") { $0.state == .backoff }
+            kill(try #require(waiting.keeper), SIGKILL)
+            try scene.waitFor("web") { $0.starts >= 2 }
+            try scene.run("stop", "web")
+            // Once more before the service has been started again: there is a guard all the time.
+            try scene.begin(
+                "deaf", "--kill-after", "1s", "--ready", "log=deaf", "--", "sh", "-c",
+                "trap '' TERM; echo deaf; while :; do sleep 1; done")
+            let stop = try scene.start("stop", "deaf")
+            let stopping = try scene.waitFor("deaf") { $0.state == .stopping }
+            kill(try #require(stopping.keeper), SIGKILL)
+            #expect(try stop.end().output == "deaf is stopped\n", "whoever has asked for the stop gets it")
+            #expect(try scene.status("deaf").state == .stopped)
+            try scene.expectNothingLeft()
+        }
+
+        @Test func keeperLostTwiceInBackoff() throws {
+            _ = try scene.run("start", "web", "--backoff", "1s", "--", "sh", "-c", "exit 1")
+            for _ in 0..<2 {
+                let waiting = try scene.waitFor("web") { $0.keeper != nil && $0.guard != nil }
+                kill(try #require(waiting.keeper), SIGKILL)
+                try scene.waitFor("web") { $0.keeper == waiting.guard }
+            }
+            try scene.waitFor("web") { $0.starts >= 2 }
+            try scene.run("stop", "web")
+            try scene.expectNothingLeft()
+        }
+
+        @Test(.once) func aStoppedKeeperIsNamed() throws {
+            try scene.begin("web", "--", "sleep", "1000")
+            let keeper = try #require(try scene.status("web").keeper)
+            kill(keeper, SIGSTOP)
+            let outcome = try scene.run("stop", "web")
+            #expect(
+                outcome.exitCode == 125 && outcome.errors.contains(text: "its keeper (pid \(keeper)) does not answer"))
+            kill(keeper, SIGCONT)
+            #expect(try scene.run("stop", "web").exitCode == 0)
+            try scene.expectNothingLeft()
+        }
+
+        // MARK: Both lost
+
+        @Test func orphansAreAdopted() throws {
+            try scene.begin("web", "--", "bash", "-c", Self.counter)
+            let before = try scene.status("web")
+            try scene.orphan("web")
+            let orphaned = try scene.status("web")
+            #expect(orphaned.state == .orphaned && orphaned.pid == before.pid && orphaned.keeper == nil)
+            #expect(try scene.run("status", "web").exitCode == 3)
+            // A sweep kills no service.
+            let sweep = try scene.harness.cgrun("sweep")
+            #expect(sweep.exitCode == 0 && !sweep.output.contains(text: "svc"), "\(sweep)")
+            #expect(try scene.run("adopt").output == "web is kept again: pid \(before.pid ?? 0)\n")
+            let after = try scene.status("web")
+            #expect(after.state == .running && after.pid == before.pid && after.starts == 1)
+            try scene.run("stop", "web")
+            try expectNoGap("web")
+            try scene.expectNothingLeft()
+        }
+
+        @Test func orphansAreStoppedAndStarted() throws {
+            try scene.begin("web", "--", "sleep", "1000")
+            let pid = try scene.status("web").pid
+            try scene.orphan("web")
+            #expect(try scene.run("start", "web").output == "web is already running: pid \(pid ?? 0)\n")
+            try scene.orphan("web")
+            #expect(try scene.run("stop", "web").output == "web is stopped\n")
+            try scene.expectNothingLeft()
+        }
+
+        /// The directory stays, and the processes are gone.
+        @Test func afterTheMachineWasStartedAnew() throws {
+            try scene.begin("web", "--", "sleep", "1000")
+            try scene.orphan("web")
+            for survivor in scene.harness.marker.survivors { kill(survivor.pid, SIGKILL) }
+            let record = scene.harness.path("state/services/web/record.json")
+            let text = try readTextFile(record).replacing(Machine.bootID ?? "", with: "another-boot")
+            try scene.waitFor("web") { $0.state == .failed }
+            _ = try scene.harness.writeFile("state/services/web/record.json", text)
+            let status = try scene.status("web")
+            #expect(status.state == .stopped && status.reason == "the machine was started anew since")
+            #expect(try scene.run("start", "web").exitCode == 0)
+            #expect(try scene.status("web").starts == 1)
+            try scene.run("stop", "web")
+            try scene.expectNothingLeft()
+        }
+
+        /// The pid of a dead main process may mean another by now: a note that does not fit adopts nobody.
+        @Test func aPidIsNotTrusted() throws {
+            try scene.begin("web", "--", "sleep", "1000")
+            let before = try scene.status("web")
+            try scene.orphan("web")
+            // The same pid, with another start.
+            let cgroup = try #require(before.cgroup)
+            let note = "0123456789abcdef \(before.pid ?? 0) 1 1"
+            #expect(setxattr(cgroup, "user.cgrun.note", note, note.utf8.count, 0) == 0)
+            try scene.run("adopt")
+            let after = try scene.waitFor("web") { $0.state == .running && $0.starts == 2 }
+            #expect(after.pid != before.pid)
+            try scene.run("stop", "web")
+            try scene.expectNothingLeft()
+        }
+
+        /// Another directory of services cannot take over a cgroup that is kept.
+        @Test(.once) func aKeptCgroupIsNobodyElses() throws {
+            try scene.begin("web", "--", "sleep", "1000")
+            let before = try scene.status("web")
+            let other = try scene.harness.cgrun(
+                "service", "start", "web", "--", "sleep", "1000",
+                environment: ["CGRUN_STATE_DIRECTORY": scene.harness.path("other")])
+            #expect(other.exitCode == 125 && other.errors.contains(text: "cgrun-svc-web"), "\(other)")
+            #expect(try scene.status("web").pid == before.pid)
+            try scene.run("stop", "web")
+            try scene.expectNothingLeft()
+        }
+
+        // MARK: Random moments
+
+        /// The service goes on, its log has no gap, and nothing is there twice.
+        @Test func killsAtRandomMoments() throws {
+            try scene.begin("web", "--", "bash", "-c", Self.counter)
+            let pid = try scene.status("web").pid
+            var victims: Set<ProcessID> = []
+            for _ in 0..<rounds {
+                // Not before the keeper has seen the loss of its guard: to lose both is another story.
+                let status = try scene.waitFor("web") {
+                    $0.keeper != nil && $0.guard.map { !victims.contains($0) } == true
+                }
+                #expect(status.pid == pid && status.starts == 1, "\(status)")
+                let victim = try #require(Bool.random() ? status.keeper : status.guard)
+                pause(.microseconds(.random(in: 0...3_000)))
+                kill(victim, SIGKILL)
+                victims.insert(victim)
+            }
+            let last = try scene.waitFor("web") { $0.keeper != nil }
+            #expect(last.pid == pid && last.state == .running)
+            // A child of the shell has its name until it executes sleep.
+            try eventually("one shell") { scene.harness.marker.survivors.count { $0.command == "bash" } == 1 }
+            #expect(try scene.run("stop", "web").output == "web is stopped\n")
+            try expectNoGap("web")
+            try scene.expectNothingLeft()
+        }
+
+        /// Keepers are killed while the command crashes: it is never there twice, and never forgotten.
+        @Test func killsWhileTheCommandCrashes() throws {
+            let lock = try scene.harness.writeFile("lock", "")
+            try scene.begin(
+                "web", "--backoff", "1ms..5ms", "--give-up", "never", "--", "flock", "-n", "-F", "-E", "9", lock,
+                "bash",
+                "-c", "sleep 0.0$((RANDOM % 5)); exit 1")
+            for _ in 0..<max(10, rounds / 6) {
+                let keeper = try scene.waitFor("web") { $0.keeper != nil && $0.guard != nil }.keeper
+                pause(.microseconds(.random(in: 0...20_000)))
+                kill(try #require(keeper), SIGKILL)
+            }
+            let before = try scene.waitFor("web") { $0.keeper != nil }.starts
+            try scene.waitFor("web") { $0.starts > before }
+            #expect(try scene.run("stop", "web").output == "web is stopped\n")
+            #expect(!(try scene.run("logs", "web").output.contains(text: "exited with 9")), "there were two at once")
+            try scene.expectNothingLeft()
+        }
+    }
+}

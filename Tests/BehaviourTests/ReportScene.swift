@@ -44,6 +44,13 @@ struct ReportScene {
         try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
     }
 
+    /// Whether the launcher with this pid is writing a report into `own`: there is a file with a temporary name, or the
+    /// launcher has one open without a name, as most file systems allow.
+    func isBeingWritten(by launcher: ProcessID) throws -> Bool {
+        if try names(in: own) != ["r.json"] { return true }
+        return (3..<20).contains { readLink("/proc/\(launcher)/fd/\($0)")?.hasPrefix(own + "/#") == true }
+    }
+
     /// A file that only its owner may read or write, and how it was before.
     final class Victim {
         let path: String

@@ -11,6 +11,20 @@ extension guard_contents {
         self.number = number
     }
 
+    /// Reads what a guard, or whoever else has started this process, has queued on descriptor 3.
+    ///
+    /// - Throws: when there is no message of this kind: nobody has started this process for that.
+    static func queued(_ kind: guard_kind) throws(SystemError) -> guard_contents {
+        var message = guard_contents()
+        let result = guard_receive(CInt(GUARD_CONTROL), &message)
+        guard result > 0, message.kind == kind else {
+            throw SystemError(
+                "recvmsg", path: "descriptor \(GUARD_CONTROL)",
+                errno: result < 0 ? Errno(rawValue: -result) : .noSuchProcess)
+        }
+        return message
+    }
+
     /// The common name of the job's cgroups, what each of them is, and the directories that they are in.
     mutating func describeJob(_ name: String, tags: [UInt8], parents: [CInt]) {
         groups = CUnsignedInt(tags.count)

@@ -19,13 +19,7 @@ package final class LostJob {
     ///
     /// - Throws: when there is no such message: this process was not started by a guard.
     package init() throws(SystemError) {
-        var message = guard_contents()
-        let result = guard_receive(CInt(GUARD_CONTROL), &message)
-        guard result > 0, message.kind == GUARD_FINISH else {
-            throw SystemError(
-                "recvmsg", path: "descriptor \(GUARD_CONTROL)",
-                errno: result < 0 ? Errno(rawValue: -result) : .noSuchProcess)
-        }
+        let message = try guard_contents.queued(GUARD_FINISH)
         reason = message.loss == GUARD_LAUNCHER_LOST ? .launcherLost : .parentLost
         record = Descriptor(owning: message.record)
         report = message.report < 0 ? nil : SharedDescriptor(Descriptor(owning: message.report))

@@ -37,13 +37,7 @@ package struct Succession: Sendable {
 
     /// - Throws: when there is no such message: nobody has started this process as a keeper.
     package init() throws(SystemError) {
-        var message = guard_contents()
-        let result = guard_receive(CInt(GUARD_CONTROL), &message)
-        guard result > 0, message.kind == GUARD_SUCCESSOR else {
-            throw SystemError(
-                "recvmsg", path: "descriptor \(GUARD_CONTROL)",
-                errno: result < 0 ? Errno(rawValue: -result) : .noSuchProcess)
-        }
+        let message = try guard_contents.queued(GUARD_SUCCESSOR)
         close(CInt(GUARD_CONTROL))
         state = SharedDescriptor(Descriptor(owning: message.state))
         output = message.output < 0 ? nil : SharedDescriptor(Descriptor(owning: message.output))

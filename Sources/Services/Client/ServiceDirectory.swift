@@ -91,7 +91,8 @@ package struct ServiceDirectory: Sendable {
 
     package func writeRecord(_ bytes: [UInt8]) throws(SystemError) { try replace("record.json", bytes) }
 
-    /// Replaces a file in one step.
+    /// Replaces a file in one step. Not by `OutputFile`, which waits for the disk: a record is of no use after a crash of
+    /// the machine.
     private func replace(_ name: String, _ bytes: [UInt8]) throws(SystemError) {
         let new = file(".\(name).\(ThisProcess.id)")
         do {

@@ -26,8 +26,10 @@ struct ServiceLog: ~Copyable {
     private static let longestLine: UInt64 = 64 << 10
     /// The most that is moved at a time.
     private static let portion = 1 << 20
-    /// How many portions are moved before others have their turn: a service may write as fast as this process reads.
-    private static let mostPortions = 16
+    /// How long output is moved before others have their turn: a service may write as fast as this process reads.
+    private static let turn = Duration.milliseconds(20)
+    /// How long the last output of a service may take.
+    private static let lastTurn = Duration.seconds(5)
 
     /// - Parameter fifo: the FIFO, opened for both ways.
     init(_ fifo: consuming Descriptor, to place: LogFile, _ rules: LogRules) {
@@ -54,18 +56,18 @@ struct ServiceLog: ~Copyable {
 
     // MARK: Moving
 
-    /// Moves what is there.
-    ///
-    /// - Returns: whether that is all.
-    @discardableResult
-    mutating func drain() -> Bool {
-        var portions = 0
-        while portions < Self.mostPortions {
+    /// Moves what is there, as far as the time allows.
+    mutating func drain() { drain(until: .now + Self.turn) }
+
+    /// Moves what is there, to the end, of a service that does not write any more.
+    mutating func drainAll() { drain(until: .now + Self.lastTurn) }
+
+    private mutating func drain(until deadline: BootTime) {
+        while BootTime.now < deadline {
             followName()
             noteDropped()
             // Byte by byte to the end of the line, where the file is set aside.
             let room = longest > length ? Int(clamping: longest - length) : 1
-            if room > 1 { portions += 1 }
             let moved = file.map { file in
                 clinux_move(pipe.rawValue, file.descriptor.rawValue, min(room, Self.portion))
             }
@@ -74,19 +76,15 @@ struct ServiceLog: ~Copyable {
                 length += UInt64(count)
                 search()
                 setAsideIfLong()
-            case .some(-Int(EAGAIN)), .some(0): return true
+            case .some(-Int(EAGAIN)), .some(0): return
             case .some(-Int(EINVAL)):
                 // This file system has no splice(2).
-                guard copyPortion() else { return true }
+                guard copyPortion() else { return }
             default:
-                guard dropPortion() else { return true }
+                guard dropPortion() else { return }
             }
         }
-        return false
     }
-
-    /// Moves what is there, to the end, of a service that does not write any more.
-    mutating func drainAll() { for _ in 0..<4 where drain() { return } }
 
     private mutating func copyPortion() -> Bool {
         guard let bytes = readPortion() else { return false }

@@ -118,7 +118,8 @@ extension ServiceActions {
         case .backoff, .failed:
             let next = status.state == .backoff ? "; it is started again by itself" : ""
             console.error("\(status.name): \(status.reason ?? "failed")\(next)")
-            showEnd(of: status)
+            // A command that never ran has written nothing.
+            if !["setup_error", "exec_error"].contains(status.lastDeath?.cause) { showEnd(of: status) }
             throw ExitCode(status.lastDeath?.cause == "setup_error" ? 125 : Code.failed)
         }
     }

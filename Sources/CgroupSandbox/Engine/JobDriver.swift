@@ -289,7 +289,8 @@ extension JobDriver {
 
     /// Tells the machine if the guard has killed the tree at the job's time limit.
     func noteGuardsKill(_ state: inout State) {
-        guard state.machine.endsBy != nil, let number = state.number,
+        // Asked also if this process has killed the tree meanwhile: the guard was first.
+        guard state.guardActsAt != nil, let number = state.number,
             state.jobs?.guardian.hasKilledAtDeadline(number) == true
         else { return }
         state.end.wasKilledByGuard = true

@@ -1,54 +1,14 @@
+internal import SandboxValues
+
 /// Splits text as Python's shlex does, in the two ways in which supervisor uses it.
 enum ShellLexer {
     /// Splits a command into its words as `shlex.split` does.
     ///
     /// - Throws: where a quote is not closed or a backslash ends the text.
     static func split(_ text: String) throws(ExpansionFailure) -> [String] {
-        enum State {
-            case between
-            case word
-            case quoted(Unicode.Scalar)
-            case escaped(in: Unicode.Scalar?)
+        do { return try CommandWords.split(text) } catch {
+            throw ExpansionFailure(message: "expected \(error.accepted)")
         }
-        var words: [String] = []
-        var word = String.UnicodeScalarView()
-        var state = State.between
-        for scalar in text.unicodeScalars {
-            switch state {
-            case .between, .word:
-                switch scalar {
-                case " ", "\t", "\r", "\n":
-                    if case .word = state { words.append(String(word)) }
-                    word = String.UnicodeScalarView()
-                    state = .between
-                case "'", "\"": state = .quoted(scalar)
-                case "\\": state = .escaped(in: nil)
-                default:
-                    word.append(scalar)
-                    state = .word
-                }
-            case .quoted(let quote):
-                if scalar == quote {
-                    state = .word
-                } else if scalar == "\\", quote == "\"" {
-                    state = .escaped(in: quote)
-                } else {
-                    word.append(scalar)
-                }
-            case .escaped(let quote):
-                // Between quotes, a backslash escapes only another backslash and the quote.
-                if let quote, scalar != "\\", scalar != quote { word.append("\\") }
-                word.append(scalar)
-                state = quote.map { .quoted($0) } ?? .word
-            }
-        }
-        switch state {
-        case .quoted: throw ExpansionFailure(message: "expected a closing quote")
-        case .escaped: throw ExpansionFailure(message: "expected a character after the backslash at the end")
-        case .word: words.append(String(word))
-        case .between: break
-        }
-        return words
     }
 
     /// Reads the value of `environment=` as supervisor's `dict_of_key_value_pairs` does. No escapes are known, and

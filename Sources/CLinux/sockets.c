@@ -153,45 +153,58 @@ ssize_t clinux_receive_notice(int socket, void *data, size_t size, pid_t *sender
     return n;
 }
 
-int clinux_accepts(const char *text, uint16_t port)
+union internet_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+// Returns the address's size, or 0 where the text is no numeric address.
+static socklen_t parse_address(const char *text, uint16_t port, union internet_address *address)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address = { 0 };
-    socklen_t size = sizeof address.v4;
-    if (inet_pton(AF_INET, text, &address.v4.sin_addr) == 1) {
-        address.v4.sin_family = AF_INET;
-        address.v4.sin_port = htons(port);
-    } else if (inet_pton(AF_INET6, text, &address.v6.sin6_addr) == 1) {
-        address.v6.sin6_family = AF_INET6;
-        address.v6.sin6_port = htons(port);
-        size = sizeof address.v6;
-    } else {
+    memset(address, 0, sizeof *address);
+    if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1) {
+        address->v4.sin_family = AF_INET;
+        address->v4.sin_port = htons(port);
+        return sizeof address->v4;
+    }
+    if (inet_pton(AF_INET6, text, &address->v6.sin6_addr) == 1) {
+        address->v6.sin6_family = AF_INET6;
+        address->v6.sin6_port = htons(port);
+        return sizeof address->v6;
+    }
+    return 0;
+}
+
+int clinux_is_address(const char *text)
+{
+    union internet_address address;
+    return parse_address(text, 0, &address) > 0;
+}
+
+int clinux_begin_connection(const char *text, uint16_t port)
+{
+    union internet_address address;
+    socklen_t size = parse_address(text, port, &address);
+    if (size == 0)
         return -EINVAL;
-    }
-    if (port == 0)
-        return 0;
     int descriptor = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (descriptor < 0)
-        return -errno;
-    int result = connect(descriptor, &address.any, size) == 0;
-    if (!result && errno == EINPROGRESS) {
-        struct pollfd polled = { .fd = descriptor, .events = POLLOUT };
-        int error = 0;
-        socklen_t length = sizeof error;
-        result = clinux_poll(&polled, 1, 50000000) == 1
-                 && getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
-    }
-    if (result) {
-        // Both ends of a connection to a port of the local range may be this socket.
-        char own[sizeof address], peer[sizeof address];
-        socklen_t own_size = sizeof own, peer_size = sizeof peer;
-        result = getsockname(descriptor, (struct sockaddr *)own, &own_size) == 0
-                 && getpeername(descriptor, (struct sockaddr *)peer, &peer_size) == 0
-                 && (own_size != peer_size || memcmp(own, peer, own_size) != 0);
-    }
+    if (descriptor < 0 || connect(descriptor, &address.any, size) == 0 || errno == EINPROGRESS)
+        return (int)or_errno(descriptor);
+    int error = errno;
     close(descriptor);
-    return result;
+    return -error;
+}
+
+int clinux_is_connected(int descriptor)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    if (getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) != 0 || error != 0)
+        return 0;
+    // Both ends of a connection to a port of the local range may be this socket.
+    union internet_address own, peer;
+    socklen_t own_size = sizeof own, peer_size = sizeof peer;
+    return getsockname(descriptor, &own.any, &own_size) == 0 && getpeername(descriptor, &peer.any, &peer_size) == 0
+           && (own_size != peer_size || memcmp(&own, &peer, own_size) != 0);
 }

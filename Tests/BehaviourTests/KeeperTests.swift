@@ -142,10 +142,22 @@ extension Behaviour {
         @Test(.once) func aStoppedKeeperIsNamed() throws {
             try scene.begin("web", "--", "sleep", "1000")
             let keeper = try #require(try scene.status("web").keeper)
+            try scene.begin("other", "--", "sleep", "1000")
             kill(keeper, SIGSTOP)
-            let outcome = try scene.run("stop", "web")
-            #expect(
-                outcome.exitCode == 125 && outcome.errors.contains(text: "its keeper (pid \(keeper)) does not answer"))
+            // All at once, since each waits for the same time.
+            let stop = try scene.start("stop", "web")
+            let ps = try scene.start(cgrun: ["ps"])
+            let down = try scene.start(cgrun: ["down"])
+            let outcome = try stop.end()
+            let message = "its keeper (pid \(keeper)) does not answer"
+            #expect(outcome.exitCode == 125 && outcome.errors.contains(text: message))
+            // It holds up no other, and is listed as it was known last.
+            let listed = try ps.end()
+            #expect(listed.exitCode == 125 && listed.errors.contains(text: message), "\(listed)")
+            #expect(listed.lines.contains { $0.hasPrefix("web ") } && listed.lines.contains { $0.hasPrefix("other ") })
+            let stopped = try down.end()
+            #expect(stopped.exitCode == 1 && stopped.output == "other is stopped\n", "\(stopped)")
+            #expect(stopped.errors.contains(text: message))
             kill(keeper, SIGCONT)
             #expect(try scene.run("stop", "web").exitCode == 0)
             try scene.expectNothingLeft()
@@ -168,6 +180,51 @@ extension Behaviour {
             #expect(after.state == .running && after.pid == before.pid && after.starts == 1)
             try scene.run("stop", "web")
             try expectNoGap("web")
+            try scene.expectNothingLeft()
+        }
+
+        /// A keeper that is lost as soon as the command runs has not written that down. What runs is found all the same.
+        @Test func whatNobodyWroteDownIsFound() throws {
+            try scene.begin("web", "--", "sleep", "1000")
+            let before = try scene.status("web")
+            try scene.orphan("web")
+            let record = scene.harness.path("state/services/web/record.json")
+            for key in ["cgroup", "pid"] {
+                let edit = "s#\"\(key)\" : [^,]*,#\"\(key)\" : null,#"
+                #expect(try scene.harness.start(["sed", "-i", edit, record]).end().exitCode == 0)
+            }
+            let found = try scene.status("web")
+            #expect(found.state == .orphaned && found.pids == before.pids && found.cgroup == before.cgroup, "\(found)")
+            #expect(try scene.run("start", "web").output == "web is already running: pid \(before.pid!)\n")
+            try scene.run("stop", "web")
+            try scene.expectNothingLeft()
+        }
+
+        /// Keepers that are killed again and again before they have done anything hold up no start. One that is killed
+        /// while it launches the command leaves an end that nobody has seen, which counts as a failure.
+        @Test func startsSurviveLosses() throws {
+            for round in 0..<max(3, rounds / 30) {
+                let start = try scene.start(
+                    "start", "web", "--backoff", "1ms", "--ready", "delay=0", "--", "sleep", "1000")
+                var killed = 0
+                while !start.hasEnded {
+                    let keepers = scene.harness.marker.survivors.filter { $0.command == "cgrun-keeper" }
+                    if killed < 5, let keeper = keepers.randomElement() {
+                        kill(keeper.pid, SIGKILL)
+                        killed += 1
+                    }
+                    pause(.microseconds(Int.random(in: 0...3000)))
+                }
+                let outcome = try start.end()
+                #expect(
+                    outcome.exitCode == 0 || outcome.errors.contains(text: "; it is started again by itself"),
+                    "round \(round): \(outcome)")
+                // The last kills may have come after the start, and have taken keeper and guard.
+                #expect(try scene.run("adopt", "web").exitCode == 0)
+                try scene.waitFor("web") { $0.state == .running && $0.pids.count == 1 }
+                #expect(try scene.run("stop", "web").exitCode == 0)
+                #expect(scene.harness.marker.survivors.isEmpty, "\(scene.harness.marker.survivors)")
+            }
             try scene.expectNothingLeft()
         }
 

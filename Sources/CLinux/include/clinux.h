@@ -82,9 +82,13 @@ ssize_t clinux_receive(int socket, void *_Nonnull data, size_t size,
 int clinux_listen_notices(const char *_Nonnull name);
 /// Receives one datagram, and never waits. `sender` is who sent it, as this pid namespace has it; 0: somebody outside.
 ssize_t clinux_receive_notice(int socket, void *_Nonnull data, size_t size, pid_t *_Nonnull sender);
-/// Whether something accepts connections at a numeric address: 1 or 0. Waits for 50 ms at most. -EINVAL: this is no
-/// such address; port 0 asks for no more than that. A socket that is connected with itself counts as refused.
-int clinux_accepts(const char *_Nonnull address, uint16_t port);
+/// Whether the text is a numeric address of IPv4 or IPv6.
+int clinux_is_address(const char *_Nonnull text);
+/// Begins to connect with a numeric address, and never waits. Returns the socket, which can be written to once the
+/// attempt is over.
+int clinux_begin_connection(const char *_Nonnull address, uint16_t port);
+/// Whether that attempt has succeeded: 1 or 0. A socket that is connected with itself counts as refused.
+int clinux_is_connected(int descriptor);
 /// Waits for one descriptor; fails when the peer is gone.
 int clinux_receive_descriptor(int socket, int *_Nonnull descriptor);
 

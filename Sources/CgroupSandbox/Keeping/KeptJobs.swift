@@ -49,11 +49,8 @@ package final class KeptJobs: Sendable {
         let prepared = try PreparedJob(spec, of: service, in: place)
         // What could not be removed the last time must not run beside the new one.
         do throws(SystemError) { try prepared.site?.endLeftover() } catch { throw LaunchError(error) }
-        let streams = [null.rawValue, output.rawValue, output.rawValue]
         let startedAt = BootTime.now
-        let driver = try jobs.launch(prepared, PreparedJob.Surroundings(streams: streams), watchesCommand: true) {
-            $0.setDelivery(.everything) { _ in }
-        }
+        let driver = try launch(prepared, output: output.rawValue)
         let job = KeptJob(driver)
         // A successor that finds a job without this note cannot tell its main process, and starts it anew.
         driver.withCgroup { cgroup, _ in
@@ -62,6 +59,46 @@ package final class KeptJobs: Sendable {
         }
         tell(whenOver, of: driver)
         return job
+    }
+
+    private func launch(_ prepared: PreparedJob, output: CInt) throws(LaunchError) -> JobDriver {
+        let streams = [null.rawValue, output, output]
+        return try jobs.launch(prepared, PreparedJob.Surroundings(streams: streams), watchesCommand: true) {
+            $0.setDelivery(.everything) { _ in }
+        }
+    }
+
+    /// What runs beside a service's command, in a cgroup of its own; by the end of that cgroup's name, which no service
+    /// has.
+    package enum Helper: String, Sendable, CaseIterable {
+        case probe = "~p"
+        case reload = "~r"
+    }
+
+    /// Starts a helper of which there is none at the moment. It does not outlive this keeper for long: the next ends it.
+    ///
+    /// - Parameters:
+    ///   - output: what the command gets as standard output and standard error; `nil`: what it writes is thrown away.
+    ///   - whenOver: called by the loop once nothing is left of it.
+    package func launch(
+        _ helper: Helper, _ spec: JobSpec, of service: String, in place: ParentCgroups,
+        output: SharedDescriptor?, whenOver: @escaping @Sendable (Report) -> Void
+    ) throws(LaunchError) -> KeptJob {
+        var launch = LaunchSpec(spec)
+        launch.closesDescriptors = true
+        let prepared = try PreparedJob(launch, of: service + helper.rawValue, in: place)
+        do throws(SystemError) { try prepared.site?.endLeftover() } catch { throw LaunchError(error) }
+        let driver = try self.launch(prepared, output: output?.descriptor.rawValue ?? null.rawValue)
+        tell(whenOver, of: driver)
+        return KeptJob(driver)
+    }
+
+    /// Ends what an earlier keeper has left of its helpers.
+    private func endHelpers(of service: String, in place: ParentCgroups) {
+        for helper in Helper.allCases {
+            let prepared = try? PreparedJob(LaunchSpec(JobSpec(["true"])), of: service + helper.rawValue, in: place)
+            try? prepared?.site?.endLeftover()
+        }
     }
 
     /// What an earlier keeper has left of a service.
@@ -81,6 +118,7 @@ package final class KeptJobs: Sendable {
     package func adopt(
         _ spec: LaunchSpec, of service: String, in place: ParentCgroups, whenOver: @escaping @Sendable (Report) -> Void
     ) throws(LaunchError) -> Found {
+        endHelpers(of: service, in: place)
         let prepared: PreparedJob
         do { prepared = try PreparedJob(spec, of: service, in: place) } catch {
             // A limit that could not be set today, such as one of a disk that is gone, is no reason to leave a job alone.
@@ -140,6 +178,8 @@ package struct KeptJob: Sendable {
 
     /// Begins to stop the job, as its specification has it.
     package func stop() { driver.stop(.caller) }
+    /// Kills the whole tree at once.
+    package func kill() { driver.kill() }
     /// Sends the main process a signal.
     package func send(_ signal: Signal) throws(SystemError) { try driver.pass(signal) }
 

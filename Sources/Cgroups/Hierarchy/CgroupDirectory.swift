@@ -116,22 +116,7 @@ package final class CgroupDirectory: Sendable {
     /// The names of the cgroups directly below.
     package func children() throws(SystemError) -> [String] {
         // Opened anew: reading moves the offset, which a duplicate would share with `descriptor`.
-        let listing = try open(".", O_RDONLY | O_DIRECTORY).giveUp()
-        guard let stream = fdopendir(listing) else {
-            let error = Errno(rawValue: errno)
-            close(listing)
-            throw SystemError("opendir", path: path, errno: error)
-        }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            guard entry.pointee.d_type == UInt8(DT_DIR) else { continue }
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names
+        try listing(open(".", O_RDONLY | O_DIRECTORY), path: path) { $0 == CInt(DT_DIR) }
     }
 
     /// Makes the cgroup of a job and locks it, so that no sweep takes it for a leftover. The lock lasts as long as anybody

@@ -24,6 +24,23 @@ extension Descriptor {
         return count == -Int(EAGAIN) ? .nothingYet : .end
     }
 
+    /// Reads from a pipe, or whatever it is, up to its end.
+    package func readToEnd(path: @autoclosure () -> String) throws(SystemError) -> [UInt8] {
+        var result: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while true {
+            let size = clinux_read(rawValue, &buffer, buffer.count)
+            if size == -Int(EAGAIN) {
+                var poller = Poller()
+                poller.add(rawValue)
+                _ = poller.wait()
+                continue
+            }
+            if try check(size, "read", path: path()) == 0 { return result }
+            result += buffer[..<size]
+        }
+    }
+
     /// Writes once.
     ///
     /// - Returns: how many bytes were taken; 0 when the reader has no room at the moment.

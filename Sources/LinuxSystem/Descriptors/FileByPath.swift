@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import SystemPackage
 
 /// The whole text of a file outside the cgroup filesystems.
 package func readTextFile(_ path: String) throws(SystemError) -> String {
@@ -16,6 +17,35 @@ func readLink(_ path: String, in directory: CInt) -> String? {
         readlinkat(directory, path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
     }
     return size > 0 ? String(decoding: buffer[..<size], as: UTF8.self) : nil
+}
+
+/// The names in a directory.
+package func listing(_ path: String) throws(SystemError) -> [String] {
+    try listing(Descriptor(opening: path, O_RDONLY | O_DIRECTORY), path: path) { _ in true }
+}
+
+/// The names in a directory, which is read from its start to its end.
+///
+/// - Parameter includes: chooses by the type of the entry (`DT_DIR`).
+package func listing(
+    _ directory: consuming Descriptor, path: @autoclosure () -> String, where includes: (CInt) -> Bool
+) throws(SystemError) -> [String] {
+    let descriptor = directory.giveUp()
+    guard let stream = fdopendir(descriptor) else {
+        let error = Errno(rawValue: errno)
+        close(descriptor)
+        throw SystemError("opendir", path: path(), errno: error)
+    }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+        guard includes(CInt(entry.pointee.d_type)) else { continue }
+        let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        if name != "." && name != ".." { names.append(name) }
+    }
+    return names
 }
 
 package func isDirectory(_ path: String) -> Bool {

@@ -22,6 +22,8 @@ package enum Machine {
         UInt64(sysconf(CInt(_SC_PHYS_PAGES))) * UInt64(pageSize)
     }
 
+    /// The unit of times in /proc.
+    package static var ticksPerSecond: Int { sysconf(CInt(_SC_CLK_TCK)) }
     package static var pageSize: Int { sysconf(CInt(_SC_PAGESIZE)) }
 
     package static var onlineProcessors: Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }

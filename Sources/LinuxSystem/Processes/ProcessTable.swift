@@ -8,6 +8,12 @@ package enum ProcessTable {
         (try? readTextFile("/proc/\(pid)/comm")).map { String($0.dropLast()) }
     }
 
+    /// The words of the command; none for a kernel thread, or once the process is gone.
+    package static func commandLine(_ pid: ProcessID) -> [String] {
+        guard let text = try? readTextFile("/proc/\(pid)/cmdline") else { return [] }
+        return text.split(separator: "\0", omittingEmptySubsequences: false).dropLast().map(String.init)
+    }
+
     /// The letter of proc(5) for the state of the process: `R`, `S`, `D`, `Z`…
     package static func state(_ pid: ProcessID) -> Character? {
         field(0, of: "\(pid)").flatMap(\.first)

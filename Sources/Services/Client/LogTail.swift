@@ -29,6 +29,12 @@ package struct LogTail: ~Copyable {
         return Array(Self.lines(bytes).suffix(count).joined())
     }
 
+    /// Passes over all that is there.
+    package mutating func skip() {
+        open()
+        offset = file.map { Int($0.descriptor.seekToEnd()) } ?? 0
+    }
+
     private mutating func open() { file = Self.open(path) }
 
     /// - Returns: `nil` for what is no file: a device may never end.

@@ -17,9 +17,9 @@ package struct ServiceClient: Sendable {
         self.coding = coding
     }
 
-    /// How long a guard may take to become the next keeper, before the service counts as orphaned.
+    /// How long a guard may take to become the next keeper, before a service that runs counts as orphaned.
     private static let patience = Duration.milliseconds(500)
-    /// How long another keeper may take to listen.
+    /// How long a keeper may take to listen that is there by all that is known.
     private static let longPatience = Duration.seconds(10)
 
     // MARK: Asking
@@ -27,27 +27,34 @@ package struct ServiceClient: Sendable {
     /// Connects with the keeper.
     ///
     /// - Returns: `nil` where there is none, and none is about to come.
-    package func connect() throws(SystemError) -> ServiceConnection? { try connect(within: Self.patience) }
+    package func connect() throws(SystemError) -> ServiceConnection? { try connect(mustCome: false) }
 
-    private func connect(within bound: Duration) throws(SystemError) -> ServiceConnection? {
-        let deadline = BootTime.now + bound
+    /// Connects with a keeper that is there, without waiting for one.
+    package func ask() -> ServiceConnection? { try? ServiceConnection(directory, coding) }
+
+    /// - Parameter mustCome: whether another keeper is known to be there.
+    private func connect(mustCome: Bool) throws(SystemError) -> ServiceConnection? {
+        let begun = BootTime.now
         var pause = Duration.milliseconds(1)
         while true {
             if let connection = try ServiceConnection(directory, coding) { return connection }
             // A service that was not left in peace may have lost its keeper just now.
-            guard deadline > .now, let record, record.isOfThisBoot, !record.memory.state.isSettled,
-                bound > Self.patience || mayBeKept(record)
-            else { return nil }
+            guard let record, record.isOfThisBoot, !record.memory.state.isSettled else { return nil }
+            // Whoever has the output open is a process of the service, its keeper or its guard.
+            let runs = !Self.members(of: record).isEmpty
+            guard mustCome || runs || directory.isOutputHeld else { return nil }
+            let patience = runs && !mustCome ? Self.patience : Self.longPatience
+            guard begun + patience > .now else { return nil }
             Poller.pause(pause)
             pause = min(pause * 2, .milliseconds(50))
         }
     }
 
-    /// Whether somebody may be about to keep the service: it has processes, or its keeper or guard lives.
-    private func mayBeKept(_ record: ServiceRecord) -> Bool {
-        let keepers = [record.status.keeper, record.status.guard].compactMap { $0 }
-        return keepers.contains { !["Z", "X", nil].contains(ProcessTable.state($0)) }
-            || record.status.cgroup.map { !Self.members($0).isEmpty } == true
+    /// Whether keeper and guard were lost before anything ran, or together with all that did: nobody goes on with the
+    /// service.
+    package var isLost: Bool {
+        guard let record else { return true }
+        return record.isOfThisBoot && !record.memory.state.isSettled && Self.members(of: record).isEmpty
     }
 
     package var record: ServiceRecord? {
@@ -72,10 +79,10 @@ package struct ServiceClient: Sendable {
         status.guard = nil
         if status.state.isSettled { return status }
         (status.ready, status.nextStart, status.pid) = (false, nil, nil)
-        let pids = record.isOfThisBoot ? status.cgroup.map(members) ?? [] : []
+        let pids = members(of: record)
         status.pids = Array(pids.prefix(100))
         if !pids.isEmpty {
-            status.state = .orphaned
+            (status.state, status.cgroup) = (.orphaned, record.cgroup)
             status.reason = record.memory.reason ?? "keeper and guard are gone; cgrun service adopt takes it over"
             status.pid = record.status.pid.flatMap { pids.contains($0) ? $0 : nil }
         } else {
@@ -88,8 +95,9 @@ package struct ServiceClient: Sendable {
         return status
     }
 
-    private static func members(_ path: String) -> [ProcessID] {
-        (try? CgroupDirectory(openingService: path).allProcesses().filter { $0 > 0 }) ?? []
+    private static func members(of record: ServiceRecord) -> [ProcessID] {
+        guard record.isOfThisBoot, let path = record.cgroup else { return [] }
+        return (try? CgroupDirectory(openingService: path).allProcesses().filter { $0 > 0 }) ?? []
     }
 
     // MARK: Starting
@@ -114,20 +122,33 @@ package struct ServiceClient: Sendable {
     ///
     /// - Returns: `nil` if the keeper had nothing to keep, or failed.
     package func keep(_ order: ServiceDirectory.Order) throws -> ServiceConnection? {
-        let keeper = try startKeeper(order)
-        while true {
-            if let connection = try ServiceConnection(directory, coding) { return connection }
-            if try keeper.waitForEnd(within: .milliseconds(2)) != nil {
+        for _ in 0..<Self.mostKeepers {
+            let keeper = try startKeeper(order)
+            while true {
+                if let connection = try ServiceConnection(directory, coding) { return connection }
+                let end = try keeper.waitForEnd(within: .milliseconds(2))
+                // One that was killed may have left nobody behind.
+                if case .signaled = end { break }
                 // The service may be over by now, as its record says; or another keeper was faster.
-                return try connect(within: Self.longPatience)
+                if end != nil { return try connect(mustCome: true) }
             }
         }
+        return nil
     }
+
+    /// How many keepers are started if each is killed before it has done anything.
+    private static let mostKeepers = 10
 
     /// Has the next keeper begin without what an earlier one has written down.
     package func forgetRecord() { directory.removeRecord() }
 }
 
 extension ServiceRecord {
+    /// Where the service's processes are, if there are any: a keeper may have been lost before it could write down that
+    /// the command runs.
+    fileprivate var cgroup: String? {
+        status.cgroup ?? places.map { "\($0.unified)/\(JobName.service(status.name))" }
+    }
+
     package var isOfThisBoot: Bool { bootID == Machine.bootID }
 }

@@ -21,25 +21,44 @@ package final class ServiceConnection: Sendable {
         return clinux_send(socket.rawValue, bytes, bytes.count, nil, 0) >= 0
     }
 
+    /// Readable when there is something to take.
+    package var descriptor: CInt { socket.rawValue }
+
+    package enum Taken: Sendable {
+        case status(ServiceStatus)
+        case nothingYet
+        /// The keeper is gone.
+        case end
+    }
+
+    /// Takes the next status, without waiting.
+    package func take() -> Taken {
+        while true {
+            var bytes = [UInt8](repeating: 0, count: 256 << 10)
+            var descriptors = [CInt](repeating: -1, count: Int(GUARD_MAX_DESCRIPTORS))
+            var count: CUnsignedInt = 0
+            let size = clinux_receive(socket.rawValue, &bytes, bytes.count, &descriptors, &count)
+            if size == -Int(EAGAIN) { return .nothingYet }
+            guard size > 0 else { return .end }
+            if let status = try? coding.decodeStatus(Array(bytes[..<size])) { return .status(status) }
+        }
+    }
+
     /// Waits for the next status.
     ///
     /// - Returns: `nil` when the keeper is gone, or after this time.
     package func next(within bound: Duration? = nil) -> ServiceStatus? {
         let deadline = bound.map { BootTime.now + $0 }
         while true {
-            var bytes = [UInt8](repeating: 0, count: 256 << 10)
-            var descriptors = [CInt](repeating: -1, count: Int(GUARD_MAX_DESCRIPTORS))
-            var count: CUnsignedInt = 0
-            let size = clinux_receive(socket.rawValue, &bytes, bytes.count, &descriptors, &count)
-            if size == -Int(EAGAIN) {
-                if let deadline, deadline <= .now { return nil }
-                var poller = Poller()
-                poller.add(socket.rawValue)
-                _ = poller.wait(deadline.map { $0 - .now })
-                continue
+            switch take() {
+            case .status(let status): return status
+            case .end: return nil
+            case .nothingYet: break
             }
-            guard size > 0 else { return nil }
-            if let status = try? coding.decodeStatus(Array(bytes[..<size])) { return status }
+            if let deadline, deadline <= .now { return nil }
+            var poller = Poller()
+            poller.add(socket.rawValue)
+            _ = poller.wait(deadline.map { $0 - .now })
         }
     }
 

@@ -23,6 +23,9 @@ package struct ServiceDirectory: Sendable {
     package var log: String { file("log") }
     private var record: String { file("record.json") }
 
+    /// Whether a process has the FIFO open to read from it.
+    var isOutputHeld: Bool { (try? Descriptor(opening: output, O_WRONLY | O_NONBLOCK)) != nil }
+
     /// Makes the directory and those above it.
     package func make() throws(SystemError) {
         let parts = path.split(separator: "/")
@@ -47,16 +50,22 @@ package struct ServiceDirectory: Sendable {
     // MARK: What is written down
 
     /// How the service is to be run: the words after `cgrun service start`, the environment and the working directory of
-    /// whoever started it. Byte for byte, with a NUL after each.
+    /// whoever started it, and what it requires. Byte for byte, with a NUL after each.
     package struct Order: Sendable, Equatable {
         package var words: [ByteString]
         package var environment: [ByteString]
         package var workingDirectory: ByteString
+        /// The services that this one requires, for whoever stops several.
+        package var requirements: [ServicePlan.Requirement]
 
-        package init(words: [ByteString], environment: [ByteString], workingDirectory: ByteString) {
+        package init(
+            words: [ByteString], environment: [ByteString], workingDirectory: ByteString,
+            requirements: [ServicePlan.Requirement] = []
+        ) {
             self.words = words
             self.environment = environment
             self.workingDirectory = workingDirectory
+            self.requirements = requirements
         }
     }
 
@@ -68,16 +77,19 @@ package struct ServiceDirectory: Sendable {
         }
         return Order(
             words: try words("words"), environment: try words("environment"),
-            workingDirectory: try words("directory").first ?? "/")
+            workingDirectory: try words("directory").first ?? "/",
+            requirements: ((try? words("requires")) ?? []).compactMap { ServicePlan.Requirement($0.description) })
     }
 
     package func write(_ order: Order) throws(SystemError) {
-        func bytes(_ words: [ByteString]) -> [UInt8] { words.flatMap { $0.bytes + [0] } }
-        try replace("environment", bytes(order.environment))
-        try replace("directory", bytes([order.workingDirectory]))
+        try replace("environment", Self.bytes(order.environment))
+        try replace("directory", Self.bytes([order.workingDirectory]))
+        try writeRequirements(of: order)
         // Last, since a directory without it has no order.
-        try replace("words", bytes(order.words))
+        try replace("words", Self.bytes(order.words))
     }
+
+    private static func bytes(_ words: [ByteString]) -> [UInt8] { words.flatMap { $0.bytes + [0] } }
 
     /// How the service stood at the last change, as its keeper has written it.
     package func readRecord() throws(SystemError) -> [UInt8] {
@@ -109,11 +121,38 @@ package struct ServiceDirectory: Sendable {
 
     /// Whoever starts a service has this lock meanwhile, so that starts come one after the other.
     package func lockForStart() throws(SystemError) -> Descriptor {
-        let opened = try Descriptor(opening: file("lock"), O_RDWR | O_CREAT, mode: 0o600)
-        while flock(opened.rawValue, LOCK_EX) != 0 {
-            guard errno == EINTR else { throw SystemError("flock", path: file("lock"), errno: Errno(rawValue: errno)) }
+        while true {
+            let opened: Descriptor
+            do { opened = try Descriptor(opening: file("lock"), O_RDWR | O_CREAT, mode: 0o600) } catch
+                where error.errno == .noSuchFileOrDirectory
+            {
+                try make()
+                continue
+            }
+            while flock(opened.rawValue, LOCK_EX) != 0 {
+                guard errno == EINTR else {
+                    throw SystemError("flock", path: file("lock"), errno: Errno(rawValue: errno))
+                }
+            }
+            var facts = stat()
+            if stat(file("lock"), &facts) == 0, opened.inode == UInt(facts.st_ino) { return opened }
+            // The service was removed meanwhile.
         }
-        return opened
+    }
+
+    /// Removes all that is known of the service. To be called with the lock of starts.
+    package func remove() throws(SystemError) {
+        // Under another name first, so that a start that comes now makes a new directory.
+        let slash = path.lastIndex(of: "/") ?? path.startIndex
+        let doomed = "\(path[..<slash])/.\(name).\(Machine.randomHexadecimal())"
+        try checkErrno(rename(path, doomed), "rename", path: path)
+        for name in try listing(doomed) { unlink(doomed + "/" + name) }
+        try checkErrno(rmdir(doomed), "rmdir", path: path)
+    }
+
+    /// Writes down what a service that runs requires, if nothing else of its order has changed.
+    package func writeRequirements(of order: Order) throws(SystemError) {
+        try replace("requires", Self.bytes(order.requirements.compactMap { ByteString($0.description.utf8) }))
     }
 
     /// The keeper's lock, which it has for as long as it lives.
@@ -210,15 +249,7 @@ package struct ServiceStore: Sendable {
 
     /// All services that were ever started, by name.
     package var names: [ServiceName] {
-        guard let stream = opendir(root) else { return [] }
-        defer { closedir(stream) }
-        var names: [ServiceName] = []
-        while let entry = readdir(stream) {
-            let text = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if let name = try? ServiceName(text), directory(name).hasOrder { names.append(name) }
-        }
-        return names.sorted { $0.description < $1.description }
+        ((try? listing(root)) ?? []).compactMap { try? ServiceName($0) }.filter { directory($0).hasOrder }
+            .sorted { $0.description < $1.description }
     }
 }

@@ -59,11 +59,6 @@ struct ControlSocket: ~Copyable {
         return nil
     }
 
-    /// Tells one client the status.
-    mutating func tell(_ id: UInt64, _ status: [UInt8], _ loop: EventLoop) {
-        if let client = clients[id], !Self.send(status, to: client.socket) { forget(id, loop) }
-    }
-
     /// Tells all clients the status. One who does not read is forgotten.
     mutating func tellAll(_ status: [UInt8], _ loop: EventLoop) {
         for (id, client) in clients where !Self.send(status, to: client.socket) { forget(id, loop) }
@@ -83,6 +78,8 @@ package enum ServiceRequestKind: String, Sendable {
     /// Be started now, if it waits to be.
     case start
     case stop
+    /// Be stopped, and killed at once.
+    case kill
     case restart
     case reload
 }

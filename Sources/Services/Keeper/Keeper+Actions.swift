@@ -13,9 +13,9 @@ extension Keeper {
         case .stopJob: state.job?.stop()
         case .watchReadiness:
             switch spec.readiness {
-            case .tcp(let address, let port):
+            case .tcp, .http, .exec:
                 let start = state.machine.memory.starts
-                loop.call(at: .now) { [weak self] in self?.tryToConnect(address, port, forStart: start) }
+                loop.call(at: .now) { [weak self] in self?.probe(forStart: start) }
             case .log(let text):
                 state.log.seek(text, from: state.logStart)
                 if state.log.hasFound { return .ready }
@@ -38,6 +38,7 @@ extension Keeper {
             // Opened for both ways: the service never finds its output without a reader.
             let output = try Descriptor(opening: directory.output, O_RDWR)
             state.job = try kept.launch(launch, of: spec.name.description, in: place, output: output, whenOver: ended)
+            writePIDFile(&state)
             return .launched
         } catch {
             let error = error as? LaunchError ?? LaunchError(.setup, "\(error)")
@@ -47,6 +48,7 @@ extension Keeper {
     }
 
     private func publish(_ state: inout State) {
+        endNeedlessHelpers(&state)
         let memory = state.machine.memory
         if state.status.state != memory.state || state.status.since == nil {
             state.status.since = Timestamp.now.text
@@ -74,7 +76,8 @@ extension Keeper {
         }
         // A service that has ended by all appearances has no guard left, either. A guard that has become a keeper until
         // then finds in the record that there is nothing to do.
-        if memory.state.isSettled { kept.dismissGuard() }
+        // One that has still to see helpers die needs its guard, which ends them if this process is lost.
+        if memory.state.isSettled, state.helpers.areOver { kept.dismissGuard() }
         // Who waits for the end waits for this process, too.
         state.status.keeper = ThisProcess.id
         state.control.tellAll(bytes(of: liveStatus(&state)), loop)

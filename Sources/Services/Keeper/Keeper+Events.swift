@@ -9,8 +9,8 @@ extension Keeper {
         while let received = signals.next() {
             if received.signal != .child { handle(.stop) }
         }
-        let job = state.withLock { $0.job?.pid }
-        Orphans.reap { [kept] in $0 == job || $0 == kept.guardPID }
+        let others = state.withLock { [$0.job?.pid] + $0.helpers.pids } + [kept.guardPID]
+        Orphans.reap { others.contains($0) }
     }
 
     func readOutput() {
@@ -25,18 +25,6 @@ extension Keeper {
             let job = state.job
             let isReady = state.notify?.takeReady { job?.isMember($0) == true } == true
             return isReady ? state.machine.handle(.ready, at: .now) : []
-        }
-    }
-
-    /// - Parameter start: which start of the command this is about.
-    func tryToConnect(_ address: String, _ port: UInt16, forStart start: Int) {
-        change { state in
-            guard state.machine.state == .starting, state.machine.memory.starts == start else { return [] }
-            if Readiness.accepts(address, port) { return state.machine.handle(.ready, at: .now) }
-            loop.call(at: .now + Readiness.pause) { [weak self] in
-                self?.tryToConnect(address, port, forStart: start)
-            }
-            return []
         }
     }
 
@@ -56,6 +44,7 @@ extension Keeper {
     func noteDeath(_ death: ServiceStatus.Death, _ state: inout State) {
         state.status.lastDeath = death
         state.log.note(death.text)
+        state.pidFile?.remove()
     }
 
     func handle(_ event: ServiceMachine.Event) {
@@ -78,10 +67,14 @@ extension Keeper {
             case .start: return state.machine.handle(.start, at: .now)
             case .stop: return state.machine.handle(.stop, at: .now)
             case .restart: return state.machine.handle(.restart, at: .now)
-            case .reload: try? state.job?.send(spec.reloadSignal)
+            case .kill:
+                let actions = state.machine.handle(.stop, at: .now)
+                state.job?.kill()
+                return actions
+            case .reload:
+                reload(&state)
+                return [.publish]
             }
-            state.control.tell(id, bytes(of: liveStatus(&state)), loop)
-            return []
         }
     }
 
@@ -94,7 +87,8 @@ extension Keeper {
         if let job = state.job {
             status.pid = job.pid
             status.pids = Array(job.members.prefix(100))
-            status.memoryBytes = job.statistics.memoryBytes
+            let statistics = job.statistics
+            (status.memoryBytes, status.tasks) = (statistics.memoryBytes, statistics.pids)
         }
         return status
     }

@@ -21,6 +21,8 @@ package final class Keeper: Sendable {
     struct State: ~Copyable {
         var machine: ServiceMachine
         var job: KeptJob?
+        var helpers = Helpers()
+        var pidFile: PIDFile?
         var log: ServiceLog
         var control: ControlSocket
         var notify: NotifySocket?
@@ -91,11 +93,16 @@ package final class Keeper: Sendable {
         loop = try EventLoop()
         place = try KeptJobs.place(spec.launch, recorded: record?.places)
         let path = spec.log.path ?? directory.log
-        let logFile: LogFile
-        do { logFile = try LogFile(path) } catch {
-            throw LaunchError(
-                .setup, "--log \(path.asName): cannot be written: \(error.reason)", remedy: "give \(error.accepted)")
+        // What cannot be had any more, such as a directory that is gone, is no reason to leave alone what runs.
+        var refusals: [LaunchError] = []
+        var logFile: LogFile?
+        do { logFile = try LogFile(path) } catch { refusals.append(Self.refusal("--log", path, error)) }
+        var pidFile: PIDFile?
+        do { pidFile = try spec.pidFile.map { path throws(PathRefusal) in try PIDFile(path) } } catch {
+            refusals.append(Self.refusal("--pid-file", spec.pidFile ?? "", error))
         }
+        if record == nil, let refusal = refusals.first { throw refusal }
+        let log = try logFile ?? LogFile(directory.log)
         let fifo = try ServiceLog.openOutput(directory.output, owner: spec.launch.job.credentials?.uid)
         var notify: NotifySocket?
         if spec.readiness == .notify {
@@ -114,18 +121,26 @@ package final class Keeper: Sendable {
         status.argv = spec.launch.job.arguments.prefix(ServiceStatus.mostArguments).map { $0.description.shortened }
         state = Locked(
             State(
-                machine: ServiceMachine(spec, record?.memory ?? .init()), log: ServiceLog(fifo, to: logFile, spec.log),
+                machine: ServiceMachine(spec, record?.memory ?? .init()), pidFile: pidFile,
+                log: ServiceLog(fifo, to: log, spec.log),
                 control: try ControlSocket(directory), notify: notify, status: status,
                 logStart: record?.logStart ?? 0))
+        for refusal in refusals { state.withLock { $0.log.note(refusal.message) } }
         // From here on this process has the FIFO open itself.
         withExtendedLifetime(succession) {}
     }
 
     /// Looks after the service until there is nothing more to do by itself.
     package func run() {
-        while !state.withLock({ $0.isOver }) { loop.turn() }
+        while !state.withLock({ $0.isOver && $0.helpers.areOver }) { loop.turn() }
         kept.dismissGuard()
         directory.removeSocket()
+    }
+
+    private static func refusal(_ option: String, _ path: String, _ refusal: PathRefusal) -> LaunchError {
+        LaunchError(
+            .setup, "\(option) \(path.asName): cannot be written: \(refusal.reason)",
+            remedy: "give \(refusal.accepted)")
     }
 
     // MARK: Beginning
@@ -142,6 +157,7 @@ package final class Keeper: Sendable {
             case .job(let job, let startedAt):
                 state.job = job
                 state.log.note("another keeper looks after the service from here on")
+                writePIDFile(&state)
                 return state.machine.resume(launchedAt: startedAt)
             case .stuck(let error): return end(seenAs: "cannot be ended: \(error.reason)", &state, hasSurvivors: true)
             case .ended, .nothing:

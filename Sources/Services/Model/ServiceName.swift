@@ -27,4 +27,10 @@ public struct ServiceName: Sendable, Hashable, CustomStringConvertible {
         }
         description = text
     }
+
+    /// Whether this is one of the instances that a `cgrun.toml` makes of a service: `NAME@1`, say.
+    package func isInstance(of name: ServiceName) -> Bool {
+        description.hasPrefix(name.description + "@")
+            && description.utf8.dropFirst(name.description.utf8.count + 1).allSatisfy { (0x30...0x39).contains($0) }
+    }
 }

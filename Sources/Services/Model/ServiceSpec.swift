@@ -15,8 +15,11 @@ public struct ServiceSpec: Sendable {
     public var readyTimeout = Duration.seconds(60)
     /// Where the command's output goes.
     public var log = LogRules()
-    /// What `reload` sends to the main process.
-    public var reloadSignal = Signal.hangUp
+    /// What `reload` does.
+    public var reload = Reload.signal(.hangUp)
+    /// A file that is to have the pid of the main process in it while that runs, for other programs; `nil`: none. It is
+    /// never read.
+    public var pidFile: String?
 
     /// A service with the default rules.
     public init(_ name: ServiceName, _ launch: LaunchSpec) {
@@ -65,6 +68,36 @@ public enum Readiness: Sendable, Equatable {
     case notify
     /// It has written this text to its output.
     case log(String)
+    /// It answers a request by HTTP with a status from 200 to 399.
+    case http(HTTPRequest)
+    /// This command exits with 0. It gets the environment, the directory and the user of the service, and a cgroup of its
+    /// own, and is killed if it takes longer than 10 s.
+    case exec([ByteString])
+
+    /// A request without a body.
+    public struct HTTPRequest: Sendable, Equatable {
+        /// A numeric address.
+        public var address: String
+        /// The port.
+        public var port: UInt16
+        /// What stands in the field `Host`.
+        public var host: String
+        /// The path, and what follows a question mark.
+        public var path: String
+
+        package init(address: String, port: UInt16, host: String, path: String) {
+            (self.address, self.port, self.host, self.path) = (address, port, host, path)
+        }
+    }
+}
+
+/// How a service is asked to read its configuration anew.
+public enum Reload: Sendable, Equatable {
+    /// The main process gets this signal.
+    case signal(Signal)
+    /// This command is run, with the environment, the directory and the user of the service, and in a cgroup of its own.
+    /// It fails if it takes longer than 60 s.
+    case command([ByteString])
 }
 
 /// How a service's output is kept.

@@ -52,8 +52,14 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
     @Explicit public var nextStart: String?
     /// How the command ended the last time.
     @Explicit public var lastDeath: Death?
+    /// How often the service was asked to reload, and has done so or failed.
+    public var reloads = 0
+    /// Why the last reload failed; `nil`: it did not.
+    @Explicit public var reloadFailure: String?
     /// The processes of the service, of which at most 100 are listed.
     public var pids: [Int32] = []
+    /// How many processes and threads there are; `nil` without the controller.
+    @Explicit public var tasks: UInt64?
     /// What the tree uses; `nil` without the controller.
     @Explicit public var memoryBytes: UInt64?
     /// What the tree may use; `nil`: no limit.
@@ -98,7 +104,9 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case schema, name, state, ready, since, pid, starts, restarts, argv, reason, pids, cgroup, log, keeper, `guard`
+        case schema, name, state, ready, since, pid, starts, restarts, argv, reason, reloads, pids, tasks, cgroup, log
+        case keeper, `guard`
+        case reloadFailure = "reload_failure"
         case nextStart = "next_start"
         case lastDeath = "last_death"
         case memoryBytes = "memory_bytes"

@@ -52,10 +52,13 @@ struct Console {
         if isVerbose { note(report.usage) }
     }
 
+    /// Whether colours belong on what this descriptor leads to.
+    static func isColoured(_ descriptor: CInt) -> Bool {
+        isatty(descriptor) == 1 && getenv("NO_COLOR") == nil && ThisProcess.environmentVariable("TERM") != "dumb"
+    }
+
     private func write(_ message: String, colour: String) {
-        let isColoured =
-            isatty(2) == 1 && getenv("NO_COLOR") == nil && ThisProcess.environmentVariable("TERM") != "dumb"
-        let name = isColoured ? "\u{1B}[\(colour)mcgrun:\u{1B}[0m" : "cgrun:"
+        let name = Self.isColoured(2) ? "\u{1B}[\(colour)mcgrun:\u{1B}[0m" : "cgrun:"
         // One write, so that lines of several cgruns do not mix.
         let end = TerminalModes(of: 2)?.processesOutput == false ? "\r\n" : "\n"
         // Names and values that others chose must neither end the line nor send control characters to the terminal.

@@ -15,7 +15,7 @@ enum KeeperCommand {
             guard let path = Descriptor.path(of: succession.state.descriptor.rawValue) else { return 125 }
             let directory = ServiceDirectory(path)
             ThisProcess.setName(name)
-            let keeper = try Keeper.start(directory, { try spec(directory) }, .json, succession)
+            let keeper = try Keeper.start(directory, { try directory.order().spec() }, .json, succession)
             keeper?.run()
             return 0
         } catch {
@@ -25,19 +25,20 @@ enum KeeperCommand {
         }
     }
 
+}
+
+extension ServiceDirectory.Order {
     /// How the service is to be run, as whoever started it has said.
-    static func spec(_ directory: ServiceDirectory) throws -> ServiceSpec {
-        let order = try directory.order()
-        guard var spec = try ServiceRequest(parsing: order.words[...]).spec else {
+    func spec() throws -> ServiceSpec {
+        guard var spec = try ServiceRequest(parsing: words[...]).spec else {
             throw UsageError("the service has no command")
         }
         // Paths that were given are about the directory of whoever started the service.
         spec.launch.job.workingDirectory =
-            spec.launch.job.workingDirectory.map { $0.below(order.workingDirectory) }
-            ?? order.workingDirectory
-        spec.log.path = spec.log.path.flatMap { ByteString($0.utf8) }.map {
-            $0.below(order.workingDirectory).description
-        }
+            spec.launch.job.workingDirectory.map { $0.below(workingDirectory) } ?? workingDirectory
+        func below(_ path: String) -> String { ByteString(path.utf8)?.below(workingDirectory).description ?? path }
+        spec.log.path = spec.log.path.map(below)
+        spec.pidFile = spec.pidFile.map(below)
         return spec
     }
 }

@@ -11,40 +11,13 @@ extension ServiceActions {
         var sources: [LogSource] = []
         for client in clients {
             let path = try client.status()?.log ?? client.directory.log
-            sources.append(LogSource(prefix: clients.count > 1 ? client.name.description : nil, path))
+            sources.append(LogSource(prefix: clients.count > 1 ? "\(client.name): " : nil, path))
         }
-        for source in sources { try source.write(last: count) }
-        guard follows else { return }
+        for source in sources { try StandardOutput.write(source.last(count)) }
+        guard follows else { return try StandardOutput.write(sources.flatMap { $0.rest() }) }
         while true {
-            for source in sources { try source.writeMore() }
+            for source in sources { try StandardOutput.write(source.more()) }
             Poller.pause(.milliseconds(200))
-        }
-    }
-}
-
-/// The log of one service among several.
-private final class LogSource {
-    private let prefix: String?
-    private var tail: LogTail
-    /// What has come of a line that is not complete yet.
-    private var begun: [UInt8] = []
-
-    init(prefix: String?, _ path: String) {
-        self.prefix = prefix
-        tail = LogTail(path)
-    }
-
-    func write(last count: Int?) throws { try write(tail.last(count)) }
-    func writeMore() throws { try write(tail.more()) }
-
-    private func write(_ bytes: [UInt8]) throws {
-        guard let prefix else {
-            return try StandardOutput.write(bytes)
-        }
-        let lines = LogTail.lines(begun + bytes)
-        begun = lines.last.map { $0.last == UInt8(ascii: "\n") ? [] : Array($0) } ?? []
-        for line in lines where line.last == UInt8(ascii: "\n") {
-            try StandardOutput.write(Array("\(prefix): ".utf8) + line)
         }
     }
 }

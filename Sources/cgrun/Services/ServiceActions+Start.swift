@@ -17,6 +17,40 @@ extension ServiceActions {
     }
 
     func start(_ client: ServiceClient, _ order: ServiceDirectory.Order?) throws {
+        for _ in 0..<Self.mostAttempts {
+            let begun = try begin(client, order)
+            var status = begun.status
+            if let connection = begun.connection, status == nil {
+                status = try awaitStart(client, connection, after: begun.startsBefore, .start)
+                if status == nil { continue }
+            }
+            guard let known = try status ?? client.status() else { throw unknown(client) }
+            return try tellStart(known, client, wasRunning: begun.wasRunning)
+        }
+        throw neverBegan(client)
+    }
+
+    /// How often a start is tried whose keeper is lost together with its guard.
+    static let mostAttempts = 10
+
+    func neverBegan(_ client: ServiceClient) -> ExitCode {
+        console.error(
+            "\(client.name): its keeper and its guard are lost again and again as soon as they start; who kills them?")
+        return ExitCode(125)
+    }
+
+    /// A start that was asked for.
+    struct BegunStart {
+        var connection: ServiceConnection?
+        /// Only what comes after so many starts tells what has become of this one.
+        var startsBefore = 0
+        /// How the service stands, if that is decided already.
+        var status: ServiceStatus?
+        var wasRunning = true
+    }
+
+    /// Asks for a start.
+    func begin(_ client: ServiceClient, _ order: ServiceDirectory.Order?) throws -> BegunStart {
         guard order != nil || client.directory.hasOrder else {
             console.error(
                 "\(client.name): there is no such service; give its command, as in cgrun service start \(client.name) -- ./server"
@@ -26,19 +60,24 @@ extension ServiceActions {
         try client.directory.make()
         while true {
             let lock = try client.directory.lockForStart()
+            guard order != nil || client.directory.hasOrder else {
+                // It was removed while this start waited.
+                try client.directory.remove()
+                throw unknown(client)
+            }
             guard let connection = try client.connect() else {
                 return try startKeeper(client, order, lock)
             }
-            if try joinStart(client, connection, order, lock) { return }
+            if let begun = try joinStart(client, connection, order, lock) { return begun }
             // That keeper was about to end.
             connection.awaitEnd(after: nil)
         }
     }
 
-    /// Starts a keeper, with the lock of starts, and waits until the service is ready.
+    /// Starts a keeper, with the lock of starts.
     private func startKeeper(
         _ client: ServiceClient, _ order: ServiceDirectory.Order?, _ lock: consuming Descriptor
-    ) throws {
+    ) throws -> BegunStart {
         let isOrphaned = try client.status()?.state == .orphaned
         if !isOrphaned {
             if let order { try client.directory.write(order) }
@@ -47,36 +86,35 @@ extension ServiceActions {
         let connection = try client.keep(client.directory.order())
         // Others may join from here on.
         _ = consume lock
-        let status = try awaitStart(client, connection, after: 0, .start)
-        try tellStart(status, client, wasRunning: isOrphaned)
+        return BegunStart(connection: connection, wasRunning: isOrphaned)
     }
 
-    /// Has a keeper that is there see to it that the service runs, and waits until it is ready.
+    /// Has a keeper that is there see to it that the service runs.
     ///
-    /// - Returns: whether the keeper could.
+    /// - Returns: `nil` if the keeper cannot.
     private func joinStart(
         _ client: ServiceClient, _ connection: ServiceConnection, _ order: ServiceDirectory.Order?,
         _ lock: consuming Descriptor
-    ) throws -> Bool {
-        guard let first = try connection.first(), !first.state.isSettled else { return false }
-        let isAnother = try order.map { try client.directory.order().words != $0.words } ?? false
+    ) throws -> BegunStart? {
+        guard let first = try connection.first(), !first.state.isSettled else { return nil }
+        let before = try client.directory.order()
+        let isAnother =
+            order.map { $0.words != before.words || $0.workingDirectory != before.workingDirectory } ?? false
         if isAnother, first.state == .backoff {
             // Nothing of it runs, so that it can be replaced: perhaps the command was what was wrong.
             _ = connection.send(.stop)
-            return false
+            return nil
+        }
+        if let order, !isAnother, order.requirements != before.requirements {
+            try client.directory.writeRequirements(of: order)
         }
         _ = consume lock
         if isAnother {
             console.note("\(client.name): runs as it was started before; stop it first to have it otherwise")
         }
-        if first.state == .running {
-            try tellStart(first, client, wasRunning: true)
-            return true
-        }
-        if first.state != .starting, !connection.send(.start) { return false }
-        let status = try awaitStart(client, connection, after: first.state == .starting ? 0 : first.starts, .start)
-        try tellStart(status, client, wasRunning: true)
-        return true
+        if first.state == .running { return BegunStart(connection: connection, status: first) }
+        if first.state != .starting, !connection.send(.start) { return nil }
+        return BegunStart(connection: connection, startsBefore: first.state == .starting ? 0 : first.starts)
     }
 
     /// Waits until the service is ready, or has failed.
@@ -84,34 +122,37 @@ extension ServiceActions {
     /// - Parameters:
     ///   - starts: only what comes after so many starts counts.
     ///   - request: what a keeper is asked again that takes over, and may not have heard.
+    /// - Returns: `nil` if keeper and guard are lost, so that the start has to be asked for once more.
     func awaitStart(
         _ client: ServiceClient, _ first: ServiceConnection?, after starts: Int, _ request: ServiceRequestKind
-    ) throws -> ServiceStatus {
-        func isDecided(_ status: ServiceStatus) -> Bool {
-            status.state.isSettled || status.starts > starts && [.running, .backoff].contains(status.state)
-        }
+    ) throws -> ServiceStatus? {
+        func isDecided(_ status: ServiceStatus) -> Bool { status.isDecided(after: starts) }
         var connection = first
-        while let present = connection {
-            while let status = present.next() {
+        while true {
+            while let status = connection?.next() {
                 if isDecided(status) { return status }
             }
             // The keeper is gone: over, or lost.
             Poller.pause(.milliseconds(5))
             connection = try client.connect()
-            guard let status = try connection?.first() else { continue }
-            if isDecided(status) { return status }
-            if status.starts <= starts, status.state != .stopping { _ = connection?.send(request) }
+            if let status = try connection?.first() {
+                if isDecided(status) { return status }
+                if status.starts <= starts, status.state != .stopping { _ = connection?.send(request) }
+            } else if connection == nil {
+                if client.isLost { return nil }
+                guard let status = try client.status() else { throw unknown(client) }
+                if status.state == .orphaned { return nil }
+                if isDecided(status) { return status }
+            }
         }
-        guard let status = try client.status() else { throw unknown(client) }
-        return status
     }
 
     func tellStart(_ status: ServiceStatus, _ client: ServiceClient, wasRunning: Bool) throws {
         switch status.state {
-        case .running, .starting, .stopping:
+        case .running:
             print("\(status.name) is \(wasRunning ? "already running" : "ready"): pid \(status.pid ?? 0)")
         case .exited: print("\(status.name) has ended: \(status.reason ?? "")".inOneLine)
-        case .stopped:
+        case .stopped, .starting, .stopping:
             console.error("\(status.name): was stopped before it was ready")
             throw ExitCode(Code.failed)
         case .orphaned: throw notTakenOver(status)
@@ -130,6 +171,13 @@ extension ServiceActions {
         let lines = LogTail.lines(tail.last(20)).map { "  " + String(decoding: $0, as: UTF8.self).trimmedEnd.inOneLine }
         guard !lines.isEmpty else { return }
         console.show(["the end of \(status.log.inOneLine):"] + lines)
+    }
+}
+
+extension ServiceStatus {
+    /// Whether it is clear what has become of the start that came after so many others.
+    func isDecided(after count: Int) -> Bool {
+        state.isSettled || starts > count && [.running, .backoff].contains(state)
     }
 }
 

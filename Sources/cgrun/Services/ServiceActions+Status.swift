@@ -10,8 +10,10 @@ extension ServiceActions {
         var code: Int32 = 0
         var statuses: [ServiceStatus] = []
         do {
-            try forEach(try clients(names)) { client in
-                guard let status = try client.status() else { throw unknown(client) }
+            let clients = try clients(names)
+            let asked = ask(clients)
+            try forEach(clients) { client in
+                guard let status = try asked[client.name]?.first() ?? client.status() else { throw unknown(client) }
                 statuses.append(status)
                 if status.state != .running { throw ExitCode(Code.stopped) }
             }
@@ -25,6 +27,28 @@ extension ServiceActions {
             for status in statuses { print(Self.text(status)) }
         }
         if code != 0 { throw ExitCode(code) }
+    }
+
+    /// Connects with all keepers that are there, which then tell how their services stand at the same time.
+    private func ask(_ clients: [ServiceClient]) -> [ServiceName: ServiceConnection] {
+        Dictionary(clients.compactMap { client in client.ask().map { (client.name, $0) } }) { first, _ in first }
+    }
+
+    /// How services stand. Of one whose keeper does not answer, what was written down last is told.
+    ///
+    /// - Returns: the statuses, and what to exit with.
+    func statuses(of clients: [ServiceClient]) throws -> ([ServiceStatus], code: Int32) {
+        let asked = ask(clients)
+        var statuses: [ServiceStatus] = []
+        var code: Int32 = 0
+        for client in clients {
+            let result = try attempt(client) {
+                if let status = try asked[client.name]?.first() ?? client.status() { statuses.append(status) }
+            }
+            if result != 0, let record = client.record { statuses.append(record.status) }
+            code = max(code, result)
+        }
+        return (statuses, code)
     }
 
     private static func text(_ status: ServiceStatus) -> String {

@@ -8,7 +8,7 @@ internal import SystemPackage
 
 /// What `cgrun service …` does with the caller's services.
 struct ServiceActions {
-    private let store: ServiceStore
+    let store: ServiceStore
     let console = Console()
 
     init() throws {
@@ -47,19 +47,23 @@ struct ServiceActions {
 
     /// Carries out something for each service, also after one has failed.
     func forEach(_ clients: [ServiceClient], _ body: (ServiceClient) throws -> Void) throws {
-        var code: Int32 = 0
-        for client in clients {
-            do { try body(client) } catch let exit as ExitCode { code = max(code, exit.rawValue) } catch let error
-                as SystemError where error.errno == .timedOut
-            {
-                let keeper = client.record?.status.keeper.map { " (pid \($0))" } ?? ""
-                console.error(
-                    "\(client.name): its keeper\(keeper) does not answer; is it stopped? kill -CONT it, or kill -KILL it"
-                )
-                code = 125
-            }
-        }
+        let code = try clients.reduce(0) { code, client in try max(code, attempt(client) { try body(client) }) }
         if code != 0 { throw ExitCode(code) }
+    }
+
+    /// - Returns: what to exit with, if there is no more to do.
+    func attempt(_ client: ServiceClient, _ body: () throws -> Void) throws -> Int32 {
+        do {
+            try body()
+            return 0
+        } catch let exit as ExitCode { return exit.rawValue } catch let error as SystemError
+            where error.errno == .timedOut
+        {
+            let keeper = client.record?.status.keeper.map { " (pid \($0))" } ?? ""
+            console.error(
+                "\(client.name): its keeper\(keeper) does not answer; is it stopped? kill -CONT it, or kill -KILL it")
+            return 125
+        }
     }
 
     // MARK: Stopping
@@ -78,15 +82,23 @@ struct ServiceActions {
         let ends = Dictionary(stops.map { ($0.0.name, $0.1) }) { first, _ in first }
         try forEach(stops.map(\.0)) { client in
             guard let stop = ends[client.name] else { return }
-            let last = try awaitStop(client, stop)
-            for line in Self.blockers(last) { console.note("\(client.name): \(line)") }
-            if let left = last?.lastDeath?.unkillable, !left.isEmpty {
-                console.error("\(client.name): these processes do not die: \(Self.list(left))")
-                throw ExitCode(Code.failed)
-            }
-            if last?.state == .orphaned { throw notTakenOver(last) }
-            print("\(client.name) is stopped")
+            try tellStop(try awaitStop(client, stop), client)
         }
+    }
+
+    /// - Parameters:
+    ///   - status: how the service stands after the stop.
+    ///   - say: says that all is well.
+    func tellStop(
+        _ status: ServiceStatus?, _ client: ServiceClient, say: (String) -> Void = { print($0) }
+    ) throws {
+        for line in Self.blockers(status) { console.note("\(client.name): \(line)") }
+        if let left = status?.lastDeath?.unkillable, !left.isEmpty {
+            console.error("\(client.name): these processes do not die: \(Self.list(left))")
+            throw ExitCode(Code.failed)
+        }
+        if status?.state == .orphaned { throw notTakenOver(status) }
+        say("\(client.name) is stopped")
     }
 
     /// Asks for a stop.
@@ -108,7 +120,7 @@ struct ServiceActions {
     }
 
     /// Connects with the keeper of a service that runs, and has one take it over if it has none.
-    private func reach(_ client: ServiceClient) throws -> ServiceConnection? {
+    func reach(_ client: ServiceClient) throws -> ServiceConnection? {
         if let connection = try client.connect() { return connection }
         guard try client.status()?.state == .orphaned else { return nil }
         let lock = try client.directory.lockForStart()
@@ -163,7 +175,7 @@ struct ServiceActions {
                     Poller.pause(.milliseconds(5))
                     continue
                 }
-                let last = try awaitStart(client, connection, after: status.starts, .restart)
+                guard let last = try awaitStart(client, connection, after: status.starts, .restart) else { continue }
                 return try tellStart(last, client, wasRunning: false)
             }
             // Without names, only those that run.
@@ -173,16 +185,43 @@ struct ServiceActions {
 
     func reload(_ names: [String]) throws {
         try forEach(try clients(names)) { client in
-            if let connection = try reach(client), try connection.first()?.pid != nil,
+            if let connection = try reach(client), let before = try connection.first(), before.pid != nil,
                 connection.send(.reload)
             {
-                // The answer says that it was done.
-                _ = try connection.first()
+                try awaitReload(client, connection, after: before.reloads)
             } else if !names.isEmpty {
                 guard try client.status() != nil else { throw unknown(client) }
                 console.error("\(client.name): does not run")
                 throw ExitCode(Code.stopped)
             }
+        }
+    }
+
+    private func awaitReload(_ client: ServiceClient, _ connection: ServiceConnection, after count: Int) throws {
+        while let status = connection.next() {
+            guard status.reloads > count else { continue }
+            guard let failure = status.reloadFailure else { return }
+            console.error("\(client.name): the reload failed: \(failure)")
+            throw ExitCode(Code.failed)
+        }
+        console.error("\(client.name): the keeper was lost during the reload; nobody knows what became of it")
+        throw ExitCode(Code.failed)
+    }
+
+    /// Forgets services that do not run.
+    func remove(_ names: [String]) throws {
+        try forEach(try clients(names)) { client in
+            guard client.directory.hasOrder else { throw unknown(client) }
+            let lock = try client.directory.lockForStart()
+            defer { withExtendedLifetime(lock) {} }
+            if let status = try client.status(), !status.state.isSettled {
+                console.error("\(client.name): is \(status.state.rawValue); stop it first")
+                throw ExitCode(Code.failed)
+            }
+            // Who has stopped it may be faster than its keeper.
+            client.ask()?.awaitEnd(after: nil)
+            try client.directory.remove()
+            print("\(client.name) is forgotten")
         }
     }
 

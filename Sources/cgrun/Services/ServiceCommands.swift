@@ -8,7 +8,7 @@ struct ServiceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "service",
         abstract: "Keep commands running under names: start, stop, status, logs.",
-        usage: "cgrun service start|stop|restart|reload|status|pid|logs|wait|adopt [NAME …]",
+        usage: "cgrun service start|stop|restart|reload|status|pid|logs|wait|adopt|remove [NAME …]",
         discussion: """
             A service is a job with a name, in a cgroup of that name. A keeper starts its command again when it fails, \
             writes its log, and is replaced when it is lost; the service goes on meanwhile.
@@ -17,7 +17,7 @@ struct ServiceCommand: ParsableCommand {
             """,
         subcommands: [
             ServiceStart.self, ServiceStop.self, ServiceRestart.self, ServiceReload.self, ServiceStatusCommand.self,
-            ServicePID.self, ServiceLogs.self, ServiceWait.self, ServiceAdopt.self,
+            ServicePID.self, ServiceLogs.self, ServiceWait.self, ServiceAdopt.self, ServiceRemove.self,
         ])
 }
 
@@ -54,6 +54,8 @@ struct ServiceOptions: ParsableArguments {
     @Option(.logMax) var logMax: String?
     @Option(.logKeep) var logKeep: String?
     @Option(.reloadSignal) var reloadSignal: String?
+    @Option(.reloadCommand) var reloadCommand: String?
+    @Option(.pidFile, .file()) var pidFile: String?
 }
 
 extension Option where Value == String? {
@@ -96,8 +98,12 @@ struct ServiceRestart: ParsableCommand {
 struct ServiceReload: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reload",
-        abstract: "Send the main processes of services the signal of --reload-signal.",
-        usage: "cgrun service reload [NAME …]")
+        abstract: "Have services read their configuration anew.",
+        usage: "cgrun service reload [NAME …]",
+        discussion: """
+            Sends the main processes the signal of --reload-signal, or runs the command of --reload-command and waits \
+            for it; exits with 1 if that fails.
+            """)
 
     @Argument(help: nameHelp) var names: [String] = []
 
@@ -176,4 +182,16 @@ struct ServiceAdopt: ParsableCommand {
     @Argument(help: nameHelp) var names: [String] = []
 
     func run() throws { try ServiceActions().adopt(names) }
+}
+
+struct ServiceRemove: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove",
+        abstract: "Forget services that do not run, with their logs.",
+        usage: "cgrun service remove NAME …",
+        discussion: "A log that --log has put elsewhere is left alone.")
+
+    @Argument(help: "The services.") var names: [String]
+
+    func run() throws { try ServiceActions().remove(names) }
 }

@@ -10,7 +10,7 @@ struct ServiceRequest {
     let spec: ServiceSpec?
 
     /// Options of `cgrun run` that mean nothing for a service.
-    private static let refused: [RunSetting: String] = [
+    static let refused: [RunSetting: String] = [
         .dieWithParent: "a service outlives whoever has started it",
         .noDieWithParent: "a service outlives whoever has started it",
         .pty: "a service has no terminal", .report: "cgrun service status --json tells it",

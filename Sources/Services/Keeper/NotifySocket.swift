@@ -45,14 +45,3 @@ struct NotifySocket: ~Copyable {
         return isReady
     }
 }
-
-extension Readiness {
-    /// How often to try to connect.
-    static let pause = Duration.milliseconds(100)
-
-    /// Whether something accepts connections there.
-    static func accepts(_ address: String, _ port: UInt16) -> Bool { clinux_accepts(address, port) == 1 }
-
-    /// Whether this can be an address of `tcp`.
-    package static func isAddress(_ text: String) -> Bool { clinux_accepts(text, 0) != -EINVAL }
-}

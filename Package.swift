@@ -20,10 +20,12 @@ let package = Package(
         .library(name: "SystemdUnits", targets: ["SystemdUnits", "SandboxValues"]),
         .executable(name: "cgrun", targets: ["cgrun"]),
         .executable(name: "cgrun-guard", targets: ["cgrun-guard"]),
+        .executable(name: "cgrun-toml", targets: ["cgrun-toml"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         // Limits and their kinds, sizes, durations, signals, byte strings. Pure: nothing here asks the machine.
@@ -78,6 +80,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        // Reads TOML for cgrun: a program of its own, since linked into cgrun the TOML library would slow every start down.
+        .executableTarget(
+            name: "cgrun-toml",
+            dependencies: [
+                "LinuxSystem", "Services", .product(name: "TOMLKit", package: "TOMLKit"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
         // The guard is a program of its own, so that it outlives the launcher, and Embedded Swift, so that it stays
         // tiny.
         .executableTarget(
@@ -103,7 +113,8 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "cgrun", "SandboxValues", "CgroupSandbox", "Services", "SystemdBus", "Cgroups", "LinuxSystem",
+                "cgrun", "cgrun-toml", "SandboxValues", "CgroupSandbox", "Services", "SystemdBus", "Cgroups",
+                "LinuxSystem",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -14,7 +14,8 @@ struct Cgrun: ParsableCommand {
         usage: """
             cgrun [run] [options] [--] command [argument …]
             cgrun sweep [--dry-run]
-            cgrun service start|stop|restart|reload|status|pid|logs|wait|adopt …
+            cgrun service start|stop|restart|reload|status|pid|logs|wait|adopt|remove …
+            cgrun up|down|ps …
             cgrun check [--json]
             cgrun unit service|slice|scope|socket|timer|from-supervisor …
             """,
@@ -26,7 +27,10 @@ struct Cgrun: ParsableCommand {
             Example: cgrun --mem 2G --pids 256 --timeout 10m -- make -j4 test
             """,
         version: version,
-        subcommands: [Run.self, ServiceCommand.self, SweepCommand.self, CheckCommand.self, UnitCommand.self])
+        subcommands: [
+            Run.self, ServiceCommand.self, UpCommand.self, DownCommand.self, PSCommand.self, SweepCommand.self,
+            CheckCommand.self, UnitCommand.self,
+        ])
 
     @OptionGroup var options: RunOptions
 }

@@ -18,7 +18,8 @@ func cgrun() -> ExitStatus {
     }
     if arguments.first?.description == KeeperCommand.name { return .exited(code: KeeperCommand.run()) }
     let words = arguments.dropFirst()
-    guard let first = words.first, !["sweep", "check", "unit", "help", "service"].contains(first) else {
+    guard let first = words.first, !["sweep", "check", "unit", "help", "service", "up", "down", "ps"].contains(first)
+    else {
         return words.starts(with: ["service", "start"])
             ? startService(words.dropFirst(2)) : parseWithArgumentParser(words.map(\.description))
     }
@@ -56,7 +57,8 @@ func parseWithArgumentParser(_ arguments: [String]) -> ExitStatus { .exited(code
 private func run(_ arguments: [String]) -> CInt {
     // Each subcommand is parsed by itself: the root has options of the same names, and would take them.
     let subcommands: [any ParsableCommand.Type] = [
-        SweepCommand.self, CheckCommand.self, UnitCommand.self, ServiceCommand.self,
+        SweepCommand.self, CheckCommand.self, UnitCommand.self, ServiceCommand.self, UpCommand.self, DownCommand.self,
+        PSCommand.self,
     ]
     let subcommand = subcommands.first { $0.configuration.commandName == arguments.first }
     let root = subcommand ?? Cgrun.self

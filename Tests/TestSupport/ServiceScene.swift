@@ -29,6 +29,22 @@ package final class ServiceScene {
         try harness.startCgrun(["service"] + arguments, environment: environment).end(within: limit)
     }
 
+    /// Starts `cgrun` with these arguments.
+    package func start(cgrun arguments: [String], standardOutput: CInt? = nil) throws -> TestProcess {
+        try harness.start([Programs.cgrun] + arguments, environment: environment, standardOutput: standardOutput)
+    }
+
+    /// Runs `cgrun` with these arguments.
+    @discardableResult
+    package func cgrun(_ arguments: String..., within limit: Duration = .seconds(30)) throws -> Outcome {
+        try start(cgrun: arguments).end(within: limit)
+    }
+
+    /// Writes a `cgrun.toml`.
+    ///
+    /// - Returns: its path.
+    package func writeServices(_ text: String) throws -> String { try harness.writeFile("cgrun.toml", text) }
+
     /// Starts a service that is ready at once unless its options say otherwise.
     package func begin(_ name: String, _ arguments: String...) throws {
         let outcome = try harness.startCgrun(
@@ -52,7 +68,8 @@ package final class ServiceScene {
     ) throws -> ServiceStatus {
         var last: ServiceStatus?
         try eventually(within: limit, "\(name) to be as it is to: \(String(describing: last))") {
-            let now = try status(name)
+            // It may not be known yet.
+            guard let now = try? status(name) else { return false }
             last = now
             return try holds(now)
         }

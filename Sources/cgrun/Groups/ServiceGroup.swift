@@ -1,0 +1,355 @@
+internal import ArgumentParser
+internal import LinuxSystem
+internal import SandboxValues
+internal import Services
+internal import SystemPackage
+
+/// Services that one command starts, watches or stops, in the order of what they require of each other.
+///
+/// The keepers do the work, and tell of every change. What this command does not live to see happens nevertheless.
+final class ServiceGroup {
+    struct Member {
+        let client: ServiceClient
+        /// How the service is started; `nil` where it is only stopped.
+        var order: ServiceDirectory.Order?
+        var phase = Phase.waiting
+        var connection: ServiceConnection?
+        var status: ServiceStatus?
+        /// Only what comes after so many starts tells what has become of this one.
+        var startsBefore = 0
+        var wasRunning = false
+        /// How often a start was tried.
+        var attempts = 0
+        /// What it was asked for last, at the end.
+        var request: ServiceRequestKind?
+    }
+
+    enum Phase {
+        /// What it requires has not come so far yet.
+        case waiting
+        /// It was asked to start.
+        case begun
+        case ready
+        /// Its command has ended, and well.
+        case completed
+        /// It runs no more, or never did.
+        case over
+    }
+
+    let actions: ServiceActions
+    private let plan: ServicePlan
+    private var members: [ServiceName: Member]
+    /// Whether this command stays with the services, and shows their logs.
+    private let isAttached: Bool
+    private var logs: GroupLogs?
+    private(set) var isEnding = false
+    private var code: Int32 = 0
+    /// The signals that end the group; `nil`: they end this process alone.
+    private var signals: SignalDescriptor?
+
+    /// - Parameters:
+    ///   - logs: shows the services' logs; `nil`: this command ends once each service is ready.
+    init(_ actions: ServiceActions, _ plan: ServicePlan, _ members: [ServiceName: Member], logs: GroupLogs?) {
+        (self.actions, self.plan, self.members, self.logs) = (actions, plan, members, logs)
+        isAttached = logs != nil
+    }
+
+    // MARK: What commands ask for
+
+    /// Starts all services, and stays with them if there are logs to be shown.
+    ///
+    /// - Returns: what to exit with.
+    func start() throws -> Int32 {
+        if isAttached { try catchSignals() }
+        while true {
+            startWhatMay()
+            if isEnding { stopWhatMay() }
+            if members.values.allSatisfy({ isDecided($0.phase) }) { break }
+            showLogs()
+            wait()
+        }
+        try? logs?.finish()
+        return code
+    }
+
+    /// Stops all services.
+    ///
+    /// - Returns: what to exit with.
+    func stop() -> Int32 {
+        isEnding = true
+        for name in members.keys {
+            members[name]?.phase = .ready
+            connect(name)
+        }
+        while members.values.contains(where: { !isDecided($0.phase) }) {
+            stopWhatMay()
+            wait()
+        }
+        return code
+    }
+
+    private func isDecided(_ phase: Phase) -> Bool {
+        switch phase {
+        case .waiting, .begun: false
+        case .ready: !isAttached && !isEnding
+        case .completed, .over: true
+        }
+    }
+
+    // MARK: Starting
+
+    private func startWhatMay() {
+        for name in plan.order where members[name]?.phase == .waiting {
+            if isEnding {
+                members[name]?.phase = .over
+                continue
+            }
+            switch plan.verdict(on: name, progress) {
+            case .start: begin(name)
+            case .wait: break
+            case .never(let other):
+                let reason = members[other]?.status?.reason.map { "failed: \($0)" } ?? "does not run"
+                fail(name, "was not started, since \(other) \(reason)")
+            }
+        }
+    }
+
+    private func progress(_ name: ServiceName) -> ServicePlan.Progress {
+        // Whoever requires it is chosen only together with it.
+        guard let member = members[name] else { return .ready }
+        switch member.phase {
+        case .waiting: return .waiting
+        case .begun:
+            guard let status = member.status, status.starts > member.startsBefore else { return .waiting }
+            return status.state == .starting && status.pid != nil ? .started : .waiting
+        case .ready: return .ready
+        case .completed: return .completed
+        case .over: return .over
+        }
+    }
+
+    private func begin(_ name: ServiceName) {
+        guard let member = members[name] else { return }
+        members[name]?.phase = .begun
+        members[name]?.attempts += 1
+        if member.attempts == 0 { logs?.follow(name) }
+        attempt(name) {
+            guard member.attempts < ServiceActions.mostAttempts else { throw actions.neverBegan(member.client) }
+            let begun = try actions.begin(member.client, member.order)
+            members[name]?.connection = begun.connection
+            members[name]?.startsBefore = begun.startsBefore
+            members[name]?.wasRunning = begun.wasRunning
+            if let status = begun.status { update(name, status) } else if begun.connection == nil { reconnect(name) }
+        }
+    }
+
+    /// Carries out something for a member, which is over where that fails.
+    private func attempt(_ name: ServiceName, _ body: () throws -> Void) {
+        guard let client = members[name]?.client else { return }
+        do {
+            let result = try actions.attempt(client, body)
+            if result == 0 { return }
+            code = max(code, result)
+            members[name]?.phase = .over
+        } catch { fail(name, "\(error)", 125) }
+    }
+
+    private func fail(_ name: ServiceName, _ reason: String, _ result: Int32 = ServiceActions.Code.failed) {
+        actions.console.error("\(name): \(reason)")
+        code = max(code, result)
+        members[name]?.phase = .over
+    }
+
+    // MARK: News
+
+    private func update(_ name: ServiceName, _ status: ServiceStatus) {
+        guard let member = members[name], member.phase == .begun || member.phase == .ready else { return }
+        members[name]?.status = status
+        if isEnding {
+            if status.state.isSettled || status.state == .orphaned {
+                conclude(name, status)
+            } else if let request = member.request, status.state != .stopping {
+                // It may have been started anew meanwhile, be it by somebody else.
+                _ = member.connection?.send(request)
+            }
+            return
+        }
+        guard status.state.isSettled || member.phase == .ready || status.isDecided(after: member.startsBefore) else {
+            return
+        }
+        switch status.state {
+        case .running where member.phase == .begun:
+            members[name]?.phase = .ready
+            tell(name, status)
+            for other in plan.awaitingCompletion(of: name) where members[other]?.phase == .waiting {
+                actions.console.note("\(other) waits until \(name) has ended")
+            }
+        case .exited:
+            members[name]?.phase = .completed
+            tell(name, status)
+        case .stopped, .failed, .orphaned:
+            members[name]?.phase = .over
+            tell(name, status)
+        case .backoff where !isAttached:
+            // Whoever waits for it should not have to wait for all its attempts.
+            members[name]?.phase = .over
+            tell(name, status)
+        case .running, .starting, .stopping, .backoff: break
+        }
+        // One that is ready may yet end, for which another may wait.
+        if let phase = members[name]?.phase, phase == .completed || phase == .over { members[name]?.connection = nil }
+    }
+
+    /// Says what has become of a start, or of a service that has ended by itself.
+    private func tell(_ name: ServiceName, _ status: ServiceStatus) {
+        guard let member = members[name] else { return }
+        if !isAttached {
+            attempt(name) { try actions.tellStart(status, member.client, wasRunning: member.wasRunning) }
+        } else {
+            showLogs()
+            switch status.state {
+            case .running:
+                actions.console.note(
+                    "\(name) is \(member.wasRunning ? "already running" : "ready"): pid \(status.pid ?? 0)")
+            case .exited: actions.console.note("\(name) has ended: \(status.reason ?? "")")
+            case .stopped: actions.console.note("\(name) was stopped")
+            default:
+                fail(
+                    name, status.reason ?? "failed",
+                    status.lastDeath?.cause == "setup_error" ? 125 : ServiceActions.Code.failed)
+            }
+        }
+    }
+
+    // MARK: Stopping
+
+    /// Begins to end the group, or, the second time, kills what is left of it.
+    private func end() {
+        guard isEnding else {
+            isEnding = true
+            if isAttached { actions.console.note("stopping; once more, and all is killed") }
+            return
+        }
+        for (name, member) in members where !isDecided(member.phase) {
+            members[name]?.request = .kill
+            if let connection = member.connection { _ = connection.send(.kill) } else { connect(name) }
+        }
+    }
+
+    private func stopWhatMay() {
+        let active = members.filter { !isDecided($0.value.phase) }
+        for name in plan.last(of: Set(active.keys)) where active[name]?.request == nil {
+            members[name]?.request = .stop
+            if let connection = active[name]?.connection { _ = connection.send(.stop) } else { reconnect(name) }
+        }
+    }
+
+    private func conclude(_ name: ServiceName, _ status: ServiceStatus) {
+        guard let member = members[name] else { return }
+        showLogs()
+        if status.state.isSettled { member.connection?.awaitEnd(after: status) }
+        members[name]?.connection = nil
+        attempt(name) {
+            try actions.tellStop(status, member.client) { isAttached ? actions.console.note($0) : print($0) }
+        }
+        members[name]?.phase = .over
+    }
+
+    // MARK: Waiting
+
+    /// How often to look for what is new in the logs.
+    private static let pause = Duration.milliseconds(100)
+
+    private func wait() {
+        let names = members.keys.filter { members[$0]?.connection != nil }
+        var poller = Poller()
+        switch signals {
+        case .some(let signals): poller.add(signals.descriptor.rawValue)
+        case .none: poller.add(-1)
+        }
+        for name in names { poller.add(members[name]?.connection?.descriptor ?? -1) }
+        poller.add(logs?.awaited ?? -1, for: .writing)
+        let ready = poller.wait(logs == nil ? nil : Self.pause)
+        if ready[0] { takeSignals() }
+        for (name, isReady) in zip(names, ready.dropFirst()) where isReady { hear(name) }
+    }
+
+    private func hear(_ name: ServiceName) {
+        while let connection = members[name]?.connection {
+            switch connection.take() {
+            case .status(let status): update(name, status)
+            case .nothingYet: return
+            case .end: return reconnect(name)
+            }
+        }
+    }
+
+    /// Finds the next keeper of a service that has lost its keeper, or whose keeper was done.
+    private func reconnect(_ name: ServiceName) {
+        members[name]?.connection = nil
+        Poller.pause(.milliseconds(5))
+        connect(name)
+    }
+
+    private func connect(_ name: ServiceName) {
+        attempt(name) {
+            while let member = members[name], member.phase == .begun || member.phase == .ready {
+                if let connection = try actions.reach(member.client) {
+                    guard let status = try connection.first() else { continue }
+                    members[name]?.connection = connection
+                    update(name, status)
+                    // A keeper that takes over may not have heard.
+                    if member.request == .kill {
+                        _ = connection.send(.kill)
+                    } else if !isEnding, member.phase == .begun, status.starts <= member.startsBefore,
+                        status.state != .stopping
+                    {
+                        _ = connection.send(.start)
+                    }
+                    return
+                }
+                if !isEnding, member.phase == .begun, member.client.isLost { return begin(name) }
+                guard let status = try member.client.status() else { throw actions.unknown(member.client) }
+                // A keeper may have come meanwhile: then it is asked for once more.
+                if status.state.isSettled || status.state == .orphaned { return update(name, status) }
+                Poller.pause(.milliseconds(5))
+            }
+        }
+    }
+
+    private func showLogs() {
+        do { try logs?.show() } catch {
+            logs = nil
+            if error.errno == .brokenPipe {
+                // Whoever read them has seen enough.
+                code = max(code, 128 + Signal.pipe.rawValue)
+            } else {
+                actions.console.error("the logs cannot be shown any more: \(error)")
+                code = max(code, 125)
+            }
+            if !isEnding { end() }
+        }
+    }
+
+    // MARK: Signals
+
+    private func catchSignals() throws {
+        let caught = SignalSet([.terminate, .interrupt, .hangUp, .child])
+        SignalSet([.terminate, .interrupt, .hangUp, .child, .pipe]).block()
+        Signal.child.takeDefaultAction()
+        signals = try SignalDescriptor(caught)
+    }
+
+    private func takeSignals() {
+        while let received = nextSignal() {
+            if received == .child { Orphans.reap() } else { end() }
+        }
+    }
+
+    private func nextSignal() -> Signal? {
+        switch signals {
+        case .some(let signals): signals.next()?.signal
+        case .none: nil
+        }
+    }
+}

@@ -235,6 +235,25 @@ extension Behaviour {
             try harness.expectNothingLeft()
         }
 
+        /// The guard knows of the time limit before the command runs, which may stop its launcher first of all. Many at
+        /// once, so that commands overtake their launchers.
+        @Test(.onRealMachines) func launchersStoppedByTheirCommands() throws {
+            let jobs = try (0..<30).map { _ in
+                try harness.startCgrun([
+                    "--timeout", "500ms", "--kill-after", "0", "--", "sh", "-c", "kill -STOP $PPID; exec sleep 1000",
+                ])
+            }
+            for job in jobs {
+                try eventually("\(job.pid) to stop") { job.hasEnded || ProcessTable.state(job.pid) == "T" }
+            }
+            try eventually("the trees' end: \(harness.marker.survivors)") {
+                !harness.marker.survivors.contains { $0.command == "sleep" || $0.command == "sh" }
+            }
+            for job in jobs { job.send(.continue) }
+            for job in jobs { #expect(try job.end().exitCode == 124) }
+            try harness.expectNothingLeft()
+        }
+
         /// Anybody may call a cgroup as cgrun calls a job's. Only what cgrun has marked is its own.
         @Test(.onRealMachines, .enabled(if: Capability.mayMakeCgroups, "only root may make cgroups here"))
         func whatIsNotCgrunsIsNotSwept() throws {

@@ -44,10 +44,18 @@ extension JobDriver {
     /// How late this process may be to end a job, before the guard does.
     private static let guardPatience = Duration.seconds(1)
 
+    /// When the guard ends a job that starts now, if this process does not; `nil`: never.
+    static func guardActs(on spec: JobSpec, startedAt: BootTime) -> BootTime? {
+        guardActs(on: JobMachine(JobMachine.Rules(spec), startedAt: startedAt))
+    }
+
+    private static func guardActs(on machine: JobMachine) -> BootTime? { machine.endsBy.map { $0 + guardPatience } }
+
     /// Tells the guard until when it leaves the job to this process.
     private func tellGuard(_ state: inout State) {
-        guard let endsBy = state.machine.endsBy, let number = state.number, let jobs = state.jobs else { return }
-        let moment = endsBy + Self.guardPatience
+        guard let moment = Self.guardActs(on: state.machine), let number = state.number, let jobs = state.jobs else {
+            return
+        }
         guard moment != state.guardActsAt else { return }
         state.guardActsAt = moment
         jobs.guardian.setDeadline(moment, of: number)
@@ -141,5 +149,14 @@ extension JobDriver {
         let wasStopped = [.guardLost, .unitStopped].contains(state.report?.cause)
         let number = state.number
         home?.release(wasStopped: wasStopped) { jobs?.letGo(of: number) }
+    }
+}
+
+extension JobMachine.Rules {
+    init(_ spec: JobSpec) {
+        self.init(
+            timeout: spec.timeout, cpuTimeout: spec.cpuTimeout, stopSignal: spec.stopSignal, grace: spec.grace,
+            stopsAll: spec.killMode == .controlGroup, asksStrays: spec.strays == .terminate,
+            waitsForAll: spec.waitsForAll, processors: Machine.onlineProcessors)
     }
 }

@@ -68,11 +68,7 @@ final class JobDriver: Sendable {
         isApart = session != nil
         readsTerminal = session?.readsTerminal == true
         loop = jobs.loop
-        let rules = JobMachine.Rules(
-            timeout: spec.timeout, cpuTimeout: spec.cpuTimeout, stopSignal: spec.stopSignal, grace: spec.grace,
-            stopsAll: spec.killMode == .controlGroup, asksStrays: spec.strays == .terminate,
-            waitsForAll: spec.waitsForAll, processors: Machine.onlineProcessors)
-        var state = State(JobMachine(rules, startedAt: startedAt), facts, cgroup)
+        var state = State(JobMachine(JobMachine.Rules(spec), startedAt: startedAt), facts, cgroup)
         state.command = consume main
         (state.home, state.jobs, state.number) = (home, jobs, number)
         (state.parent, state.terminal) = (parent, terminal)

@@ -172,7 +172,7 @@ final class GuardClient: Sendable {
     /// Says until when the guard leaves a job to this process. Never waits.
     func setDeadline(_ moment: BootTime, of number: UInt64) {
         state.withLock { state in
-            guard state.outbox.wards[number] != nil else { return }
+            guard let ward = state.outbox.wards[number], ward.deadline != moment else { return }
             state.outbox.wards[number]?.deadline = moment
             state.outbox.append(.deadline(number))
             // A guard that has ended is replaced, and the next one is told.

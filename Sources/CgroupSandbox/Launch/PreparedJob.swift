@@ -128,6 +128,10 @@ extension PreparedJob {
             do throws(LaunchError) {
                 try jobs.guardian.arm(registered, cgroup.directories)
                 startedAt = .now
+                // Before the command runs: a launcher that is stopped in the next instant enforces nothing.
+                if let moment = JobDriver.guardActs(on: spec.job, startedAt: startedAt) {
+                    jobs.guardian.setDeadline(moment, of: registered)
+                }
                 spawned = try home.start(program, in: cgroup, wording)
             } catch {
                 let reason = explain(error, cgroup)

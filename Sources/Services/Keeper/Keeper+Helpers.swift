@@ -31,7 +31,7 @@ extension Keeper {
         change { state in
             guard state.isStarting(start) else { return [] }
             guard state.helpers.probe == nil else {
-                // That of an earlier start is about to end.
+                // The probe of an earlier start is about to end; one runs at a time.
                 tryAgain(start)
                 return []
             }

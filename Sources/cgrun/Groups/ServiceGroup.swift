@@ -15,34 +15,35 @@ final class ServiceGroup {
         var phase = Phase.waiting
         var connection: ServiceConnection?
         var status: ServiceStatus?
-        /// Only what comes after so many starts tells what has become of this one.
+        /// How often the command had been started before this group asked for a start: only a later start tells what has
+        /// become of that.
         var startsBefore = 0
         var wasRunning = false
         /// How often a start was tried.
         var attempts = 0
-        /// What it was asked for last, at the end.
+        /// What this group has asked the keeper for last, to end the service; `nil`: nothing yet.
         var request: ServiceRequestKind?
     }
 
     enum Phase {
-        /// What it requires has not come so far yet.
+        /// The services that this one requires have not come so far yet.
         case waiting
-        /// It was asked to start.
+        /// This group has asked for its start.
         case begun
         case ready
         /// Its command has ended, and well.
         case completed
-        /// It runs no more, or never did.
+        /// The service runs no more, or never did.
         case over
     }
 
-    let actions: ServiceActions
+    private let actions: ServiceActions
     private let plan: ServicePlan
     private var members: [ServiceName: Member]
     /// Whether this command stays with the services, and shows their logs.
     private let isAttached: Bool
     private var logs: GroupLogs?
-    private(set) var isEnding = false
+    private var isEnding = false
     private var code: Int32 = 0
     /// The signals that end the group; `nil`: they end this process alone.
     private var signals: SignalDescriptor?
@@ -115,7 +116,7 @@ final class ServiceGroup {
     }
 
     private func progress(_ name: ServiceName) -> ServicePlan.Progress {
-        // Whoever requires it is chosen only together with it.
+        // A service is chosen only together with all that it requires.
         guard let member = members[name] else { return .ready }
         switch member.phase {
         case .waiting: return .waiting
@@ -169,7 +170,7 @@ final class ServiceGroup {
             if status.state.isSettled || status.state == .orphaned {
                 conclude(name, status)
             } else if let request = member.request, status.state != .stopping {
-                // It may have been started anew meanwhile, be it by somebody else.
+                // The service may have been started anew since the request, be it by somebody else.
                 _ = member.connection?.send(request)
             }
             return
@@ -196,7 +197,7 @@ final class ServiceGroup {
             tell(name, status)
         case .running, .starting, .stopping, .backoff: break
         }
-        // One that is ready may yet end, for which another may wait.
+        // The connection with a service that is ready stays: another may wait for its end.
         if let phase = members[name]?.phase, phase == .completed || phase == .over { members[name]?.connection = nil }
     }
 
@@ -310,7 +311,7 @@ final class ServiceGroup {
                 }
                 if !isEnding, member.phase == .begun, member.client.isLost { return begin(name) }
                 guard let status = try member.client.status() else { throw actions.unknown(member.client) }
-                // A keeper may have come meanwhile: then it is asked for once more.
+                // Otherwise a keeper has come meanwhile, and the next round connects with it.
                 if status.state.isSettled || status.state == .orphaned { return update(name, status) }
                 Poller.pause(.milliseconds(5))
             }

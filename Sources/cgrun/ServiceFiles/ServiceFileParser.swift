@@ -238,7 +238,7 @@ struct ServiceFileParser {
         do {
             _ = try ServiceRequest(parsing: (["x"] + option + ["--", "x"]).compactMap { ByteString($0.utf8) }[...])
         } catch let error as UsageError {
-            // A user or a group alone may need the other.
+            // Other mistakes are about several options, such as --uid without --gid: the whole service is checked later.
             guard error.message.hasPrefix("\(first) ") else { return }
             var rest = error.message.dropFirst(first.count)
             // What the name of the key has said already.

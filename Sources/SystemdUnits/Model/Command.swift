@@ -40,6 +40,15 @@ public struct Command: Equatable, Sendable {
         return ([isBare ? Quoting.doublingPercent(first) : Quoting.word(first)] + words).joined(separator: " ")
     }
 
+    /// The absolute path without `.`, `//` and `..`, which systemd does not take.
+    package static func normalized(_ path: String) -> String {
+        var parts: [Substring] = []
+        for part in path.split(separator: "/") where part != "." {
+            if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+        }
+        return "/" + parts.joined(separator: "/")
+    }
+
     /// The path as text.
     ///
     /// - Throws: for a path with quotes, backslashes or control characters, which systemd does not take even escaped.

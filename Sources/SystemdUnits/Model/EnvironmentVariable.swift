@@ -26,10 +26,10 @@ public struct EnvironmentVariable: Equatable, Sendable {
     }
 
     /// Whether `Environment=` takes the variable: systemd wants names as shells know them, and UTF-8 for values.
-    var isPlain: Bool { Check.isName(name.bytes) && Quoting.isText(value.bytes) }
+    package var isPlain: Bool { Check.isName(name.bytes) && Quoting.isText(value.bytes) }
 
     /// `NAME=VALUE`.
-    var assignment: ByteString { ByteString(name.bytes + [UInt8(ascii: "=")] + value.bytes) ?? name }
+    package var assignment: ByteString { ByteString(name.bytes + [UInt8(ascii: "=")] + value.bytes) ?? name }
 
     /// Refuses what no environment can hold.
     ///

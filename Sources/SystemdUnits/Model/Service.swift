@@ -2,9 +2,31 @@ public import SandboxValues
 
 /// A command that systemd runs and looks after: the model of a `.service` file (systemd.service(5)).
 ///
-/// Two directives are the same in all services: `Type=exec`, by which a start fails where the program cannot be
-/// executed, and `SendSIGKILL=yes`, by which no process outlives a stop.
+/// `SendSIGKILL=yes` is the same in all services: no process outlives a stop.
 public struct Service: Equatable, Sendable {
+    /// `Type=`: when the service has started, so that units after it may start (systemd.service(5)).
+    public enum Start: Equatable, Sendable {
+        /// `exec`: once the program is executed. A start fails where it cannot be.
+        case executed
+        /// `notify`: once one of its processes has sent `READY=1`, as sd_notify(3) does (`NotifyAccess=all`).
+        case notified
+        /// `oneshot`: once the command has ended with success. The service is active from then on
+        /// (`RemainAfterExit=yes`).
+        case completed
+    }
+
+    /// A command that is tried each second until it exits with 0, and each time for at most 10 seconds: an
+    /// `ExecStartPost=` with a shell. It fails once the main process is gone, unless the service `waitsForAll`. The
+    /// service's user runs it, as systemd runs the service's command; its output is lost.
+    public struct Probe: Equatable, Sendable {
+        /// The command and its arguments. It is looked up in the service's `PATH`, and has `MAINPID` and
+        /// `INVOCATION_ID` in its environment.
+        public var words: [ByteString]
+
+        /// A probe; at least the command is needed.
+        public init(_ words: [ByteString]) { self.words = words }
+    }
+
     /// `Restart=`: after which ends systemd starts the service again by itself (systemd.service(5)). After
     /// `systemctl stop` it never does.
     public enum Restart: String, Sendable, CaseIterable {
@@ -68,13 +90,32 @@ public struct Service: Equatable, Sendable {
 
     /// `ExecStart=`: what the service runs.
     public var command: Command
-    /// `ExecStartPost=` with a shell that waits: so long, in whole seconds, the main process has to live for the
-    /// start to succeed; the unit is starting until then, and systemd gives it no more than its usual time for starts
+    /// `ExecStartPost=` with a shell that waits: so long, in whole seconds, the main process (with `waitsForAll`, any
+    /// of the service's) has to live for the start to succeed; the unit is starting until then, and systemd gives it no more than its usual time for starts
     /// (90 seconds, unless told otherwise). Fractions are cut off. None by default.
     public var settleTime = Duration.zero
+    /// `Type=`: when the service has started; once its program is executed, by default.
+    public var start = Start.executed
+    /// `ExecStartPost=` with a probe: the service has started once this has exited with 0. `nil`, as by default, for no
+    /// such condition.
+    public var probe: Probe?
+    /// `TimeoutStartSec=`: how long a start may take before it has failed. `nil` for systemd's default: usually 90
+    /// seconds, and no limit with `Start.completed`.
+    public var startTimeout: Duration?
+    /// `RuntimeMaxSec=`: how long the service may run before systemd stops it, and takes it for failed. No limit by
+    /// default. Without effect with `Start.completed`.
+    public var runtimeLimit: Duration?
+    /// `WatchdogSec=`: how long the service, once it is started, may not say `WATCHDOG=1`, as sd_notify(3) does, before
+    /// systemd ends it with SIGABRT as a failure. `nil` for ever.
+    public var watchdog: Duration?
+    /// `ExitType=cgroup`: whether the service lasts until the last of its processes has ended, and not the main one
+    /// (systemd 250). No by default.
+    public var waitsForAll = false
     /// `ExecReload=` with kill(1): the signal that `systemctl reload` sends to the main process. `nil` for a service
     /// that cannot reload.
     public var reloadSignal: Signal?
+    /// `ExecReload=`: the command that `systemctl reload` runs, with the main process in the variable `MAINPID`.
+    public var reloadCommand: Command?
     /// `Restart=`: after which ends systemd starts the service again. `on-failure` by default, where systemd's is
     /// `no`.
     public var restart = Restart.onFailure
@@ -104,6 +145,9 @@ public struct Service: Equatable, Sendable {
     public var user: String?
     /// `Group=`: the command's group, by name or number. `nil` for the user's own.
     public var group: String?
+    /// `SupplementaryGroups=`: groups, by name or number, that the command and the probe are in besides. They have to
+    /// exist. None by default.
+    public var supplementaryGroups: [String] = []
     /// `UMask=`: the permissions that new files do not get, up to `0o7777`. `nil` for systemd's default of `0022`,
     /// with strict `hardening` for `0077`.
     public var umask: UInt16?
@@ -115,7 +159,8 @@ public struct Service: Equatable, Sendable {
     /// a value that is not UTF-8) is set by running the command through env(1).
     public var environment: [EnvironmentVariable] = []
     /// `EnvironmentFile=`, a line for each: absolute paths of files with lines `NAME=VALUE`, which systemd reads at
-    /// every start and which override `Environment=`. With `-` before its path, a file may be missing.
+    /// every start and which override `Environment=`. With `-` before its path, a file may be missing. The paths are
+    /// no patterns: `*`, `?` and `[` stand for themselves.
     public var environmentFiles: [String] = []
     /// `StandardInput=socket`: whether standard input is the socket of the unit in `sockets`, as FastCGI programs
     /// expect; systemd wants one socket there and no more. If not, as by default, standard input is `/dev/null`.
@@ -159,85 +204,5 @@ public struct Service: Equatable, Sendable {
         self.name = name
         self.summary = summary
         self.command = command
-    }
-
-    /// The service's file, to be put where `UnitFile.path` says.
-    ///
-    /// - Throws: for the first value that systemd would refuse or take for something else: a path that is not
-    ///   absolute, a number out of its range, a user or group that cannot be one, a name of a unit without its
-    ///   ending, a command or variable that cannot be written, or a `summary` or `syslogIdentifier` of more than one
-    ///   line, with control characters, with a blank at either end or with a backslash at its end. Exit statuses are
-    ///   not looked at.
-    public func file() throws(UnitError) -> UnitFile {
-        UnitFile(
-            path: name.description, header: header,
-            sections: [try unitSection(), try serviceSection(), try .install(wantedBy: wantedBy)])
-    }
-
-    private func unitSection() throws(UnitError) -> UnitFile.Section {
-        var section = try UnitFile.Section.unit(summary, dependencies)
-        if let startLimit {
-            section.set(.startLimitIntervalSec, ValueText.span(startLimit.interval))
-            try section.set(.startLimitBurst, startLimit.burst, Check.count)
-        } else if restart != .no {
-            section.set(.startLimitIntervalSec, "0", comment: "Never give up; RestartSec= keeps a crash loop slow.")
-        }
-        return section
-    }
-
-    private func serviceSection() throws(UnitError) -> UnitFile.Section {
-        var section = UnitFile.Section("Service")
-        section.set(.type, "exec")
-        try section.set(command, environment: environment)
-        if settleTime > .zero {
-            // A program that is gone by then has not started, even if it exited with 0.
-            let wait = "sleep \(settleTime.components.seconds) && kill -0 $MAINPID"
-            section.set(.execStartPost, ":/bin/sh " + Quoting.word("-c") + " " + Quoting.word(wait))
-        }
-        section.set(.execReload, reloadSignal.map { "/bin/kill -\(Self.killName($0)) $MAINPID" })
-        section.set(.restart, restart.rawValue)
-        if restart != .no { section.set(.restartSec, ValueText.span(restartDelay)) }
-        section.set(.successExitStatus, words: successExitStatuses)
-        section.set(.restartPreventExitStatus, words: restartPreventExitStatuses)
-        section.set(.restartForceExitStatus, words: restartForceExitStatuses)
-        for socket in sockets { try section.set(.sockets, socket, UnitName.checkReference) }
-        section.set(.oomPolicy, oomPolicy.rawValue)
-        try setSurroundings(&section)
-        section.set(.killMode, killMode.rawValue)
-        section.set(.killSignal, stopSignal.description)
-        section.set(.sendSIGKILL, "yes")
-        section.set(.timeoutStopSec, ValueText.span(stopTimeout))
-        section.setLimits(limits)
-        section.set(.slice, slice.map(\.description))
-        section.set(.delegate, delegatesCgroups ? "yes" : nil)
-        return section
-    }
-
-    /// The signal as kill(1) takes it: real-time signals by number, since kill(1) has other names for them than
-    /// systemd.
-    private static func killName(_ signal: Signal) -> String {
-        signal.description.hasPrefix("SIGRT") ? String(signal.rawValue) : String(signal.description.dropFirst(3))
-    }
-
-    private func setSurroundings(_ section: inout UnitFile.Section) throws(UnitError) {
-        try section.set(.workingDirectory, workingDirectory, Check.pathLine)
-        try section.set(.user, user, Check.account)
-        try section.set(.group, group, Check.account)
-        try section.set(.umask, umask, Check.mode)
-        // 524288 is the hard limit that systemd gives when none is set.
-        try section.set(.limitNOFILE, openFiles) { (files, key) throws(UnitError) in
-            "\(try Check.count(files, key: key)):\(max(files, 524_288))"
-        }
-        for file in environmentFiles {
-            let isOptional = file.hasPrefix("-")
-            let path = try Check.pathLine(isOptional ? String(file.dropFirst()) : file, key: "EnvironmentFile")
-            section.set(.environmentFile, (isOptional ? "-" : "") + path)
-        }
-        section.set(.standardInput, readsSocket ? "socket" : nil)
-        section.set(.standardOutput, try output.text(key: "StandardOutput"))
-        section.set(.standardError, try errorOutput.text(key: "StandardError"))
-        try section.set(.syslogIdentifier, syslogIdentifier, Quoting.line)
-        // Of two lines UMask= the later wins: that of strict hardening must not replace the one that was asked for.
-        try section.setHardening(hardening, user: user, setsUMask: umask == nil)
     }
 }

@@ -102,6 +102,26 @@ public struct UnitName: Hashable, Sendable, CustomStringConvertible {
         return name
     }
 
+    /// - Throws: for the full name of a unit that is systemd's own.
+    package static func refuseReserved(_ name: String) throws(UnitError) {
+        guard !reserved.contains(name) else {
+            throw UnitError(
+                key: "unit name", value: name, accepted: "a name that is not one of systemd's own (a prefix helps)")
+        }
+    }
+
+    /// Units that systemd boots and shuts down by, or that come with it.
+    private static let reserved: Set<String> = Set(
+        [
+            "basic", "bluetooth", "default", "emergency", "exit", "final", "getty", "graphical", "halt", "initrd",
+            "local-fs", "machines", "multi-user", "network", "network-online", "network-pre", "nss-lookup",
+            "nss-user-lookup", "paths", "poweroff", "printer", "reboot", "remote-fs", "rescue", "rpcbind",
+            "runlevel3", "runlevel5", "shutdown", "sigpwr", "sleep", "slices", "smartcard", "sockets", "sound",
+            "suspend", "swap", "sysinit", "system-update", "time-set", "time-sync", "timers", "umount",
+        ].map { $0 + ".target" }
+            + ["dbus", "emergency", "rescue", "systemd-journald", "systemd-logind", "systemd-udevd", "getty", "user"]
+            .map { $0 + ".service" })
+
     /// Whether this is the name of a template, from which instances are made: `worker@.service`.
     public var isTemplate: Bool { stem.hasSuffix("@") }
 

@@ -1,3 +1,5 @@
+internal import SandboxValues
+
 /// How close systemd comes to what a key means to supervisor. The raw values are used in JSON.
 public enum Grade: String, Sendable, CaseIterable, Codable {
     /// systemd does the same.
@@ -25,7 +27,7 @@ public struct Finding: Equatable, Sendable, Codable {
     /// What differs, or why the key was dropped; empty where nothing differs.
     public var note: String
 
-    init(_ section: String, _ key: String, _ value: String, _ grade: Grade, _ result: String, _ note: String) {
+    package init(_ section: String, _ key: String, _ value: String, _ grade: Grade, _ result: String, _ note: String) {
         self.section = section
         self.key = key
         self.value = value
@@ -36,11 +38,12 @@ public struct Finding: Equatable, Sendable, Codable {
 
     /// A table for people with a line for each key; long values are cut off.
     package static func table(_ findings: [Finding]) -> String {
+        // Names and values are those of a file that somebody else may have written, and are shown in a terminal.
         let rows = findings.map { finding in
             [
                 finding.grade.rawValue, "[\(finding.section)] \(finding.key)", short(finding.value),
                 [short(finding.result), finding.note].filter { !$0.isEmpty }.joined(separator: " — "),
-            ]
+            ].map(\.inOneLine)
         }
         let table = [["GRADE", "KEY", "VALUE", "BECAME"]] + rows
         let widths = (0..<3).map { column in table.map { $0[column].count }.max() ?? 0 }
@@ -51,8 +54,8 @@ public struct Finding: Equatable, Sendable, Codable {
     }
 
     /// The text in one line of at most 48 characters.
-    private static func short(_ text: String) -> String {
-        let line = String(text.map { $0.isNewline ? " " : $0 })
+    package static func short(_ text: String) -> String {
+        let line = String(text.map { $0.isNewline ? " " : $0 }).inOneLine
         return line.count > 48 ? line.prefix(45) + "…" : line
     }
 }

@@ -67,9 +67,9 @@ extension ServiceConverter {
             guard path.hasPrefix("~/"), let home = reader.surroundings.environment("HOME") else {
                 throw failure(key, "\(path): expected an absolute path")
             }
-            return Self.normalized(home + path.dropFirst())
+            return Command.normalized(home + path.dropFirst())
         }
-        return Self.normalized(path.hasPrefix("/") ? path : (reader.defaults.directory ?? "") + "/" + path)
+        return Command.normalized(path.hasPrefix("/") ? path : (reader.defaults.directory ?? "") + "/" + path)
     }
 
     /// Whether the path is one of those by which configurations for containers name supervisord's own output.

@@ -82,7 +82,7 @@ struct ServiceConverter {
         } else if !program.hasPrefix("/") {
             path = (workingDirectory() ?? "/") + "/" + program
         }
-        path = Self.normalized(path)
+        path = Command.normalized(path)
         let bytes = try words.map { try self.bytes($0, "command") }
         let command = Command(path: ByteString(path.utf8) ?? "", name: bytes[0], arguments: Array(bytes.dropFirst()))
         let isRelative = program.contains("/") && !program.hasPrefix("/")
@@ -92,20 +92,11 @@ struct ServiceConverter {
         return command
     }
 
-    /// The absolute path without `.`, `//` and `..`, which systemd does not take.
-    static func normalized(_ path: String) -> String {
-        var parts: [Substring] = []
-        for part in path.split(separator: "/") where part != "." {
-            if part == ".." { _ = parts.popLast() } else { parts.append(part) }
-        }
-        return "/" + parts.joined(separator: "/")
-    }
-
     /// The program's `directory`, or else that of `[supervisord]`, from which a relative one starts.
     private func workingDirectory() -> String? {
         let base = reader.defaults.directory
-        guard let directory = process.directory else { return base.map(Self.normalized) }
-        return Self.normalized(directory.hasPrefix("/") ? directory : (base ?? "") + "/" + directory)
+        guard let directory = process.directory else { return base.map(Command.normalized) }
+        return Command.normalized(directory.hasPrefix("/") ? directory : (base ?? "") + "/" + directory)
     }
 
     // MARK: Start and restart

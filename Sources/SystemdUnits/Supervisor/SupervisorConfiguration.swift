@@ -1,21 +1,21 @@
 /// A configuration of supervisor as supervisor's own parser sees it: Python's RawConfigParser with `;` and `#` as
 /// comments after a blank, sections of the same name merged, and keys in lower case.
-struct SupervisorConfiguration {
+package struct SupervisorConfiguration {
     /// The value of a key before expansion, and the file that it is from.
-    struct Value {
-        var text: String
-        var file: String
+    package struct Value {
+        package var text: String
+        package var file: String
     }
 
     /// A section, such as `[program:x]`, with its keys.
-    struct Section {
+    package struct Section {
         /// What is between the brackets.
-        var name: String
+        package var name: String
         /// The file in which the section came first.
-        var file: String
+        package var file: String
         /// The keys in the order in which they came.
-        var keys: [String] = []
-        var values: [String: Value] = [:]
+        package var keys: [String] = []
+        package var values: [String: Value] = [:]
 
         /// Sets a key, in place of a value that it had.
         mutating func set(_ key: String, _ value: Value) {
@@ -24,14 +24,14 @@ struct SupervisorConfiguration {
     }
 
     /// The sections in the order in which they came, without `[DEFAULT]`.
-    private(set) var sections: [Section] = []
+    package private(set) var sections: [Section] = []
     /// `[DEFAULT]`: values for keys that a section does not have itself.
     private var defaults = Section(name: "DEFAULT", file: "")
 
-    func section(_ name: String) -> Section? { sections.first { $0.name == name } }
+    package func section(_ name: String) -> Section? { sections.first { $0.name == name } }
 
     /// A key's value in this section, or else in `[DEFAULT]`.
-    func value(_ section: String, _ key: String) -> Value? {
+    package func value(_ section: String, _ key: String) -> Value? {
         self.section(section)?.values[key] ?? defaults.values[key]
     }
 

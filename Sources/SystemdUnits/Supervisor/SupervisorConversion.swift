@@ -33,7 +33,7 @@ public struct SupervisorConversion: Sendable {
 
     private var options: Options
     private var reader: SupervisorReader
-    private var logs = LogRotation()
+    private var logs: LogRotation
     /// The service's name for each process.
     private var names: [SupervisorProcess.ID: UnitName] = [:]
 
@@ -50,6 +50,7 @@ public struct SupervisorConversion: Sendable {
         files: [String], surroundings: SupervisorSurroundings, options: Options = Options()
     ) throws {
         self.options = options
+        logs = LogRotation(supervisor: "supervisord", source: files.first ?? "")
         reader = SupervisorReader(surroundings)
         try reader.read(files)
         let all = try reader.groups()
@@ -173,23 +174,8 @@ public struct SupervisorConversion: Sendable {
             throw UnitError(key: "unit name", value: name.description, accepted: "a name of its own for each process")
         }
         let targets = groups.map { options.prefix + $0.name + ".target" }
-        for name in names.values.map(\.description) + targets where Self.reserved.contains(name) {
-            throw UnitError(
-                key: "unit name", value: name, accepted: "a name that is not one of systemd's own (a prefix helps)")
-        }
+        for name in names.values.map(\.description) + targets { try UnitName.refuseReserved(name) }
     }
-
-    /// Units that systemd boots and shuts down by, or that come with it.
-    private static let reserved: Set<String> = Set(
-        [
-            "basic", "bluetooth", "default", "emergency", "exit", "final", "getty", "graphical", "halt", "initrd",
-            "local-fs", "machines", "multi-user", "network", "network-online", "network-pre", "nss-lookup",
-            "nss-user-lookup", "paths", "poweroff", "printer", "reboot", "remote-fs", "rescue", "rpcbind",
-            "runlevel3", "runlevel5", "shutdown", "sigpwr", "sleep", "slices", "smartcard", "sockets", "sound",
-            "suspend", "swap", "sysinit", "system-update", "time-set", "time-sync", "timers", "umount",
-        ].map { $0 + ".target" }
-            + ["dbus", "emergency", "rescue", "systemd-journald", "systemd-logind", "systemd-udevd", "getty", "user"]
-            .map { $0 + ".service" })
 
     // MARK: Sections that are no programs
 

@@ -12,6 +12,11 @@ public struct SupervisorError: Error, Equatable, Sendable, CustomStringConvertib
     /// What is wrong, and what would be accepted.
     public var message: String
 
+    /// An error without a line is one of values.
+    package init(file: String, line: Int? = nil, section: String? = nil, key: String? = nil, message: String) {
+        (self.file, self.line, self.section, self.key, self.message) = (file, line, section, key, message)
+    }
+
     /// The place and the message in one line: `app.conf:7: expected key=value, but got …`, or
     /// `app.conf: [program:x] numprocs: expected …`.
     public var description: String {

@@ -1,13 +1,13 @@
-internal import SandboxValues
+package import SandboxValues
 
 /// A process as supervisord would start it: what the keys of its section say, with supervisor's defaults.
-struct SupervisorProcess {
+package struct SupervisorProcess {
     /// `autorestart`: after which ends supervisor starts the process again. `unexpected` is every exit code that is
     /// not in `exitcodes`, and every signal.
-    enum AutoRestart { case never, unexpected, always }
+    package enum AutoRestart { case never, unexpected, always }
 
     /// `stdout_logfile`, `stderr_logfile`.
-    enum LogPlace: Equatable {
+    package enum LogPlace: Equatable {
         /// `AUTO`: a file that supervisord names, in `childlogdir`.
         case automatic
         /// `NONE`: the output is lost.
@@ -18,95 +18,95 @@ struct SupervisorProcess {
     }
 
     /// What happens to one stream of output.
-    struct Log {
-        var place = LogPlace.automatic
+    package struct Log {
+        package var place = LogPlace.automatic
         /// The size at which supervisor rotates the file; 0 for never.
-        var maximumBytes = 0
+        package var maximumBytes = 0
         /// How many old files supervisor keeps.
-        var backups = 0
+        package var backups = 0
         /// Whether syslog gets the output, be it besides the file.
-        var goesToSyslog = false
+        package var goesToSyslog = false
     }
 
     /// What supervisor names a process by.
-    struct ID: Hashable {
-        var group: String
-        var name: String
+    package struct ID: Hashable {
+        package var group: String
+        package var name: String
     }
 
-    var id: ID { ID(group: group, name: name) }
+    package var id: ID { ID(group: group, name: name) }
     /// `process_name`, expanded.
-    var name = ""
+    package var name = ""
     /// The group's name; the program's for a program that is in no `[group:x]`.
-    var group: String
+    package var group: String
     /// The program's name: `x` in `[program:x]`.
-    var program: String
+    package var program: String
     /// The section's name: `program:x`.
-    var section: String
+    package var section: String
     /// The file that the section is in.
-    var file: String
+    package var file: String
     /// `command`, not yet split into words.
-    var command = ""
-    var directory: String?
-    var umask: UInt16?
+    package var command = ""
+    package var directory: String?
+    package var umask: UInt16?
     /// `priority`: processes with lower numbers start first and stop last.
-    var priority: Int
+    package var priority: Int
     /// `autostart`.
-    var startsAutomatically: Bool
-    var restarts: AutoRestart
+    package var startsAutomatically: Bool
+    package var restarts: AutoRestart
     /// `startsecs`: how long the process has to live for its start to succeed.
-    var startSeconds: Int
+    package var startSeconds: Int
     /// `startretries`: how many more times supervisor tries after a start that failed.
-    var startRetries: Int
-    var user: String?
-    var stopSignal: Signal
+    package var startRetries: Int
+    package var user: String?
+    package var stopSignal: Signal
     /// `stopwaitsecs`: the time from the stop signal to SIGKILL.
-    var stopWaitSeconds: Int
+    package var stopWaitSeconds: Int
     /// `stopasgroup`: whether the whole process group gets the stop signal.
-    var stopsGroup: Bool
+    package var stopsGroup: Bool
     /// `killasgroup`: whether the whole process group gets SIGKILL; always where `stopsGroup` is true.
-    var killsGroup: Bool
+    package var killsGroup: Bool
     /// `exitcodes`: those that supervisor expects.
-    var exitCodes: [Int]
+    package var exitCodes: [Int]
     /// `redirect_stderr`: whether standard error goes where standard output goes.
-    var redirectsErrors: Bool
-    var output = Log()
-    var errorOutput = Log()
+    package var redirectsErrors: Bool
+    package var output = Log()
+    package var errorOutput = Log()
     /// The variables of `[supervisord]`, then those of the program; a name that is in both has the program's value.
-    var environment: [(name: String, value: String)] = []
-    var socket: SupervisorSocket?
+    package var environment: [(name: String, value: String)] = []
+    package var socket: SupervisorSocket?
 }
 
 /// What `[fcgi-program:x]` listens on.
-struct SupervisorSocket: Equatable {
+package struct SupervisorSocket: Equatable {
     /// An absolute path, or an address and port.
-    var address: String
+    package var address: String
     /// `socket_owner`: `USER` or `USER:GROUP`.
-    var owner: String?
-    var mode: UInt16?
-    var backlog: Int?
+    package var owner: String?
+    package var mode: UInt16?
+    package var backlog: Int?
 }
 
 /// A `[group:x]`, or the group that a program without one forms by itself.
-struct SupervisorGroup {
-    var name: String
+package struct SupervisorGroup {
+    package var name: String
     /// Groups with lower numbers start first and stop last.
-    var priority: Int
+    package var priority: Int
     /// Whether the configuration has a section `[group:x]` for it.
-    var isExplicit: Bool
+    package var isExplicit: Bool
     /// All processes of all programs in the group, in the order of their starts.
-    var processes: [SupervisorProcess]
+    package var processes: [SupervisorProcess]
 }
 
 /// What `[supervisord]` says about every process that does not say otherwise itself.
-struct SupervisorDefaults {
-    var environment: [(name: String, value: String)] = []
-    var user: String?
-    var umask: UInt16?
-    var directory: String?
+package struct SupervisorDefaults {
+    package var environment: [(name: String, value: String)] = []
+    package var user: String?
+    package var umask: UInt16?
+    package var directory: String?
     /// `minfds`: how many files a process may have open; `nil` for `usualOpenFiles`, which services have anyway.
-    var openFiles: Int?
+    package var openFiles: Int?
 
     /// How many files a process may have open by supervisor's default, and by systemd's.
-    static let usualOpenFiles = 1024
+    package static let usualOpenFiles = 1024
 }

@@ -1,23 +1,23 @@
 internal import SandboxValues
 
 /// Reads configuration files, and says what processes supervisord would run by them.
-struct SupervisorReader {
-    var surroundings: SupervisorSurroundings
+package struct SupervisorReader {
+    package var surroundings: SupervisorSurroundings
     /// All files that were read, in one.
-    private(set) var configuration = SupervisorConfiguration()
+    package private(set) var configuration = SupervisorConfiguration()
     /// What `[supervisord]` says about all processes.
-    private(set) var defaults = SupervisorDefaults()
+    package private(set) var defaults = SupervisorDefaults()
     /// What became of `[include]`.
-    private(set) var notes: [Finding] = []
+    package private(set) var notes: [Finding] = []
     /// What `%(name)s` stands for in every section.
     private var expansions = Expansions()
 
-    init(_ surroundings: SupervisorSurroundings) { self.surroundings = surroundings }
+    package init(_ surroundings: SupervisorSurroundings) { self.surroundings = surroundings }
 
     /// Reads the files, which the first one includes, and the defaults that they set.
     ///
     /// - Parameter files: absolute paths; those after the first are read as if the first included them.
-    mutating func read(_ files: [String]) throws(SupervisorError) {
+    package mutating func read(_ files: [String]) throws(SupervisorError) {
         expansions.environment = surroundings.environment
         expansions.values["host_node_name"] = .text(surroundings.hostName)
         for (index, file) in files.enumerated() {
@@ -92,7 +92,7 @@ struct SupervisorReader {
 
     /// All groups, in the order in which supervisord starts them. A program that is in no `[group:x]` is a group by
     /// itself.
-    func groups() throws(SupervisorError) -> [SupervisorGroup] {
+    package func groups() throws(SupervisorError) -> [SupervisorGroup] {
         var groups: [SupervisorGroup] = []
         var grouped: Set<String> = []
         for section in configuration.sections where section.name.hasPrefix("group:") {
@@ -146,7 +146,8 @@ struct SupervisorReader {
         reader.expansions.values["program_name"] = .text(program)
         reader.expansions.values["group_name"] = .text(group)
         let template = try process(reader, program: program, group: group)
-        let count = try reader.integer("numprocs") ?? 1
+        // Far more than a machine runs, and as many as a service of cgrun has instances.
+        let count = try reader.integer("numprocs", in: 0...1000) ?? 1
         let first = try reader.integer("numprocs_start") ?? 0
         let nameFormat = reader.raw("process_name") ?? "%(program_name)s"
         guard count <= 1 || nameFormat.contains("%(process_num)") else {

@@ -28,6 +28,11 @@ package enum Quoting {
         path.utf8.allSatisfy(isPlain) ? path : word(path)
     }
 
+    /// A path for a directive that takes a pattern of glob(7), in which the path's characters stand for themselves.
+    package static func escapingPattern(_ path: String) -> String {
+        String(path.flatMap { #"*?[\"#.contains($0) ? ["\\", $0] : [$0] })
+    }
+
     /// Text for a directive that takes the rest of its line as it is, such as `Description=`, where only `%` is
     /// special.
     ///

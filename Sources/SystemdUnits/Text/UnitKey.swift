@@ -5,16 +5,17 @@ package enum UnitKey: String, Sendable, CaseIterable {
     // [Unit]
     case description, wants, requires, partOf, after, startLimitIntervalSec, startLimitBurst
     // [Service]
-    case type, execStart, execStartPost, execReload, restartSec, timeoutStopSec, restart, successExitStatus
-    case restartPreventExitStatus, restartForceExitStatus, sockets
+    case type, exitType, remainAfterExit, execStart, execStartPost, execReload, restartSec, timeoutStartSec
+    case timeoutStopSec, runtimeMaxSec, watchdogSec, restart, successExitStatus, restartPreventExitStatus
+    case restartForceExitStatus, notifyAccess, sockets
     case oomPolicy = "OOMPolicy"
     // [Socket]
     case listenStream, listenDatagram, backlog, socketUser, socketGroup, socketMode, service, removeOnStop
     // [Timer]
     case onBootSec, onUnitActiveSec, onCalendar, accuracySec, randomizedDelaySec, unit, persistent
     // systemd.exec(5)
-    case workingDirectory, protectProc, procSubset, user, group, dynamicUser, capabilityBoundingSet
-    case noNewPrivileges, limitNOFILE
+    case workingDirectory, protectProc, procSubset, user, group, dynamicUser, supplementaryGroups
+    case capabilityBoundingSet, noNewPrivileges, limitNOFILE
     case umask = "UMask"
     case protectSystem, protectHome, readWritePaths, privateTmp, privateDevices, privateNetwork, privateUsers
     case protectHostname, protectClock, protectKernelTunables, protectKernelModules, protectKernelLogs

@@ -17,6 +17,8 @@ let package = Package(
     products: [
         .library(
             name: "CgroupSandbox", targets: ["CgroupSandbox", "SystemdBus", "Cgroups", "LinuxSystem", "SandboxValues"]),
+        // The model of services: what `cgrun.toml`, the keepers and the unit generator share. To run them is cgrun's.
+        .library(name: "Services", targets: ["Services"]),
         .library(name: "SystemdUnits", targets: ["SystemdUnits", "SandboxValues"]),
         .executable(name: "cgrun", targets: ["cgrun"]),
         .executable(name: "cgrun-guard", targets: ["cgrun-guard"]),
@@ -47,7 +49,7 @@ let package = Package(
             swiftSettings: strict),
         // libsystemd's bus functions, found at run time.
         .target(name: "CSystemd"),
-        // Service managers over D-Bus: transient scopes, and nothing else.
+        // Service managers over D-Bus: transient units, and nothing else.
         .target(
             name: "SystemdBus",
             dependencies: [
@@ -114,7 +116,7 @@ let package = Package(
             name: "CommandLineTests",
             dependencies: [
                 "cgrun", "cgrun-toml", "SandboxValues", "CgroupSandbox", "Services", "SystemdBus", "Cgroups",
-                "LinuxSystem",
+                "LinuxSystem", "SystemdUnits",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -133,12 +133,17 @@ int clinux_wait(int pidfd, int options, struct clinux_wait_status *result)
     return 0;
 }
 
-int clinux_execute(int executable, char *const *argv, int control)
+int clinux_execute_in(int executable, char *const *argv, char *const *envp, int control)
 {
     if (dup2(control, GUARD_CONTROL) < 0)
         return -errno;
-    syscall(SYS_execveat, executable, "", argv, environ, AT_EMPTY_PATH);
+    syscall(SYS_execveat, executable, "", argv, envp, AT_EMPTY_PATH);
     return -errno;
+}
+
+int clinux_execute(int executable, char *const *argv, int control)
+{
+    return clinux_execute_in(executable, argv, environ, control);
 }
 
 pid_t clinux_execute_child(int executable, char *const *argv, int control)

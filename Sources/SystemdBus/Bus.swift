@@ -10,6 +10,8 @@ package struct Bus: ~Copyable {
     package let address: Address
     private let library: Library
     private let handle: OpaquePointer
+    /// Whether a signal that asks this process to end, and is blocked, ends a wait.
+    var isInterruptible = true
 
     /// How to reach a manager.
     package struct Address: Sendable, Equatable {
@@ -123,7 +125,7 @@ package struct Bus: ~Copyable {
     private func wait(_ operation: String, until deadline: BootTime) throws(BusError) {
         while true {
             let arrived = SignalSet.pending
-            if Signal.requestsToEnd.contains(where: { arrived.contains($0) }) {
+            if isInterruptible, Signal.requestsToEnd.contains(where: { arrived.contains($0) }) {
                 throw BusError(.interrupted, operation, path: address.socket, "interrupted by a signal")
             }
             let left = deadline - .now

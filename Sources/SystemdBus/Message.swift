@@ -59,7 +59,7 @@ struct Message: ~Copyable {
         }
     }
 
-    private func append(_ value: UnitProperty.Value) throws(BusError) {
+    func append(_ value: UnitProperty.Value) throws(BusError) {
         switch value {
         case .string(let text): try append(UnitProperty.line(text))
         case .bool(let flag): try append("b", CInt(flag ? 1 : 0))
@@ -88,6 +88,16 @@ struct Message: ~Copyable {
         case .pids(let pids):
             try container("a", of: "u") { () throws(BusError) in
                 for pid in pids { try append("u", UInt32(bitPattern: pid)) }
+            }
+        case .command(let path, let words):
+            try container("a", of: "(sasas)") { () throws(BusError) in
+                try container("r", of: "sasas") { () throws(BusError) in
+                    try append(path)
+                    // Without this flag, systemd puts variables in place of what begins with a dollar sign.
+                    for texts in [words, ["no-env-expand"]] {
+                        try container("a", of: "s") { () throws(BusError) in for text in texts { try append(text) } }
+                    }
+                }
             }
         case .descriptors(let descriptors):
             try container("a", of: "h") { () throws(BusError) in for one in descriptors { try append("h", one) } }

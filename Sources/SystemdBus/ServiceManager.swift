@@ -10,7 +10,7 @@ public struct ServiceManager: ~Copyable {
         case user
     }
 
-    private let bus: Bus
+    private var bus: Bus
 
     private static let destination = "org.freedesktop.systemd1"
     private static let manager = Message.Target(
@@ -58,14 +58,18 @@ public struct ServiceManager: ~Copyable {
         }
     }
 
+    /// Has calls carried out to their end, also if a blocked signal asks this process to end meanwhile: for a caller that
+    /// undoes later what it has begun, and must know what that is.
+    package mutating func finishCalls() { bus.isInterruptible = false }
+
     /// The address that this is connected to.
     package var address: Bus.Address { bus.address }
 
-    // MARK: Scopes
+    // MARK: Transient units
 
-    /// A scope to be made.
-    package struct TransientScope: Sendable, Equatable {
-        /// The unit's name, with `.scope` at the end.
+    /// A unit to be made.
+    package struct TransientUnit: Sendable, Equatable {
+        /// The unit's name, with `.scope` or `.service` at the end.
         package var name: String
         package var properties: [UnitProperty]
 
@@ -75,7 +79,7 @@ public struct ServiceManager: ~Copyable {
         }
     }
 
-    /// The result of `startScope`.
+    /// The result of `start`.
     package struct Started: Sendable {
         /// systemd's version as it spells it, such as `257.9-1~deb13u1`; `nil` if it would not say.
         package var version: String?
@@ -83,19 +87,20 @@ public struct ServiceManager: ~Copyable {
         package var unknown: [String]
     }
 
-    /// Makes a scope and, in the same transaction, the auxiliary scope that it depends on, and waits until the manager
-    /// is done.
+    /// Makes a unit and starts it, and waits until the manager is done.
     ///
-    /// - Parameter retreat: says what to send in place of a property that this manager does not know; `nil` if the
-    ///   manager must know the property.
-    /// - Throws: `.refused` with the manager's error; `.jobFailed`. Nothing is left of the scopes then.
-    package func startScope(
-        _ scope: TransientScope, beside auxiliary: TransientScope,
-        retreat: (UnitProperty) -> [UnitProperty]?
+    /// - Parameters:
+    ///   - auxiliary: a unit that this one depends on, which is made in the same transaction.
+    ///   - retreat: says what to send in place of a property that this manager does not know; `nil` if the manager must
+    ///     know the property.
+    /// - Throws: `.refused` with the manager's error; `.jobFailed`. Nothing is left of the units then.
+    package func start(
+        _ unit: TransientUnit, beside auxiliary: TransientUnit? = nil,
+        retreat: (UnitProperty) -> [UnitProperty]? = { _ in nil }
     ) throws(BusError) -> Started {
         let deadline = BootTime.now + Bus.patience
         if address.isDaemon { try subscribe(until: deadline) }
-        var units = [scope, auxiliary]
+        var units = [unit] + (auxiliary.map { [$0] } ?? [])
         let call = try startCall(units)
         // Asked before the call is sent, so that both answers come after one wait.
         let question = try bus.send(
@@ -106,7 +111,7 @@ public struct ServiceManager: ~Copyable {
         while true {
             do {
                 let job = try bus.answer(to: cookie, "StartTransientUnit", until: deadline).readText("o")
-                try waitForJob(job, of: scope.name, until: deadline)
+                try waitForJob(job, of: unit.name, until: deadline)
                 return Started(version: version, unknown: unknown)
             } catch {
                 guard let property = Self.unknownProperty(error, among: units), retreat(property) != nil else {
@@ -123,7 +128,7 @@ public struct ServiceManager: ~Copyable {
         }
     }
 
-    private func startCall(_ units: [TransientScope]) throws(BusError) -> Message {
+    private func startCall(_ units: [TransientUnit]) throws(BusError) -> Message {
         // "fail": a name that is taken is an error, whatever the unit of that name is doing.
         let call = try bus.newCall(Self.manager, "StartTransientUnit", units[0].name, "fail")
         try call.append(units[0].properties)
@@ -139,7 +144,7 @@ public struct ServiceManager: ~Copyable {
     }
 
     /// The property that systemd does not know. It names the property in an error that it uses for nothing else here.
-    private static func unknownProperty(_ error: BusError, among units: [TransientScope]) -> UnitProperty? {
+    private static func unknownProperty(_ error: BusError, among units: [TransientUnit]) -> UnitProperty? {
         let names = ["PropertyReadOnly", "UnknownProperty"].map { "org.freedesktop.DBus.Error." + $0 }
         guard case .refused(let name) = error.kind, names.contains(name) else { return nil }
         let words = error.message.split { !$0.isLetter && !$0.isNumber }.map(String.init)
@@ -177,13 +182,48 @@ public struct ServiceManager: ~Copyable {
         return try answer.readText()
     }
 
+    /// Whether there is a unit of this name.
+    package func isLoaded(_ unit: String) throws(BusError) -> Bool {
+        try path(of: unit, until: .now + Bus.patience) != nil
+    }
+
+    /// Whether the unit is there and is neither being started nor being stopped.
+    package func isActive(_ unit: String) throws(BusError) -> Bool {
+        let deadline = BootTime.now + Bus.patience
+        guard let path = try path(of: unit, until: deadline) else { return false }
+        let target = Message.Target(
+            destination: Self.destination, path: path, interface: Self.properties.interface)
+        let question = try bus.newCall(target, "Get", "org.freedesktop.systemd1.Unit", "ActiveState")
+        let answer = try bus.call(question, until: deadline)
+        try answer.enterVariant(of: "s")
+        return try answer.readText() == "active"
+    }
+
+    /// - Returns: `nil` if there is no such unit.
+    private func path(of unit: String, until deadline: BootTime) throws(BusError) -> String? {
+        do { return try bus.call(bus.newCall(Self.manager, "GetUnit", unit), until: deadline).readText("o") } catch {
+            guard case .refused(let name) = error.kind, name.hasSuffix(".NoSuchUnit") else { throw error }
+            return nil
+        }
+    }
+
+    /// Begins to stop a unit.
+    package func stop(_ unit: String) throws(BusError) {
+        _ = try bus.call(bus.newCall(Self.manager, "StopUnit", unit, "replace"), until: .now + Bus.patience)
+    }
+
+    /// Moves a process into a cgroup inside that of a delegated unit.
+    ///
+    /// - Parameter subgroup: the path of the cgroup from the unit's on.
+    package func attach(_ pid: ProcessID, to unit: String, _ subgroup: String) throws(BusError) {
+        let call = try bus.newCall(Self.manager, "AttachProcessesToUnit", unit, subgroup)
+        try call.append(UnitProperty.Value.pids([pid]))
+        _ = try bus.call(call, until: .now + Bus.patience)
+    }
+
     /// Waits until no unit of this name is loaded, so that the name can be used again.
     package func waitUntilGone(_ unit: String, until deadline: BootTime) throws(BusError) {
-        while true {
-            do { _ = try bus.call(bus.newCall(Self.manager, "GetUnit", unit), until: deadline) } catch {
-                guard case .refused(let name) = error.kind, name.hasSuffix(".NoSuchUnit") else { throw error }
-                return
-            }
+        while try path(of: unit, until: deadline) != nil {
             Poller.pause(.milliseconds(1))
             guard BootTime.now < deadline else {
                 throw BusError(.timedOut, "GetUnit", path: unit, "the unit is still loaded")

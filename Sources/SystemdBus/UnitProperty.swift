@@ -22,6 +22,8 @@ public struct UnitProperty: Sendable, Equatable {
         case pids([Int32])
         /// `ah`: open files that are sent along.
         case descriptors([CInt])
+        /// `a(sasas)`: the path of a program, and its words, of which the first is what it is called.
+        case command(path: String, words: [String])
 
         /// A number for a device.
         public struct Device: Sendable, Equatable {
@@ -49,6 +51,7 @@ public struct UnitProperty: Sendable, Equatable {
             case .devices: "a(st)"
             case .pids: "au"
             case .descriptors: "ah"
+            case .command: "a(sasas)"
             }
         }
     }
@@ -84,6 +87,7 @@ extension UnitProperty.Value: CustomStringConvertible {
             devices.map { "\($0.path) \($0.number == .max ? "infinity" : "\($0.number)")" }.joined(separator: ",")
         // Which processes and descriptors these are is not known before they exist.
         case .pids, .descriptors: "…"
+        case .command(let path, let words): ([path] + words.dropFirst()).map(UnitProperty.line).joined(separator: " ")
         }
     }
 }

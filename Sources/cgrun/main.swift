@@ -16,7 +16,7 @@ func cgrun() -> ExitStatus {
     if arguments.first?.description == FinishCommand.name {
         return .exited(code: FinishCommand.run())
     }
-    if arguments.first?.description == KeeperCommand.name { return .exited(code: KeeperCommand.run()) }
+    if arguments.first?.description == KeeperCommand.name { return .exited(code: KeeperCommand.run(arguments)) }
     let words = arguments.dropFirst()
     guard let first = words.first, !["sweep", "check", "unit", "help", "service", "up", "down", "ps"].contains(first)
     else {
@@ -41,7 +41,7 @@ func cgrun() -> ExitStatus {
 /// The options of `run` among those of `service start` are parsed by the same table.
 func startService(_ words: ArraySlice<ByteString>) -> ExitStatus {
     var code: CInt = 0
-    do { try ServiceActions().start(words) } catch let unknown as RunRequest.UnknownOption {
+    do { try ServiceActions(isLong: true).start(words) } catch let unknown as RunRequest.UnknownOption {
         // --help, or a mistake that ArgumentParser can name best when it sees nothing else.
         let name = unknown.name.hasPrefix("-h") || unknown.name == "--help" ? [] : ["name"]
         code = run(["service", "start"] + name + [unknown.name])

@@ -7,11 +7,12 @@ import TestSupport
 import Testing
 
 /// How often to try the same at other moments.
-private let rounds = max(2, min(5, ThisProcess.environmentVariable("CGRUN_TEST_ROUNDS").flatMap { Int($0) } ?? 5))
+private let rounds = max(
+    2, min(5, (ThisProcess.environmentVariable("CGRUN_TEST_ROUNDS").flatMap { Int($0) } ?? 50) / 10))
 
 extension Behaviour {
     /// What happens to several services, and to those who start and stop them, at bad moments.
-    @Suite(.onRealMachines, .inRawCgroups) struct ServiceGroupLosses {
+    @Suite(.onRealMachines, .whereServicesAre, .inFull) struct ServiceGroupLosses {
         let scene: ServiceScene
 
         init() throws { scene = try ServiceScene() }
@@ -83,6 +84,29 @@ extension Behaviour {
                 let outcome = try up.end(within: .seconds(60))
                 #expect(outcome.exitCode == 0, "round \(round): \(outcome)")
                 #expect(scene.harness.marker.survivors.isEmpty, "round \(round): \(scene.harness.marker.survivors)")
+            }
+            try scene.expectNothingLeft()
+        }
+
+        /// Ctrl-C while services are being started: what was begun is stopped, at whatever moment.
+        @Test func interruptedAtAnyMoment() throws {
+            var text = "[defaults]\nready.delay = \"5ms\"\n"
+            for number in 0..<4 {
+                text += "[service.s\(number)]\ncommand = [\"sleep\", \"1000\"]\n"
+                if number >= 2 { text += "requires.s\(number - 2) = \"ready\"\n" }
+            }
+            let file = try scene.writeServices(text)
+            for round in 0..<rounds * 5 {
+                let up = try scene.start(cgrun: ["up", "-f", file])
+                pause(.milliseconds(Int.random(in: 0...80) * patience))
+                up.send(.interrupt)
+                let outcome = try up.end(within: .seconds(30))
+                #expect([0, 130].contains(outcome.shellStatus), "round \(round): \(outcome)")
+                // Before `up` has read its file, the signal ends it, and who reads the file for it ends a moment later.
+                try eventually("round \(round): the ends of \(scene.harness.marker.survivors), \(outcome)") {
+                    scene.harness.marker.survivors.allSatisfy { $0.command != "cgrun-toml" }
+                }
+                #expect(scene.harness.marker.survivors.isEmpty, "round \(round): \(outcome)")
             }
             try scene.expectNothingLeft()
         }

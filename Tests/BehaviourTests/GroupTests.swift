@@ -8,7 +8,7 @@ import Testing
 
 extension Behaviour {
     /// Several services by a `cgrun.toml`: `up`, `down`, `ps`.
-    @Suite(.onRealMachines, .inRawCgroups) struct ServiceGroups {
+    @Suite(.onRealMachines, .whereServicesAre, .inFull) struct ServiceGroups {
         let scene: ServiceScene
 
         init() throws { scene = try ServiceScene() }
@@ -235,7 +235,7 @@ extension Behaviour {
             try scene.begin("web", "--", "sleep", "1001")
             try scene.begin("done", "--restart", "no", "--", "true")
             try scene.waitFor("done") { $0.state == .exited }
-            let job = try scene.start(cgrun: ["--cgroup-manager", "cgroupfs", "--", "sleep", "1002"])
+            let job = try scene.start(cgrun: ["--", "sleep", "1002"])
             try eventually("the job") {
                 scene.harness.marker.survivors.contains { $0.command == "sleep" && $0.pid != job.pid }
             }

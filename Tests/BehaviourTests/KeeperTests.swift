@@ -9,24 +9,26 @@ import Testing
 
 private let rounds = ThisProcess.environmentVariable("CGRUN_TEST_ROUNDS").flatMap { Int($0) } ?? 300
 
+extension ServiceScene {
+    /// Writes a number a line.
+    static let counter = "i=0; while :; do echo $i; i=$((i + 1)); sleep 0.002; done"
+
+    /// Every number, from 0 on, once in a row: nothing that was written is lost, or there twice.
+    func expectNoGap(_ name: String) throws {
+        let numbers = try lines(name).compactMap { Int($0) }
+        #expect(numbers.first == 0 && numbers == Array(0..<numbers.count), "\(numbers.count) lines")
+    }
+}
+
 extension Behaviour {
     /// A service outlives its keeper, and its guard.
-    @Suite(.onRealMachines, .inRawCgroups) struct Keepers {
+    @Suite(.onRealMachines, .whereServicesAre, .inFull) struct Keepers {
         let scene: ServiceScene
 
         init() throws { scene = try ServiceScene() }
 
-        /// Writes a number a line.
-        private static let counter = "i=0; while :; do echo $i; i=$((i + 1)); sleep 0.002; done"
-
-        /// Every number, from 0 on, once in a row: nothing that was written is lost, or there twice.
-        private func expectNoGap(_ name: String) throws {
-            let numbers = try scene.lines(name).compactMap { Int($0) }
-            #expect(numbers.first == 0 && numbers == Array(0..<numbers.count), "\(numbers.count) lines")
-        }
-
         @Test func aLostKeeperIsReplaced() throws {
-            try scene.begin("web", "--", "bash", "-c", Self.counter)
+            try scene.begin("web", "--", "bash", "-c", ServiceScene.counter)
             let before = try scene.status("web")
             kill(try #require(before.keeper), SIGKILL)
             let after = try scene.waitFor("web") { $0.keeper != nil && $0.keeper != before.keeper }
@@ -163,132 +165,11 @@ extension Behaviour {
             try scene.expectNothingLeft()
         }
 
-        // MARK: Both lost
-
-        @Test func orphansAreAdopted() throws {
-            try scene.begin("web", "--", "bash", "-c", Self.counter)
-            let before = try scene.status("web")
-            try scene.orphan("web")
-            let orphaned = try scene.status("web")
-            #expect(orphaned.state == .orphaned && orphaned.pid == before.pid && orphaned.keeper == nil)
-            #expect(try scene.run("status", "web").exitCode == 3)
-            // A sweep kills no service.
-            let sweep = try scene.harness.cgrun("sweep")
-            #expect(sweep.exitCode == 0 && !sweep.output.contains(text: "svc"), "\(sweep)")
-            #expect(try scene.run("adopt").output == "web is kept again: pid \(before.pid ?? 0)\n")
-            let after = try scene.status("web")
-            #expect(after.state == .running && after.pid == before.pid && after.starts == 1)
-            try scene.run("stop", "web")
-            try expectNoGap("web")
-            try scene.expectNothingLeft()
-        }
-
-        /// A keeper that is lost as soon as the command runs has not written that down. What runs is found all the same.
-        @Test func whatNobodyWroteDownIsFound() throws {
-            try scene.begin("web", "--", "sleep", "1000")
-            let before = try scene.status("web")
-            try scene.orphan("web")
-            let record = scene.harness.path("state/services/web/record.json")
-            for key in ["cgroup", "pid"] {
-                let edit = "s#\"\(key)\" : [^,]*,#\"\(key)\" : null,#"
-                #expect(try scene.harness.start(["sed", "-i", edit, record]).end().exitCode == 0)
-            }
-            let found = try scene.status("web")
-            #expect(found.state == .orphaned && found.pids == before.pids && found.cgroup == before.cgroup, "\(found)")
-            #expect(try scene.run("start", "web").output == "web is already running: pid \(before.pid!)\n")
-            try scene.run("stop", "web")
-            try scene.expectNothingLeft()
-        }
-
-        /// Keepers that are killed again and again before they have done anything hold up no start. One that is killed
-        /// while it launches the command leaves an end that nobody has seen, which counts as a failure.
-        @Test func startsSurviveLosses() throws {
-            for round in 0..<max(3, rounds / 30) {
-                let start = try scene.start(
-                    "start", "web", "--backoff", "1ms", "--ready", "delay=0", "--", "sleep", "1000")
-                var killed = 0
-                while !start.hasEnded {
-                    let keepers = scene.harness.marker.survivors.filter { $0.command == "cgrun-keeper" }
-                    if killed < 5, let keeper = keepers.randomElement() {
-                        kill(keeper.pid, SIGKILL)
-                        killed += 1
-                    }
-                    pause(.microseconds(Int.random(in: 0...3000)))
-                }
-                let outcome = try start.end()
-                #expect(
-                    outcome.exitCode == 0 || outcome.errors.contains(text: "; it is started again by itself"),
-                    "round \(round): \(outcome)")
-                // The last kills may have come after the start, and have taken keeper and guard.
-                #expect(try scene.run("adopt", "web").exitCode == 0)
-                try scene.waitFor("web") { $0.state == .running && $0.pids.count == 1 }
-                #expect(try scene.run("stop", "web").exitCode == 0)
-                #expect(scene.harness.marker.survivors.isEmpty, "\(scene.harness.marker.survivors)")
-            }
-            try scene.expectNothingLeft()
-        }
-
-        @Test func orphansAreStoppedAndStarted() throws {
-            try scene.begin("web", "--", "sleep", "1000")
-            let pid = try scene.status("web").pid
-            try scene.orphan("web")
-            #expect(try scene.run("start", "web").output == "web is already running: pid \(pid ?? 0)\n")
-            try scene.orphan("web")
-            #expect(try scene.run("stop", "web").output == "web is stopped\n")
-            try scene.expectNothingLeft()
-        }
-
-        /// The directory stays, and the processes are gone.
-        @Test func afterTheMachineWasStartedAnew() throws {
-            try scene.begin("web", "--", "sleep", "1000")
-            try scene.orphan("web")
-            for survivor in scene.harness.marker.survivors { kill(survivor.pid, SIGKILL) }
-            let record = scene.harness.path("state/services/web/record.json")
-            let text = try readTextFile(record).replacing(Machine.bootID ?? "", with: "another-boot")
-            try scene.waitFor("web") { $0.state == .failed }
-            _ = try scene.harness.writeFile("state/services/web/record.json", text)
-            let status = try scene.status("web")
-            #expect(status.state == .stopped && status.reason == "the machine was started anew since")
-            #expect(try scene.run("start", "web").exitCode == 0)
-            #expect(try scene.status("web").starts == 1)
-            try scene.run("stop", "web")
-            try scene.expectNothingLeft()
-        }
-
-        /// The pid of a dead main process may mean another by now: a note that does not fit adopts nobody.
-        @Test func aPidIsNotTrusted() throws {
-            try scene.begin("web", "--", "sleep", "1000")
-            let before = try scene.status("web")
-            try scene.orphan("web")
-            // The same pid, with another start.
-            let cgroup = try #require(before.cgroup)
-            let note = "0123456789abcdef \(before.pid ?? 0) 1 1"
-            #expect(setxattr(cgroup, "user.cgrun.note", note, note.utf8.count, 0) == 0)
-            try scene.run("adopt")
-            let after = try scene.waitFor("web") { $0.state == .running && $0.starts == 2 }
-            #expect(after.pid != before.pid)
-            try scene.run("stop", "web")
-            try scene.expectNothingLeft()
-        }
-
-        /// Another directory of services cannot take over a cgroup that is kept.
-        @Test(.once) func aKeptCgroupIsNobodyElses() throws {
-            try scene.begin("web", "--", "sleep", "1000")
-            let before = try scene.status("web")
-            let other = try scene.harness.cgrun(
-                "service", "start", "web", "--", "sleep", "1000",
-                environment: ["CGRUN_STATE_DIRECTORY": scene.harness.path("other")])
-            #expect(other.exitCode == 125 && other.errors.contains(text: "cgrun-svc-web"), "\(other)")
-            #expect(try scene.status("web").pid == before.pid)
-            try scene.run("stop", "web")
-            try scene.expectNothingLeft()
-        }
-
         // MARK: Random moments
 
         /// The service goes on, its log has no gap, and nothing is there twice.
         @Test func killsAtRandomMoments() throws {
-            try scene.begin("web", "--", "bash", "-c", Self.counter)
+            try scene.begin("web", "--", "bash", "-c", ServiceScene.counter)
             let pid = try scene.status("web").pid
             var victims: Set<ProcessID> = []
             for _ in 0..<rounds {
@@ -307,17 +188,18 @@ extension Behaviour {
             // A child of the shell has its name until it executes sleep.
             try eventually("one shell") { scene.harness.marker.survivors.count { $0.command == "bash" } == 1 }
             #expect(try scene.run("stop", "web").output == "web is stopped\n")
-            try expectNoGap("web")
+            try scene.expectNoGap("web")
             try scene.expectNothingLeft()
         }
 
         /// Keepers are killed while the command crashes: it is never there twice, and never forgotten.
         @Test func killsWhileTheCommandCrashes() throws {
             let lock = try scene.harness.writeFile("lock", "")
-            try scene.begin(
-                "web", "--backoff", "1ms..5ms", "--give-up", "never", "--", "flock", "-n", "-F", "-E", "9", lock,
-                "bash",
-                "-c", "sleep 0.0$((RANDOM % 5)); exit 1")
+            // Whether the command has failed before it counts as ready does not matter here.
+            _ = try scene.run(
+                "start", "web", "--ready", "delay=0", "--backoff", "1ms..5ms", "--give-up", "never", "--", "flock",
+                "-n",
+                "-F", "-E", "9", lock, "bash", "-c", "sleep 0.0$((RANDOM % 5)); exit 1")
             for _ in 0..<max(10, rounds / 6) {
                 let keeper = try scene.waitFor("web") { $0.keeper != nil && $0.guard != nil }.keeper
                 pause(.microseconds(.random(in: 0...20_000)))

@@ -11,7 +11,7 @@ private let rounds = max(2, min(5, ThisProcess.environmentVariable("CGRUN_TEST_R
 
 extension Behaviour {
     /// What a keeper runs and writes besides the command.
-    @Suite(.onRealMachines, .inRawCgroups) struct ServiceHelpers {
+    @Suite(.onRealMachines, .whereServicesAre, .inFull) struct ServiceHelpers {
         let scene: ServiceScene
 
         init() throws { scene = try ServiceScene() }

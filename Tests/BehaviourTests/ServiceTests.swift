@@ -7,15 +7,23 @@ import TestSupport
 import Testing
 
 extension Trait where Self == ConditionTrait {
-    /// For services, which live in raw cgroups.
-    static var inRawCgroups: Self {
-        .enabled(if: !Capability.usesSystemd && Capability.mayMakeCgroups, "services live in raw cgroups")
+    /// For services, each of which needs a unit of systemd's or a raw cgroup.
+    static var whereServicesAre: Self {
+        .enabled(if: Capability.usesSystemd || Capability.mayMakeCgroups, "no cgroup can be made")
+    }
+
+    /// For what a service does in the same way wherever its cgroup is: `Tests/run` leaves that out where another tier has
+    /// the same backend.
+    static var inFull: Self {
+        .enabled(
+            if: ThisProcess.environmentVariable("CGRUN_TEST_SERVICES") != "few",
+            "services are tried in full with this backend elsewhere")
     }
 }
 
 extension Behaviour {
     /// What a service does for those who start, ask and stop it.
-    @Suite(.onRealMachines, .inRawCgroups) struct ServiceCommands {
+    @Suite(.onRealMachines, .whereServicesAre) struct ServiceCommands {
         let scene: ServiceScene
 
         init() throws { scene = try ServiceScene() }
@@ -225,132 +233,38 @@ extension Behaviour {
             try scene.expectNothingLeft()
         }
 
-        // MARK: Readiness
-
-        @Test func readyByPort() throws {
-            let script = """
-                import socket, time
-                time.sleep(0.2)
-                s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                s.bind(("127.0.0.1", 23771)); s.listen(); time.sleep(1000)
-                """
-            let started = BootTime.now
-            try scene.begin("web", "--ready", "tcp=23771", "--", "python3", "-c", script)
-            #expect(BootTime.now - started > .milliseconds(200))
+        /// A daemon leaves its main process, which has no pid then.
+        @Test func daemons() throws {
+            let daemon = "(setsid sleep 1000 &) ; sleep 0.05"
+            let kept = try scene.run("start", "web", "--wait-all", "--ready", "delay=300ms", "--", "sh", "-c", daemon)
+            #expect(kept.output == "web is ready\n")
+            let reload = try scene.run("reload", "web")
+            #expect(reload.exitCode == 1 && reload.errors.contains(text: "its main process has left others behind"))
             try scene.run("stop", "web")
+            let killed = try scene.run("start", "web", "--restart", "no", "--", "sh", "-c", daemon)
+            #expect(killed.output.contains(text: "and what it had left behind was killed"))
             try scene.expectNothingLeft()
         }
 
-        @Test func readyByNotice() throws {
-            let script = """
-                import os, socket, time
-                time.sleep(0.2)
-                s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                s.sendto(b"STATUS=well\\nREADY=1", "\\0" + os.environ["NOTIFY_SOCKET"][1:]); time.sleep(1000)
-                """
-            let started = BootTime.now
-            try scene.begin("web", "--ready", "notify", "--", "python3", "-c", script)
-            #expect(BootTime.now - started > .milliseconds(200))
-            // The next keeper hears of the next start.
-            let status = try scene.status("web")
-            kill(try #require(status.keeper), SIGKILL)
-            try scene.waitFor("web") { $0.keeper != status.keeper && $0.state == .running }
-            #expect(try scene.run("restart", "web").exitCode == 0)
-            try scene.run("stop", "web")
+        /// What is wrong with one name holds up no other.
+        @Test func stopOfSeveral() throws {
+            try scene.begin("slow", "--kill-after", "1s", "--ready", "log=deaf", "--", "sh", "-c", Self.deaf)
+            let stop = try scene.run("stop", "nosuch", "slow")
+            #expect(stop.exitCode == 4 && stop.output == "slow is stopped\n", "\(stop)")
+            #expect(scene.harness.marker.survivors.isEmpty)
+            try scene.begin("slow", "--", "sleep", "1000")
+            let down = try scene.cgrun("down", "nosuch", "slow")
+            #expect(down.exitCode == 4 && down.output == "slow is stopped\n", "\(down)")
             try scene.expectNothingLeft()
         }
 
-        @Test func notReadyInTime() throws {
-            let outcome = try scene.run(
-                "start", "web", "--restart", "no", "--ready", "notify", "--ready-timeout", "200ms", "--", "sleep",
-                "1000")
-            #expect(
-                outcome.exitCode == 1 && outcome.errors.contains(text: "web: was not ready within 0.2s"), "\(outcome)")
-            try scene.expectNothingLeft()
-        }
-
-        // MARK: The log
-
-        @Test func logIsSetAsideAtLines() throws {
-            try scene.begin(
-                "web", "--log-max", "4K", "--log-keep", "100", "--restart", "no", "--", "sh", "-c", "seq 20000")
-            _ = try scene.run("wait", "web")
-            #expect(try scene.lines("web") == (1...20_000).map(String.init))
-            let first = try readTextFile(scene.harness.path("state/services/web/log.3"))
-            #expect(first.utf8.count >= 4096 && first.last == "\n")
-            #expect(try scene.run("logs", "-n", "2", "web").lines.first == "20000")
-            try scene.expectNothingLeft()
-        }
-
-        /// A file that is moved away is opened anew, without a restart; a full disk holds nobody up.
-        @Test func logIsFollowedAndNeverBlocks() throws {
-            let log = scene.harness.path("log")
-            try scene.begin("web", "--log", log, "--", "bash", "-c", "while echo x; do sleep 0.01; done")
-            try eventually("output") { ((try? readTextFile(log)) ?? "").contains(text: "x") }
-            rename(log, log + ".old")
-            try eventually("output again") { ((try? readTextFile(log)) ?? "").contains(text: "x") }
-            // Emptied, as logrotate's copytruncate does.
-            truncate(log, 0)
-            try eventually("output once more") { ((try? readTextFile(log)) ?? "").hasPrefix("x") }
-            // A disk that is full, as a limit on files is for the keeper.
-            let full = try scene.harness.start(
-                [
-                    "bash", "-c",
-                    "ulimit -f 8; exec \(Programs.cgrun) service start full --restart no -- sh -c 'seq 1000000; exit 4'",
-                ], environment: scene.environment)
-            #expect([0, 1].contains(try full.end().exitCode))
-            #expect(try scene.run("wait", "full").exitCode == 4)
-            try scene.run("stop")
-            try scene.expectNothingLeft()
-        }
-
-        /// A service that writes as fast as it can, and lines without end, which are what takes the keeper longest, holds
-        /// up neither its keeper nor those who ask.
-        @Test func aFloodHoldsNobodyUp() throws {
-            try scene.begin("web", "--log-max", "64K", "--log-keep", "1", "--", "cat", "/dev/zero")
-            for _ in 0..<20 { #expect(try scene.status("web").state == .running) }
-            #expect(try scene.run("stop", "web").output == "web is stopped\n")
-            try scene.expectNothingLeft()
-        }
-
-        @Test func whatIsNoLog() throws {
-            for log in ["/dev/null", "/dev/full", "/etc", "/no/such/directory/log"] {
-                let outcome = try scene.run("start", "web", "--log", log, "--", "true")
-                #expect(outcome.exitCode == 125 && outcome.errors.contains(text: "--log \(log): cannot be written"))
-            }
-            #expect(access("/dev/null.1", F_OK) != 0)
-            try scene.expectNothingLeft()
-        }
-
-        @Test func logsOfSeveral() throws {
-            try scene.begin("a", "--ready", "log=one", "--", "sh", "-c", "echo one; exec sleep 1000")
-            try scene.begin("b", "--ready", "log=two", "--", "sh", "-c", "echo two; exec sleep 1000")
-            #expect(try scene.run("logs").lines == ["a: one", "b: two"])
-            let follower = try scene.start("logs", "-f", "a")
-            try follower.waitForOutput("one")
-            try scene.run("stop", "a")
-            try follower.waitForOutput("SIGTERM")
-            follower.send(.interrupt)
-            _ = try follower.end()
-            try scene.run("stop")
-            try scene.expectNothingLeft()
-        }
-
-        /// A command that runs as another user may open /dev/stdout, as servers do that log there.
-        @Test(.enabled(if: Capability.isRoot, "only root may change users"))
-        func outputOfAnotherUser() throws {
-            try scene.begin(
-                "web", "--uid", "nobody", "--ready", "log=hello", "--", "sh", "-c",
-                "echo hello > /dev/stdout; exec sleep 1000")
-            #expect(try scene.run("stop", "web").exitCode == 0)
-            try scene.expectNothingLeft()
-        }
+        private static let deaf = "trap '' TERM; echo deaf; while :; do sleep 0.1; done"
     }
 }
 
 extension Behaviour {
     /// What needs controllers.
-    @Suite(.inRawCgroups) struct ServiceLimits {
+    @Suite(.whereServicesAre) struct ServiceLimits {
         let scene: ServiceScene
 
         init() throws { scene = try ServiceScene() }

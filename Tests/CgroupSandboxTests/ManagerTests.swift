@@ -109,7 +109,7 @@ struct ManagerTests {
         #expect(plan.companionScope(members: [3]).properties.contains(UnitProperty("Slice", .string("batch.slice"))))
     }
 
-    private func description(_ scope: ServiceManager.TransientScope) -> String? {
+    private func description(_ scope: ServiceManager.TransientUnit) -> String? {
         scope.properties.first { $0.name == "Description" }?.description
     }
 

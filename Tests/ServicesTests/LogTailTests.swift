@@ -34,6 +34,27 @@ import Testing
         #expect(text(tail.more()) == "g\nh\n")
     }
 
+    /// Whatever the file is called by now, its number in the file system tells it.
+    @Test func fromAPlaceOn() {
+        defer { for suffix in ["", ".1", ".2"] { unlink(path + suffix) } }
+        write("a\nb\n", ".2")
+        write("cc\ndd\n", ".1")
+        write("ee\n")
+        func inode(_ suffix: String) -> UInt {
+            var facts = stat()
+            stat(path + suffix, &facts)
+            return UInt(facts.st_ino)
+        }
+        var tail = LogTail(path)
+        #expect(text(tail.last(nil, from: .init(inode: inode(".1"), offset: 3))) == "dd\nee\n")
+        #expect(text(tail.last(nil, from: .init(inode: inode(".1"), offset: 4))) == "dd\nee\n", "a line is whole")
+        #expect(text(tail.last(1, from: .init(inode: inode(".1"), offset: 0))) == "ee\n")
+        #expect(text(tail.last(5, from: .init(inode: inode(""), offset: 99))) == "")
+        #expect(text(tail.last(nil, from: .init(inode: 1, offset: 0))) == "a\nb\ncc\ndd\nee\n", "it was removed")
+        #expect(text(tail.last(nil, from: .init(inode: 0, offset: .max))) == "")
+        #expect(text(tail.more()) == "")
+    }
+
     @Test func noFile() {
         var tail = LogTail(path)
         #expect(tail.last(5).isEmpty && tail.more().isEmpty)

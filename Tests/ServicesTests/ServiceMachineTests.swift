@@ -195,6 +195,59 @@ import Testing
         #expect(world.machine.state == .failed && !world.log.contains(.launch))
     }
 
+    /// Where something tells readiness, an end before it is none of a service that did well.
+    @Test func endsBeforeItIsReady() {
+        var world = World(Self.spec { $0.readiness = .notify })
+        world.begin()
+        world.send(.ended(.init(isSuccess: true, text: "exited with 0")))
+        #expect(world.machine.state == .backoff)
+        #expect(world.machine.memory.reason == "exited with 0 before it was ready")
+        var oneShot = World(Self.spec())
+        oneShot.begin()
+        oneShot.send(.ended(.init(isSuccess: true, text: "exited with 0")))
+        #expect(oneShot.machine.state == .exited)
+    }
+
+    /// Signs of life count from readiness on, and their absence is a failure.
+    @Test func watchdog() {
+        var world = World(Self.spec { $0.watchdog = .seconds(10) })
+        world.begin()
+        world.send(.alive)
+        #expect(world.pause == .seconds(1), "until it is ready, only that counts")
+        world.beReady()
+        world.send(.alive, after: .seconds(9))
+        world.send(.time, after: .seconds(9))
+        #expect(world.machine.state == .running && world.pause == .seconds(1))
+        world.send(.time, after: .seconds(1))
+        #expect(world.machine.state == .stopping && world.log.contains(.stopJob))
+        world.fail(after: .zero)
+        #expect(world.machine.memory.reason == "gave no sign of life within 10.0s (--watchdog)")
+        #expect(world.machine.state == .backoff)
+        // What says itself that it is unwell is stopped at once; without a watchdog nobody has asked.
+        var unwell = Self.running { $0.watchdog = .seconds(10) }
+        unwell.send(.unwell)
+        #expect(unwell.machine.state == .stopping)
+        var unasked = Self.running()
+        unasked.send(.unwell)
+        #expect(unasked.machine.state == .running && unasked.machine.deadline == nil)
+        // A later keeper has heard nothing yet.
+        var memory = Machine.Memory()
+        (memory.state, memory.starts, memory.wasLaunched) = (.running, 1, true)
+        var adopted = World(Self.spec { $0.watchdog = .seconds(10) }, memory)
+        adopted.now = Self.start + .seconds(100)
+        adopted.perform(adopted.machine.resume(launchedAt: Self.start, at: adopted.now))
+        #expect(adopted.pause == .seconds(10))
+        // One that cannot hear the command takes its silence for nothing, until it starts the next.
+        var deaf = World(Self.spec { $0.watchdog = .seconds(10) }, memory)
+        deaf.machine = Machine(Self.spec { $0.watchdog = .seconds(10) }, memory, hearsNothing: true)
+        deaf.perform(deaf.machine.resume(launchedAt: Self.start, at: deaf.now))
+        #expect(deaf.machine.deadline == nil)
+        deaf.fail(after: .seconds(1))
+        deaf.send(.time, after: .seconds(1))
+        deaf.beReady()
+        #expect(deaf.machine.state == .running && deaf.pause == .seconds(10))
+    }
+
     /// A later keeper goes on where the earlier one was lost.
     @Test func resumes() {
         func memory(_ state: ServiceState, _ intent: Machine.Intent? = nil) -> Machine.Memory {
@@ -203,15 +256,15 @@ import Testing
             return memory
         }
         var running = World(Self.spec(), memory(.running))
-        running.perform(running.machine.resume(launchedAt: Self.start))
+        running.perform(running.machine.resume(launchedAt: Self.start, at: Self.start))
         #expect(running.machine.state == .running && running.log == [.publish])
         var starting = World(Self.spec(), memory(.starting))
-        starting.perform(starting.machine.resume(launchedAt: Self.start))
+        starting.perform(starting.machine.resume(launchedAt: Self.start, at: Self.start))
         starting.beReady()
         #expect(starting.machine.state == .running)
         for (intent, state) in [(Machine.Intent.stop, ServiceState.stopped), (.restart, .starting)] {
             var stopping = World(Self.spec(), memory(.stopping, intent))
-            stopping.perform(stopping.machine.resume(launchedAt: Self.start))
+            stopping.perform(stopping.machine.resume(launchedAt: Self.start, at: Self.start))
             #expect(stopping.log == [.stopJob])
             stopping.fail(after: .zero)
             #expect(stopping.machine.state == state)

@@ -3,6 +3,18 @@ import Testing
 @testable import Services
 
 @Suite struct ServicePlanTests {
+    /// What migrates a database for a server has ended by the time of the stop. The server needs the database all the same.
+    @Test func orderOfStopsThroughWhatIsCompleted() throws {
+        let names = try ["db", "schema", "api", "web"].map { try ServiceName($0) }
+        let plan = try ServicePlan([
+            (names[0], []), (names[1], [.init(names[0], .ready)]), (names[2], [.init(names[1], .completed)]),
+            (names[3], [.init(names[2], .started)]),
+        ])
+        #expect(plan.last(of: [names[0], names[2], names[3]]) == [names[3]])
+        #expect(plan.last(of: [names[0], names[2]]) == [names[2]])
+        #expect(plan.last(of: [names[0]]) == [names[0]])
+    }
+
     private typealias Requirement = ServicePlan.Requirement
 
     private func name(_ text: String) -> ServiceName {

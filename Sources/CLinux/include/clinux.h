@@ -151,6 +151,9 @@ int clinux_wait(int pidfd, int options, struct clinux_wait_status *_Nonnull resu
 /// `control` as descriptor GUARD_CONTROL, and no descriptor of the caller that is close-on-exec. Returns only on
 /// failure.
 int clinux_execute(int executable, char *_Nullable const *_Nonnull argv, int control);
+/// The same, with this environment.
+int clinux_execute_in(int executable, char *_Nullable const *_Nonnull argv, char *_Nullable const *_Nonnull envp,
+                      int control);
 /// `clinux_execute` in a new child, whose pid it returns. The caller must have one thread only.
 pid_t clinux_execute_child(int executable, char *_Nullable const *_Nonnull argv, int control);
 

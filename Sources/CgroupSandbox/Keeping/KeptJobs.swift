@@ -17,23 +17,32 @@ package final class KeptJobs: Sendable {
         jobs = try GuardedJobs(loop, areOne: false, successor: successor)
     }
 
-    /// Where the jobs' cgroups are made.
+    /// Where the jobs' cgroups are made: in the service's unit, or where jobs of this process are made without systemd.
     ///
     /// - Parameter recorded: where an earlier keeper has made them.
     package static func place(
-        _ spec: LaunchSpec, recorded: ParentCgroups.Paths?
+        _ spec: LaunchSpec, of service: String, recorded: ParentCgroups.Paths?
     ) throws(LaunchError) -> ParentCgroups {
         let layout = try Hierarchies.current(.options)
-        if let recorded, let place = try? ParentCgroups(layout, at: recorded) { return place }
-        guard case .cgroupfs = try spec.resolveManager(layout) else {
+        var parent = spec.job.cgroupParent
+        if let unit = ServicePlace.unitPath(of: service, layout, recorded: recorded) {
+            try ServicePlace.arrange(unit, of: service, spec, layout, isNew: recorded == nil)
+            parent = unit
+        } else if let recorded, let place = try? ParentCgroups(layout, at: recorded) {
+            return place
+        } else if case .systemd = try spec.resolveManager(layout) {
             throw LaunchError(
-                .setup, "services live in directories of the cgroup filesystem, but here systemd makes the cgroups",
-                remedy: "give --cgroup-manager cgroupfs, in a unit with Delegate=yes")
+                .setup, "the keeper of a service with a unit is started by systemd, and not by another process",
+                remedy: "start the service anew with cgrun service start \(service)")
         }
         do throws(CgroupError) {
-            return try ParentCgroups(
-                layout, parentPath: spec.job.cgroupParent, limits: spec.job.limits.resolved())
+            return try ParentCgroups(layout, parentPath: parent, limits: spec.job.limits.resolved())
         } catch { throw LaunchError(error, .options) }
+    }
+
+    /// Whether systemd has the unit of a service whose keepers are lost, so that it starts another, or has done so.
+    package static func comesBack(_ service: String, recorded: ParentCgroups.Paths) -> Bool {
+        ServicePlace.isUnitLoaded(of: service, recorded: recorded)
     }
 
     /// Starts the service's command. Nothing of an earlier job may be left.
@@ -48,7 +57,9 @@ package final class KeptJobs: Sendable {
     ) throws(LaunchError) -> KeptJob {
         let prepared = try PreparedJob(spec, of: service, in: place)
         // What could not be removed the last time must not run beside the new one.
-        do throws(SystemError) { try prepared.site?.endLeftover() } catch { throw LaunchError(error) }
+        do throws(SystemError) { try prepared.site?.endLeftover() } catch {
+            throw LaunchError(error, takingOver: service)
+        }
         let startedAt = BootTime.now
         let driver = try launch(prepared, output: output.rawValue)
         let job = KeptJob(driver)
@@ -94,11 +105,32 @@ package final class KeptJobs: Sendable {
     }
 
     /// Ends what an earlier keeper has left of its helpers.
-    private func endHelpers(of service: String, in place: ParentCgroups) {
-        for helper in Helper.allCases {
-            let prepared = try? PreparedJob(LaunchSpec(JobSpec(["true"])), of: service + helper.rawValue, in: place)
-            try? prepared?.site?.endLeftover()
+    private static func endHelpers(of service: String, in place: ParentCgroups) {
+        for helper in Helper.allCases { endLeftover(service + helper.rawValue, in: place) }
+    }
+
+    private static func endLeftover(_ name: String, in place: ParentCgroups) {
+        let prepared = try? PreparedJob(LaunchSpec(JobSpec(["true"])), of: name, in: place)
+        try? prepared?.site?.endLeftover()
+    }
+
+    /// Removes the cgroups of a service that nobody looks after and of which nothing is left.
+    package static func clearAway(_ service: String, recorded: ParentCgroups.Paths) {
+        guard let layout = try? Hierarchies.current(), let place = try? ParentCgroups(layout, at: recorded) else {
+            return
         }
+        endHelpers(of: service, in: place)
+        endLeftover(service, in: place)
+    }
+
+    /// A process of which the pid alone says nothing.
+    package struct MainProcess: Sendable {
+        package let pid: ProcessID
+        /// In clock ticks since boot.
+        let startTime: UInt64
+
+        /// Whether the process is there, be it as a zombie. Programs that look at a pid file take that for a life.
+        package var exists: Bool { ProcessTable.startTime(pid) == startTime }
     }
 
     /// What an earlier keeper has left of a service.
@@ -106,8 +138,9 @@ package final class KeptJobs: Sendable {
         case nothing
         /// Its main process lives.
         case job(KeptJob, startedAt: BootTime)
-        /// Its main process has ended unseen, or was never noted. Nothing is left of the tree by now.
-        case ended
+        /// Its main process has ended unseen, or was never noted. Nothing is left of the tree by now, but perhaps the
+        /// main process until its parent reaps it.
+        case ended(main: MainProcess?)
         /// The same, but something is left that does not die.
         case stuck(LaunchError)
     }
@@ -118,7 +151,7 @@ package final class KeptJobs: Sendable {
     package func adopt(
         _ spec: LaunchSpec, of service: String, in place: ParentCgroups, whenOver: @escaping @Sendable (Report) -> Void
     ) throws(LaunchError) -> Found {
-        endHelpers(of: service, in: place)
+        Self.endHelpers(of: service, in: place)
         let prepared: PreparedJob
         do { prepared = try PreparedJob(spec, of: service, in: place) } catch {
             // A limit that could not be set today, such as one of a disk that is gone, is no reason to leave a job alone.
@@ -132,13 +165,13 @@ package final class KeptJobs: Sendable {
             guard let opened = try prepared.site?.reopen() else { return .nothing }
             cgroup = opened
             found = cgroup.note
-        } catch { throw LaunchError(error) }
+        } catch { throw LaunchError(error, takingOver: service) }
         // What the command has left may go on for as long as it likes, if that was asked for.
         let isPopulated = (try? cgroup.isPopulated()) == true
         let goesOn = spec.job.waitsForAll && isPopulated
         guard let note = found, cgroup.hasMainProcess(note) || goesOn else {
             do { try cgroup.end(.bounded) } catch { return .stuck(LaunchError(error)) }
-            return .ended
+            return .ended(main: found.map { MainProcess(pid: $0.pid, startTime: $0.processStart) })
         }
         let main = cgroup.mainProcess(note)
         let driver = prepared.adopt(cgroup, main, note, jobs)
@@ -174,6 +207,11 @@ package struct KeptJob: Sendable {
 
     /// The main process; `nil` once it has ended.
     package var pid: ProcessID? { driver.hasCommand ? driver.pid : nil }
+    package var main: KeptJobs.MainProcess? {
+        pid.flatMap { pid in
+            ProcessTable.startTime(pid).map { KeptJobs.MainProcess(pid: pid, startTime: $0) }
+        }
+    }
     package var cgroupPath: String { driver.cgroupPath }
 
     /// Begins to stop the job, as its specification has it.
@@ -188,5 +226,20 @@ package struct KeptJob: Sendable {
     package var members: [ProcessID] { driver.withCgroup { cgroup, _ in cgroup.members } ?? [] }
     package func isMember(_ pid: ProcessID) -> Bool {
         driver.withCgroup { cgroup, _ in cgroup.isMember(pid) } ?? false
+    }
+}
+
+extension LaunchError {
+    /// Why the cgroups of an earlier run could not be had.
+    fileprivate init(_ error: SystemError, takingOver service: String) {
+        guard error.operation == "flock" else {
+            self.init(error)
+            return
+        }
+        self.init(
+            .setup, "\(error.path ?? "its cgroup") belongs to a keeper that does not know this service",
+            remedy:
+                "if there is a service \(service) in another state directory, stop that one, or give this one another name"
+        )
     }
 }

@@ -202,7 +202,7 @@ struct OpenScope: ~Copyable {
             // for what that stop allows the job.
             try holder.arm(cgroup.openKillFile())
             try cgroup.passControllersOn()
-            try plan.checkProperties(in: cgroup)
+            try plan.options.checkProperties(in: cgroup, plan.wording)
             if plan.takesProgram { try cgroup.apply(plan.limitsOfScope) } else { try cgroup.checkWeight(plan.limits) }
         } catch let error as LaunchError { throw error } catch let error as CgroupError {
             throw LaunchError(error, plan.wording)

@@ -70,7 +70,7 @@ struct ScopePlan: Sendable {
     private static let leastGrace = Duration.seconds(1)
 
     /// The scope for jobs.
-    func jobScope(members: [CInt]) -> ServiceManager.TransientScope {
+    func jobScope(members: [CInt]) -> ServiceManager.TransientUnit {
         var properties =
             placement + [
                 UnitProperty("Description", .string(options.description ?? title)),
@@ -87,7 +87,7 @@ struct ScopePlan: Sendable {
             ]
         properties += limitProperties
         properties.removeAll { property in options.properties.contains { $0.name == property.name } }
-        return ServiceManager.TransientScope(name: name, properties: properties + options.properties)
+        return ServiceManager.TransientUnit(name: name, properties: properties + options.properties)
     }
 
     /// Whether errors call limits by the library's names or by options.
@@ -98,7 +98,7 @@ struct ScopePlan: Sendable {
 
     /// The companion. Where it holds a program, systemd stops it as any other scope, so that the program can end in its
     /// own way, and an OOM kill of one process in it does not stop the program.
-    func companionScope(members: [CInt]) -> ServiceManager.TransientScope {
+    func companionScope(members: [CInt]) -> ServiceManager.TransientUnit {
         let common = [
             UnitProperty("PIDFDs", .descriptors(members)), UnitProperty("CollectMode", .string("inactive-or-failed")),
         ]
@@ -115,18 +115,18 @@ struct ScopePlan: Sendable {
                     UnitProperty("StopWhenUnneeded", .bool(true)),
                 ]
             }
-        return ServiceManager.TransientScope(name: companionName, properties: placement + own + common)
+        return ServiceManager.TransientUnit(name: companionName, properties: placement + own + common)
     }
 
     /// Has both scopes made, and waits until they are there.
     ///
     /// - Parameter members: the processes to be moved, by their pidfds.
     func start(
-        by manager: borrowing ServiceManager, _ scope: ServiceManager.TransientScope,
-        beside companion: ServiceManager.TransientScope, members: [CInt: ProcessID]
+        by manager: borrowing ServiceManager, _ scope: ServiceManager.TransientUnit,
+        beside companion: ServiceManager.TransientUnit, members: [CInt: ProcessID]
     ) throws(LaunchError) -> ServiceManager.Started {
         do {
-            return try manager.startScope(scope, beside: companion) { Self.retreat($0, members: members) }
+            return try manager.start(scope, beside: companion) { Self.retreat($0, members: members) }
         } catch {
             throw error.operation == "connect"
                 ? LaunchError(error, connectingTo: domain, wording) : LaunchError(error, starting: name)
@@ -135,7 +135,7 @@ struct ScopePlan: Sendable {
 
     /// What the manager is asked for, for people: one line for each scope.
     func description(by manager: String) -> [String] {
-        func line(_ unit: ServiceManager.TransientScope) -> String {
+        func line(_ unit: ServiceManager.TransientUnit) -> String {
             "start \(unit.name) with " + unit.properties.map(\.description).joined(separator: " ")
         }
         return ["ask systemd at \(manager):", line(companionScope(members: [-1])), line(jobScope(members: []))]

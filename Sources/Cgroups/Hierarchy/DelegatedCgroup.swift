@@ -1,6 +1,7 @@
 internal import Glibc
 package import LinuxSystem
 package import SandboxValues
+internal import SystemPackage
 
 /// The cgroup of a delegated scope: a manager made it, and this process arranges what is inside.
 package struct DelegatedCgroup: ~Copyable {
@@ -23,7 +24,7 @@ package struct DelegatedCgroup: ~Copyable {
     /// Moves processes into a leaf: a cgroup that passes controllers on may have no processes of its own.
     package func setAside(_ pids: [ProcessID]) throws(CgroupError) {
         do {
-            try directory.makeChild(JobName.leaf)
+            do { try directory.makeChild(JobName.leaf) } catch  where error.errno == .fileExists {}
             let leaf = try directory.openChild(JobName.leaf)
             for pid in pids { try leaf.write(String(pid), to: "cgroup.procs") }
         } catch { throw CgroupError.writing(error, in: directory.path) }

@@ -4,7 +4,7 @@ internal import LinuxSystem
 package enum JobName {
     static let prefix = "cgrun-"
     /// Where cgrun moves processes that are in the way of passing controllers on.
-    static let leaf = "cgrun-leaf"
+    package static let leaf = "cgrun-leaf"
     private static let digits = 16
 
     /// A new job id, which no other job has, and the name that the cgroups of this job get.

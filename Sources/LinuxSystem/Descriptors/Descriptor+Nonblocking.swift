@@ -7,6 +7,9 @@ extension Descriptor {
         try checkErrno(fcntl(rawValue, F_SETFL, O_NONBLOCK), "fcntl(F_SETFL)")
     }
 
+    /// Makes reads and writes wait. This changes the open file for all processes that share it.
+    package func setBlocking() throws(SystemError) { try checkErrno(fcntl(rawValue, F_SETFL, 0), "fcntl(F_SETFL)") }
+
     package enum ReadResult: Sendable {
         case bytes([UInt8])
         case nothingYet

@@ -79,6 +79,49 @@ package enum ThisProcess {
         return Int(clamping: limit.rlim_max)
     }
 
+    /// A limit of getrlimit(2), by its name without `RLIMIT_`. `UInt64.max` is none.
+    package struct ResourceLimit: Sendable {
+        package let name: String
+        package let soft: UInt64
+        package let hard: UInt64
+    }
+
+    /// All limits of resources that this process has.
+    package static var resourceLimits: [ResourceLimit] {
+        // In the order of their numbers, which are the same on all machines that cgrun runs on.
+        let names = [
+            "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING",
+            "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
+        ]
+        return names.enumerated().compactMap { number, name in
+            var limit = rlimit()
+            guard getrlimit(CInt(number), &limit) == 0 else { return nil }
+            return ResourceLimit(name: name, soft: UInt64(limit.rlim_cur), hard: UInt64(limit.rlim_max))
+        }
+    }
+
+    /// The bits that files made by this process do not get (umask(2)).
+    package static var fileModeMask: UInt32 {
+        let lines = ((try? readTextFile("/proc/self/status")) ?? "").split(separator: "\n")
+        let line = lines.first { $0.hasPrefix("Umask:") }
+        return line.flatMap { UInt32($0.split(separator: "\t").last ?? "", radix: 8) } ?? 0o022
+    }
+
+    /// Executes a program in place of this process.
+    ///
+    /// - Parameter control: what the program gets as descriptor 3. It gets no descriptor that is close-on-exec.
+    /// - Returns: why that cannot be.
+    package static func execute(
+        _ executable: borrowing Descriptor, _ arguments: [ByteString], _ environment: [ByteString],
+        control: borrowing Descriptor
+    ) -> SystemError {
+        let memory = CMemory()
+        let result = clinux_execute_in(
+            executable.rawValue, memory.list(arguments.map(memory.string)),
+            memory.list(environment.map(memory.string)), control.rawValue)
+        return SystemError("execveat", errno: Errno(rawValue: -result))
+    }
+
     /// What the kernel adds to the OOM score of this process and of its children: -1000 exempts from every OOM kill.
     package static var oomScoreAdjustment: Int? {
         (try? readTextFile("/proc/self/oom_score_adj")).flatMap { Int($0.dropLast()) }

@@ -8,6 +8,12 @@ package struct BootTime: Comparable, Sendable {
 
     package static var now: BootTime { BootTime(sinceBoot: .nanoseconds(clinux_boot_time())) }
 
+    /// For how long the machine has been suspended since it was booted.
+    package static var timeAsleep: Duration {
+        // The second clock stands still meanwhile.
+        .nanoseconds(clinux_boot_time() - clinux_monotonic_time())
+    }
+
     package static func < (a: BootTime, b: BootTime) -> Bool { a.sinceBoot < b.sinceBoot }
     /// Adds at most some ten thousand years, so that the sum cannot overflow.
     package static func + (a: BootTime, b: Duration) -> BootTime {

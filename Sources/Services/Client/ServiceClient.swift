@@ -1,4 +1,4 @@
-internal import CgroupSandbox
+package import CgroupSandbox
 internal import Cgroups
 internal import Glibc
 package import LinuxSystem
@@ -10,15 +10,30 @@ package struct ServiceClient: Sendable {
     package let name: ServiceName
     package let directory: ServiceDirectory
     package let coding: ServiceCoding
+    private let patience: Patience
 
-    package init(_ name: ServiceName, _ store: ServiceStore, _ coding: ServiceCoding) {
+    /// How long a client that finds no keeper waits for one.
+    package struct Patience: Sendable {
+        /// Since when guards have had time to become keepers; `nil`: since the client looks.
+        package var since: BootTime?
+        /// Whether a keeper that systemd is to start is waited for.
+        package var waitsForManager: Bool
+
+        package init(since: BootTime? = nil, waitsForManager: Bool = true) {
+            self.since = since
+            self.waitsForManager = waitsForManager
+        }
+    }
+
+    package init(_ name: ServiceName, _ store: ServiceStore, _ coding: ServiceCoding, _ patience: Patience) {
         self.name = name
         directory = store.directory(name)
         self.coding = coding
+        self.patience = patience
     }
 
     /// How long a guard may take to become the next keeper, before a service that runs counts as orphaned.
-    private static let patience = Duration.milliseconds(500)
+    private static let shortPatience = Duration.milliseconds(500)
     /// How long a keeper may take to listen that is there by all that is known.
     private static let longPatience = Duration.seconds(10)
 
@@ -42,9 +57,10 @@ package struct ServiceClient: Sendable {
             guard let record, record.isOfThisBoot, !record.memory.state.isSettled else { return nil }
             // Whoever has the output open is a process of the service, its keeper or its guard.
             let runs = !Self.members(of: record).isEmpty
-            guard mustCome || runs || directory.isOutputHeld else { return nil }
-            let patience = runs && !mustCome ? Self.patience : Self.longPatience
-            guard begun + patience > .now else { return nil }
+            // Where all is lost at once, systemd starts another keeper.
+            guard mustCome || runs || directory.isOutputHeld || comesBack(record) else { return nil }
+            let limit = runs && !mustCome ? (patience.since ?? begun) + Self.shortPatience : begun + Self.longPatience
+            guard limit > .now else { return nil }
             Poller.pause(pause)
             pause = min(pause * 2, .milliseconds(50))
         }
@@ -95,6 +111,10 @@ package struct ServiceClient: Sendable {
         return status
     }
 
+    private func comesBack(_ record: ServiceRecord) -> Bool {
+        patience.waitsForManager && record.places.map { KeptJobs.comesBack(record.status.name, recorded: $0) } ?? false
+    }
+
     private static func members(of record: ServiceRecord) -> [ProcessID] {
         guard record.isOfThisBoot, let path = record.cgroup else { return [] }
         return (try? CgroupDirectory(openingService: path).allProcesses().filter { $0 > 0 }) ?? []
@@ -105,11 +125,11 @@ package struct ServiceClient: Sendable {
     /// Starts a keeper, which finds out itself what there is to keep. To be called with the lock of starts.
     ///
     /// - Returns: the keeper's process.
-    package func startKeeper(_ order: ServiceDirectory.Order) throws -> ProcessDescriptor {
+    private func startKeeper(_ order: ServiceDirectory.Order) throws -> ProcessDescriptor {
         let control = try Succession.queue(state: directory.open())
         let null = try Descriptor(opening: "/dev/null", O_RDWR)
         var program = Program(
-            candidates: ["/proc/self/exe"], arguments: ["cgrun-keeper"], environment: order.environment)
+            candidates: ["/proc/self/exe"], arguments: KeeperWords.own, environment: order.environment)
         // The keeper gets nothing that this process inherited: a pipe must end with this process.
         program.descriptors = [null.rawValue, null.rawValue, null.rawValue, control.rawValue]
         program.startsSession = true
@@ -118,10 +138,22 @@ package struct ServiceClient: Sendable {
         return try program.start().takeProcess()
     }
 
-    /// Starts a keeper and connects with it.
+    /// Has a keeper started, and connects with it.
     ///
+    /// - Parameter launch: how the command is to be started; it says who makes the cgroup.
     /// - Returns: `nil` if the keeper had nothing to keep, or failed.
-    package func keep(_ order: ServiceDirectory.Order) throws -> ServiceConnection? {
+    package func keep(_ order: ServiceDirectory.Order, _ launch: LaunchSpec) throws -> ServiceConnection? {
+        // What runs is taken over where it is, by a keeper that goes there itself.
+        if !runs, let unit = try ServiceUnit.wanted(by: launch, of: name.description) {
+            return try keep(order, in: unit)
+        }
+        return try keepAsChild(order)
+    }
+
+    /// Whether something of the service runs.
+    private var runs: Bool { record.map { !Self.members(of: $0).isEmpty } ?? false }
+
+    private func keepAsChild(_ order: ServiceDirectory.Order) throws -> ServiceConnection? {
         for _ in 0..<Self.mostKeepers {
             let keeper = try startKeeper(order)
             while true {
@@ -136,11 +168,55 @@ package struct ServiceClient: Sendable {
         return nil
     }
 
+    /// Has systemd start the keeper, and start it again if that is lost.
+    private func keep(
+        _ order: ServiceDirectory.Order, in unit: borrowing ServiceUnit
+    ) throws -> ServiceConnection? {
+        let token = directory.token ?? ""
+        let commands = ServiceUnit.Commands(
+            start: KeeperWords.start(directory.path, token), stop: KeeperWords.stop(directory.path, token))
+        let begun = BootTime.now
+        var isStarted = false
+        var orphanedSince: BootTime?
+        var pause = Duration.milliseconds(2)
+        while true {
+            if let connection = try ServiceConnection(directory, coding) { return connection }
+            // Keeper and guard may be lost as soon as the command runs: then systemd has no reason to start another.
+            orphanedSince = runs ? orphanedSince ?? .now : nil
+            if let orphanedSince, orphanedSince + Self.shortPatience < .now { return try keepAsChild(order) }
+            if isStarted {
+                // The service may be over by now, as its record says.
+                if try !unit.isLoaded() { return try connect(mustCome: true) }
+                guard begun + Self.unitPatience > .now else { throw unit.stopUnanswered() }
+            } else {
+                isStarted = try unit.start(commands)
+                // A unit of this name may be about to end, or about to have its keeper; or it is another's.
+                let patience = unit.isActive ? .seconds(5) : Self.unitPatience
+                guard isStarted || begun + patience > .now else { throw unit.isTaken }
+            }
+            Poller.pause(pause)
+            pause = min(pause * 2, .milliseconds(50))
+        }
+    }
+
+    /// How long a unit may take to have a keeper that answers.
+    private static let unitPatience = Duration.seconds(60)
+
     /// How many keepers are started if each is killed before it has done anything.
     private static let mostKeepers = 10
 
-    /// Has the next keeper begin without what an earlier one has written down.
-    package func forgetRecord() { directory.removeRecord() }
+    /// Removes the cgroups of a service of which nothing is left, where its keeper could not: it was lost together with
+    /// the guard and all that ran. To be called with the lock of starts.
+    package func clearAway() {
+        // The lock of keepers, too: one may be about to start.
+        guard isLost, let lock = directory.lockIfUnkept() else { return }
+        defer { withExtendedLifetime(lock) {} }
+        guard isLost, let record, let places = record.places else { return }
+        KeptJobs.clearAway(record.status.name, recorded: places)
+    }
+
+    /// Has the next keeper begin without what an earlier one has written down. To be called with the lock of starts.
+    package func forgetRecord() throws { try directory.forgetRecord() }
 }
 
 extension ServiceRecord {

@@ -11,7 +11,10 @@ package struct ServiceDirectory: Sendable {
     package init(_ path: String) { self.path = path }
 
     /// The service's name.
-    var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+    package var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+
+    /// The services that this one is among.
+    package var store: ServiceStore { ServiceStore(root: String(path.dropLast(name.utf8.count + 1))) }
 
     private func file(_ name: String) -> String { path + "/" + name }
 
@@ -21,6 +24,8 @@ package struct ServiceDirectory: Sendable {
     package var output: String { file("output") }
     /// The default of `LogRules.path`.
     package var log: String { file("log") }
+    /// The notes of `LogTimes`.
+    package var logTimes: String { file("log-times") }
     private var record: String { file("record.json") }
 
     /// Whether a process has the FIFO open to read from it.
@@ -63,11 +68,24 @@ package struct ServiceDirectory: Sendable {
             requirements: [ServicePlan.Requirement] = []
         ) {
             self.words = words
-            self.environment = environment
+            self.environment = environment.filter { !Self.isForeign($0) }
             self.workingDirectory = workingDirectory
             self.requirements = requirements
         }
+
+        /// Whether a variable is about the process of whoever starts the service: sockets that it was handed, its own
+        /// watchdog, its own output.
+        private static func isForeign(_ assignment: ByteString) -> Bool {
+            let name = String(decoding: assignment.bytes.prefix { $0 != UInt8(ascii: "=") }, as: UTF8.self)
+            return [
+                "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "LISTEN_PID", "LISTEN_FDS",
+                "LISTEN_FDNAMES", "INVOCATION_ID", "SYSTEMD_EXEC_PID", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE",
+            ].contains(name)
+        }
     }
+
+    /// A token of the last start by somebody: what systemd still does for an earlier one means nothing.
+    package var token: String? { try? readTextFile(file("token")) }
 
     /// - Throws: `ENOENT` for a service that was never started.
     package func order() throws(SystemError) -> Order {
@@ -96,7 +114,12 @@ package struct ServiceDirectory: Sendable {
         try Descriptor(opening: record, O_RDONLY).readBytes(path: record)
     }
 
-    package func removeRecord() { unlink(record) }
+    /// Has the next keeper begin without what an earlier one has written down.
+    package func forgetRecord() throws(SystemError) {
+        // First: whoever finds no record finds this token.
+        try replace("token", Array(Machine.randomHexadecimal().utf8))
+        unlink(record)
+    }
 
     /// Whether the service was ever started.
     package var hasOrder: Bool { access(file("words"), F_OK) == 0 }
@@ -172,6 +195,26 @@ package struct ServiceDirectory: Sendable {
         return opened
     }
 
+    /// The same lock, without waiting.
+    ///
+    /// - Returns: `nil` if a keeper has it, or cannot be told.
+    func lockIfUnkept() -> Descriptor? {
+        guard let opened = try? Descriptor(opening: file("keeper"), O_RDWR | O_CREAT, mode: 0o600),
+            (try? opened.tryLock()) == true
+        else { return nil }
+        return opened
+    }
+
+    /// The lock of starts, without waiting.
+    ///
+    /// - Returns: `nil` if somebody has it.
+    package func lockIfNotStarted() -> Descriptor? {
+        guard let opened = try? Descriptor(opening: file("lock"), O_RDWR), (try? opened.tryLock()) == true else {
+            return nil
+        }
+        return opened
+    }
+
     /// Whether a keeper answers. A keeper that was killed may have left its socket, too, to the child.
     private func isAnswered() throws(SystemError) -> Bool {
         guard let socket = try connect() else { return false }
@@ -219,6 +262,11 @@ package struct ServiceDirectory: Sendable {
         let directory = try open()
         return try body("/proc/self/fd/\(directory.rawValue)/control")
     }
+}
+
+extension LogRules {
+    /// The log, as statuses name it.
+    package func name(in directory: ServiceDirectory) -> String { isJournal ? Self.journal : path ?? directory.log }
 }
 
 /// All services of a user.

@@ -23,9 +23,26 @@ extension Keeper {
     func readNotices() {
         change { state in
             let job = state.job
-            let isReady = state.notify?.takeReady { job?.isMember($0) == true } == true
-            return isReady ? state.machine.handle(.ready, at: .now) : []
+            guard let notices = state.notify?.take({ job?.isMember($0) == true }) else { return [] }
+            var actions: [ServiceMachine.Action] = []
+            if notices.isReady, spec.readiness == .notify { actions += state.machine.handle(.ready, at: .now) }
+            if notices.isAlive { actions += state.machine.handle(.alive, at: .now) }
+            if notices.isUnwell { actions += state.machine.handle(.unwell, at: .now) }
+            return actions
         }
+    }
+
+    /// The machine's deadline has come.
+    func meetDeadline() {
+        // What the service said while this process did not run counts, and so does the time that the machine slept.
+        readNotices()
+        let slept = BootTime.timeAsleep
+        let hasSlept = state.withLock { state in
+            defer { state.timeAsleep = slept }
+            return slept - state.timeAsleep > .milliseconds(10)
+        }
+        if hasSlept { handle(.alive) }
+        handle(.time)
     }
 
     func ended(_ report: Report) {
@@ -102,7 +119,10 @@ extension ServiceStatus.Death {
         let command = report.argv.first.map { $0.split(separator: "/").last.map(String.init) ?? $0 } ?? "the command"
         // Whoever has asked for the stop need not be told how a launcher words that.
         let wasStopped = report.termination.requestedBy == "caller"
-        let text = wasStopped ? "\(command) \(end) at a stop" : report.explanation ?? "\(command) \(end)"
+        var text = wasStopped ? "\(command) \(end) at a stop" : report.explanation ?? "\(command) \(end)"
+        if !wasStopped, report.straysKilled, report.exitCode == 0 {
+            text += ", and what it had left behind was killed; with --wait-all, the service lasts as long as that"
+        }
         self.init(
             at: report.endedAt ?? Timestamp.now.text, text: text,
             cause: report.cause.rawValue, exitCode: report.exitCode, signal: report.signal?.name,

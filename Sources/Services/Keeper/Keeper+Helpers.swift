@@ -111,10 +111,13 @@ extension Keeper {
 
     /// Has the service reload. The status tells what has become of that.
     func reload(_ state: inout State) {
-        guard let job = state.job, job.pid != nil else { return reloaded("its command does not run", &state) }
+        guard let job = state.job else { return reloaded("its command does not run", &state) }
         switch spec.reload {
         case .signal(let signal):
             var failure: String?
+            guard job.pid != nil else {
+                return reloaded("its main process has left others behind, and ended; give --reload-command", &state)
+            }
             do { try job.send(signal) } catch { failure = "\(error)" }
             reloaded(failure, &state)
         case .command(let command):
@@ -123,7 +126,7 @@ extension Keeper {
                 return
             }
             do {
-                let output = SharedDescriptor(try Descriptor(opening: directory.output, O_RDWR))
+                let output = SharedDescriptor(try openOutput())
                 state.helpers.reload = try kept.launch(
                     .reload, helper(command, timeout: .seconds(60), &state), of: spec.name.description, in: place,
                     output: output

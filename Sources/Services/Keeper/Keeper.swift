@@ -21,30 +21,38 @@ package final class Keeper: Sendable {
     struct State: ~Copyable {
         var machine: ServiceMachine
         var job: KeptJob?
+        /// Until when a main process that is a zombie may keep the next run from being started.
+        var reapingDeadline: BootTime?
+        /// The main process of the last run.
+        var main: KeptJobs.MainProcess?
         var helpers = Helpers()
         var pidFile: PIDFile?
         var log: ServiceLog
         var control: ControlSocket
         var notify: NotifySocket?
         var status: ServiceStatus
-        var logStart: UInt64
         var timer: (id: UInt64, at: BootTime)?
+        /// How long the machine had slept at the last deadline.
+        var timeAsleep = BootTime.timeAsleep
         var isOver = false
     }
 
     /// - Parameters:
     ///   - readSpec: says how the service is to be run.
     ///   - succession: what an earlier keeper's guard has held open.
+    ///   - token: that of the start which systemd's unit is for; `nil`: no unit has started this keeper.
     /// - Returns: `nil` if another keeper looks after the service, or nobody has to.
     package static func start(
         _ directory: ServiceDirectory, _ readSpec: () throws -> ServiceSpec, _ coding: ServiceCoding,
-        _ succession: Succession
+        _ succession: Succession, token: String? = nil
     ) throws -> Keeper? {
         guard let lock = try directory.lockForKeeping() else { return nil }
         // Read with the lock: the service may have been stopped and started anew since.
         var record = try? coding.decodeRecord(directory.readRecord())
         if record?.bootID != Machine.bootID { record = nil }
         if record?.memory.state.isSettled == true { return nil }
+        // Read after the record: whoever has the service started anew writes the token first.
+        if let token, token != directory.token { return nil }
         var spec: ServiceSpec?
         var kept: KeptJobs?
         do {
@@ -73,7 +81,8 @@ package final class Keeper: Sendable {
             record
             ?? ServiceRecord(
                 bootID: Machine.bootID, memory: ServiceMachine.Memory(),
-                status: ServiceStatus(name: directory.name, log: spec?.log.path ?? directory.log), places: nil,
+                status: ServiceStatus(name: directory.name, log: spec?.log.name(in: directory) ?? directory.log),
+                places: nil,
                 logStart: 0)
         if record == nil {
             refused.memory.state = .failed
@@ -91,23 +100,35 @@ package final class Keeper: Sendable {
     ) throws {
         (self.directory, self.spec, self.coding, self.lock) = (directory, spec, coding, lock)
         loop = try EventLoop()
-        place = try KeptJobs.place(spec.launch, recorded: record?.places)
-        let path = spec.log.path ?? directory.log
+        place = try KeptJobs.place(spec.launch, of: directory.name, recorded: record?.places)
+        let path = spec.log.name(in: directory)
         // What cannot be had any more, such as a directory that is gone, is no reason to leave alone what runs.
         var refusals: [LaunchError] = []
         var logFile: LogFile?
-        do { logFile = try LogFile(path) } catch { refusals.append(Self.refusal("--log", path, error)) }
+        if spec.log.isJournal {
+            if access(JournalStream.socket, W_OK) != 0 { refusals.append(Self.noJournal) }
+        } else {
+            do { logFile = try LogFile(path) } catch { refusals.append(Self.refusal("--log", path, error)) }
+        }
         var pidFile: PIDFile?
         do { pidFile = try spec.pidFile.map { path throws(PathRefusal) in try PIDFile(path) } } catch {
             refusals.append(Self.refusal("--pid-file", spec.pidFile ?? "", error))
         }
         if record == nil, let refusal = refusals.first { throw refusal }
-        let log = try logFile ?? LogFile(directory.log)
+        let log = spec.log.isJournal ? nil : try logFile ?? LogFile(directory.log)
         let fifo = try ServiceLog.openOutput(directory.output, owner: spec.launch.job.credentials?.uid)
         var notify: NotifySocket?
-        if spec.readiness == .notify {
+        // Whether the command that runs speaks to a name that somebody else has by now.
+        var isDeaf = false
+        if spec.listens {
             if let socket = succession.notices, let variable = record?.notifyVariable {
                 notify = NotifySocket(socket, variable: variable)
+            } else if let variable = record?.notifyVariable {
+                // Where keeper and guard were lost, the command still has the old name.
+                do { notify = try NotifySocket(variable) } catch {
+                    notify = try NotifySocket()
+                    isDeaf = true
+                }
             } else {
                 notify = try NotifySocket()
             }
@@ -121,10 +142,11 @@ package final class Keeper: Sendable {
         status.argv = spec.launch.job.arguments.prefix(ServiceStatus.mostArguments).map { $0.description.shortened }
         state = Locked(
             State(
-                machine: ServiceMachine(spec, record?.memory ?? .init()), pidFile: pidFile,
-                log: ServiceLog(fifo, to: log, spec.log),
-                control: try ControlSocket(directory), notify: notify, status: status,
-                logStart: record?.logStart ?? 0))
+                machine: ServiceMachine(spec, record?.memory ?? .init(), hearsNothing: isDeaf), pidFile: pidFile,
+                log: ServiceLog(
+                    fifo, to: log, spec.log, LogTimes(directory.logTimes),
+                    identifier: LogRules.journalIdentifier(of: spec.name), runStart: record?.logStart ?? 0),
+                control: try ControlSocket(directory), notify: notify, status: status))
         for refusal in refusals { state.withLock { $0.log.note(refusal.message) } }
         // From here on this process has the FIFO open itself.
         withExtendedLifetime(succession) {}
@@ -143,6 +165,10 @@ package final class Keeper: Sendable {
             remedy: "give \(refusal.accepted)")
     }
 
+    private static let noJournal = LaunchError(
+        .setup, "--log journal: there is no journal of systemd's here (\(JournalStream.socket))",
+        remedy: "leave it out, or give a file")
+
     // MARK: Beginning
 
     private func begin(isNew: Bool) throws {
@@ -156,15 +182,17 @@ package final class Keeper: Sendable {
             switch found {
             case .job(let job, let startedAt):
                 state.job = job
+                state.main = job.main
                 state.log.note("another keeper looks after the service from here on")
                 writePIDFile(&state)
-                return state.machine.resume(launchedAt: startedAt)
+                return state.machine.resume(launchedAt: startedAt, at: .now)
             case .stuck(let error): return end(seenAs: "cannot be ended: \(error.reason)", &state, hasSurvivors: true)
-            case .ended, .nothing:
-                if isNew { return state.machine.begin() }
-                guard state.machine.state.isActive else { return [.publish] }
-                return end(seenAs: "ended while nobody watched it", &state)
+            case .ended(let main): state.main = main
+            case .nothing: break
             }
+            if isNew { return state.machine.begin() }
+            guard state.machine.state.isActive else { return [.publish] }
+            return end(seenAs: "ended while nobody watched it", &state)
         }
     }
 
@@ -213,7 +241,7 @@ package final class Keeper: Sendable {
         state.timer = deadline.map { moment in
             let id = loop.call(at: moment) { [weak self] in
                 self?.state.withLock { $0.timer = nil }
-                self?.handle(.time)
+                self?.meetDeadline()
             }
             return (id, moment)
         }

@@ -17,6 +17,10 @@ package struct ServiceMachine: Sendable {
         /// The answer to `launch`: why the command cannot be started.
         case refused(String)
         case ready
+        /// The service has given a sign of life.
+        case alive
+        /// The service says itself that something is wrong with it.
+        case unwell
         /// Nothing is left of the command's tree.
         case ended(End)
         /// The deadline may have come.
@@ -84,15 +88,22 @@ package struct ServiceMachine: Sendable {
     /// How long the service must have run to be ready; `nil`: something else tells.
     private let readyAfter: Duration?
     private let readyTimeout: Duration
+    private let watchdog: Duration?
+    private var hearsNothing: Bool
     package private(set) var memory: Memory
     private var launchedAt: BootTime?
+    /// When the service gave its last sign of life; that it was ready, or was taken over, is one.
+    private var heardAt: BootTime?
 
     package var state: ServiceState { memory.state }
 
-    package init(_ spec: ServiceSpec, _ memory: Memory = Memory()) {
+    /// - Parameter hearsNothing: whether the command that runs cannot be heard, so that its silence means nothing.
+    package init(_ spec: ServiceSpec, _ memory: Memory = Memory(), hearsNothing: Bool = false) {
+        self.hearsNothing = hearsNothing
         rules = spec.restart
         if case .delay(let delay) = spec.readiness { readyAfter = delay } else { readyAfter = nil }
         readyTimeout = spec.readyTimeout
+        watchdog = spec.watchdog
         self.memory = memory
     }
 
@@ -101,6 +112,7 @@ package struct ServiceMachine: Sendable {
         switch memory.state {
         case .backoff: memory.nextStart.map { BootTime(sinceBoot: .nanoseconds($0)) }
         case .starting: launchedAt.map { $0 + (readyAfter ?? readyTimeout) }
+        case .running: hearsNothing ? nil : watchdog.flatMap { watchdog in heardAt.map { $0 + watchdog } }
         default: nil
         }
     }
@@ -109,8 +121,9 @@ package struct ServiceMachine: Sendable {
     package mutating func begin() -> [Action] { launch() }
 
     /// Goes on with a service whose command an earlier keeper has started, and which runs.
-    package mutating func resume(launchedAt: BootTime) -> [Action] {
+    package mutating func resume(launchedAt: BootTime, at now: BootTime) -> [Action] {
         self.launchedAt = launchedAt
+        heardAt = now
         (memory.nextStart, memory.wasLaunched) = (nil, true)
         if memory.state == .stopping { return [.stopJob] }
         if memory.state == .running { return [.publish] }
@@ -124,6 +137,7 @@ package struct ServiceMachine: Sendable {
         case (.starting, .launched):
             launchedAt = now
             memory.wasLaunched = true
+            hearsNothing = false
             return [.watchReadiness, .publish]
         case (.starting, .refused(let reason)):
             // What has run before may run again; what never has will not start by itself.
@@ -132,7 +146,14 @@ package struct ServiceMachine: Sendable {
         case (.starting, .ready):
             memory.state = .running
             memory.isReady = true
+            heardAt = now
             return [.publish]
+        case (.running, .alive): heardAt = now
+        case (.running, .unwell) where watchdog != nil:
+            return stop(.fail("said itself that something is wrong with it"))
+        case (.running, .time):
+            guard let deadline, deadline <= now else { return [] }
+            return stop(.fail("gave no sign of life within \(watchdog?.seconds ?? 0)s (--watchdog)"))
         case (.starting, .time): return checkReadiness(now)
         case (.backoff, .time): return deadline.map { $0 <= now } == true ? launchAgain() : []
         case (.backoff, .start), (.backoff, .restart): return launchAgain()
@@ -192,6 +213,10 @@ package struct ServiceMachine: Sendable {
         case nil: break
         }
         guard end.isSuccess else { return fail(end.text, now, jitter) }
+        // Where somebody has said how to tell that it is ready, an end before that is none of a service that did well.
+        if memory.state == .starting, readyAfter == nil {
+            return fail("\(end.text) before it was ready", now, jitter)
+        }
         return rules.policy == .always ? pause(end.text, now, jitter) : settle(.exited, end.text)
     }
 

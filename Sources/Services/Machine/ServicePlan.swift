@@ -122,11 +122,27 @@ package struct ServicePlan: Sendable {
     }
 
     /// Those of these services that none of the others requires to run: they are stopped first.
+    ///
+    /// What a service requires in turn that was to be completed, such as the database of a migration, is required by
+    /// whatever waited for the completion, too.
     package func last(of names: Set<ServiceName>) -> [ServiceName] {
-        order.reversed().filter { name in
-            names.contains(name)
-                && !names.contains { other in (requirements[other] ?? []).contains { needs($0, [name]) } }
+        var last: [ServiceName] = []
+        var required: Set<ServiceName> = []
+        // The requirements of these count, but not they themselves.
+        var completed: Set<ServiceName> = []
+        // Each comes before those that it requires.
+        for name in order.reversed() {
+            if names.contains(name), !required.contains(name) { last.append(name) }
+            guard names.contains(name) || required.contains(name) || completed.contains(name) else { continue }
+            for requirement in requirements[name] ?? [] {
+                if requirement.condition == .completed {
+                    completed.insert(requirement.name)
+                } else {
+                    required.insert(requirement.name)
+                }
+            }
         }
+        return last
     }
 
     /// What has done its work need not be there any more.

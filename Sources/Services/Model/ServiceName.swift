@@ -1,4 +1,4 @@
-package import SandboxValues
+public import SandboxValues
 
 /// What a service is called: also the name of its directory, and part of the name of its cgroup.
 public struct ServiceName: Sendable, Hashable, CustomStringConvertible {
@@ -12,7 +12,7 @@ public struct ServiceName: Sendable, Hashable, CustomStringConvertible {
         "a name of at most 50 letters, digits, -, _, . and @, which begins with a letter or digit"
 
     /// - Throws: when the text is no name; the error says what would be.
-    package init(_ text: String) throws(LimitSyntaxError) {
+    public init(_ text: String) throws(LimitSyntaxError) {
         let isPlain = text.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

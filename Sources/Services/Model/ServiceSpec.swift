@@ -1,4 +1,5 @@
 public import CgroupSandbox
+internal import Cgroups
 public import SandboxValues
 
 /// A command that is kept running under a name.
@@ -13,6 +14,9 @@ public struct ServiceSpec: Sendable {
     public var readiness = Readiness.delay(.milliseconds(500))
     /// How long the service may take to be ready, before it is stopped as a failure.
     public var readyTimeout = Duration.seconds(60)
+    /// How long the service, once it is ready, may give no sign of life before it is stopped as a failure; `nil`: for ever.
+    /// A sign of life is `WATCHDOG=1`, as sd_notify(3) sends it.
+    public var watchdog: Duration?
     /// Where the command's output goes.
     public var log = LogRules()
     /// What `reload` does.
@@ -104,10 +108,17 @@ public enum Reload: Sendable, Equatable {
 public struct LogRules: Sendable, Equatable {
     /// The file; `nil`: `log` in the service's directory.
     public var path: String?
+    /// Whether systemd's journal gets the output, and no file: then `path`, `longest` and `kept` mean nothing.
+    public var isJournal = false
     /// From how many bytes on the file is set aside as `FILE.1`, at the end of a line.
     public var longest: UInt64 = 16 << 20
     /// How many files that were set aside are kept.
     public var kept = 3
+
+    /// What stands for the journal where a log is named. Files are named by absolute paths there.
+    package static let journal = "journal"
+    /// What the journal calls a service's lines by.
+    package static func journalIdentifier(of name: ServiceName) -> String { JobName.service(name.description) }
 
     /// The default rules.
     public init() {}

@@ -41,13 +41,14 @@ struct UpCommand: ParsableCommand {
         let file = try ServiceFile(file)
         let chosen = try file.selected(names, path: self.file)
         let services = file.services.filter { chosen.contains($0.name) }
-        let actions = try ServiceActions()
+        let actions = try ServiceActions(isLong: true)
         var members: [ServiceName: ServiceGroup.Member] = [:]
         for service in services {
             members[service.name] = ServiceGroup.Member(client: actions.client(service.name), order: service.order)
         }
         let logs = services.map { service in
-            (service.name, service.spec.log.path ?? actions.client(service.name).directory.log)
+            let client = actions.client(service.name)
+            return (client, log: service.spec.log.name(in: client.directory))
         }
         let group = ServiceGroup(actions, file.plan, members, logs: try isDetached ? nil : GroupLogs(logs))
         let code = try group.start()
@@ -71,33 +72,36 @@ struct DownCommand: ParsableCommand {
         let actions = try ServiceActions()
         let all = actions.store.names.map(actions.client)
         let plan = Self.plan(all)
-        let named = try names.isEmpty ? all : clients(actions, all)
+        var (named, code) = try names.isEmpty ? (all, 0) : clients(actions, all)
         let chosen = plan.dependents(of: named.map(\.name))
         var members: [ServiceName: ServiceGroup.Member] = [:]
-        var code: Int32 = 0
         for client in all where chosen.contains(client.name) {
             // One whose keeper does not answer holds up no other.
             let result = try actions.attempt(client) {
                 if try client.status()?.state.isSettled == false {
                     members[client.name] = ServiceGroup.Member(client: client)
-                } else if names.contains(client.name.description) {
-                    print("\(client.name) does not run")
+                } else {
+                    actions.clearAway(client)
+                    if names.contains(client.name.description) { print("\(client.name) does not run") }
                 }
             }
-            if result != 0 { code = ServiceActions.Code.failed }
+            if result != 0 { code = max(code, ServiceActions.Code.failed) }
         }
         code = max(code, ServiceGroup(actions, plan, members, logs: nil).stop())
         if code != 0 { throw ExitCode(code) }
     }
 
-    /// The services that were named, all instances of one where the name is that of its file.
-    private func clients(_ actions: ServiceActions, _ all: [ServiceClient]) throws -> [ServiceClient] {
+    /// The services that were named, all instances of one where the name is that of its file; and what to exit with if
+    /// one is unknown.
+    private func clients(
+        _ actions: ServiceActions, _ all: [ServiceClient]
+    ) throws -> ([ServiceClient], code: Int32) {
         let named = try actions.clients(names)
         let found = named.map { client in
             all.filter { $0.name == client.name || $0.name.isInstance(of: client.name) }
         }
-        try actions.forEach(zip(named, found).filter { $1.isEmpty }.map(\.0)) { throw actions.unknown($0) }
-        return found.flatMap { $0 }
+        let unknown = zip(named, found).filter { $1.isEmpty }.map(\.0)
+        return (found.flatMap { $0 }, try actions.code(of: unknown) { throw actions.unknown($0) })
     }
 
     /// What services require of each other. Files that know nothing of each other may have been started one after the

@@ -19,22 +19,24 @@ final class GroupLogs {
     /// How long a reader may take to go on, at the end.
     private static let patience = Duration.seconds(2)
 
-    /// - Parameter services: with the paths of their logs.
-    init(_ services: [(name: ServiceName, path: String)]) throws(SystemError) {
+    /// - Parameter services: with their logs, as statuses name them.
+    init(_ services: [(client: ServiceClient, log: String)]) throws(SystemError) {
         output = try InheritedDescriptor.duplicate(1)
-        let width = services.map(\.name.description.count).max() ?? 0
+        let width = services.map(\.client.name.description.count).max() ?? 0
         let isColoured = Console.isColoured(1)
-        for (index, (name, path)) in services.enumerated() {
+        for (index, (client, log)) in services.enumerated() {
+            let name = client.name
             let text = name.description + String(repeating: " ", count: width - name.description.count) + " |"
             let colour = Self.colours[index % Self.colours.count]
-            sources[name] = LogSource(prefix: isColoured ? "\u{1B}[\(colour)m\(text)\u{1B}[0m " : text + " ", path)
+            sources[name] = LogSource(
+                prefix: isColoured ? "\u{1B}[\(colour)m\(text)\u{1B}[0m " : text + " ", client, log: log)
         }
     }
 
     /// Shows what is added to a service's log from now on.
-    func follow(_ name: ServiceName) {
+    func follow(_ name: ServiceName) throws {
         guard let source = sources[name] else { return }
-        source.skip()
+        try source.follow()
         followed.append(source)
     }
 

@@ -77,7 +77,8 @@ struct ListedTree: Encodable {
         let memory = memoryBytes.map { "\(ByteCount($0))" } ?? "-"
         return [
             name, state.rawValue, pid.map { "\($0)" } ?? "-", ageSeconds.map(Self.text) ?? "-",
-            memoryLimitBytes.map { "\(memory)/\(ByteCount($0))" } ?? memory, tasks == 0 ? "-" : "\(tasks)",
+            memoryLimitBytes.flatMap { state.isActive ? "\(memory)/\(ByteCount($0))" : nil } ?? memory,
+            tasks == 0 ? "-" : "\(tasks)",
             argv.joined(separator: " ").inOneLine,
         ]
     }

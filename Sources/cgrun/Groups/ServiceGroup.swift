@@ -37,13 +37,13 @@ final class ServiceGroup {
         case over
     }
 
-    private let actions: ServiceActions
-    private let plan: ServicePlan
-    private var members: [ServiceName: Member]
+    let actions: ServiceActions
+    let plan: ServicePlan
+    var members: [ServiceName: Member]
     /// Whether this command stays with the services, and shows their logs.
-    private let isAttached: Bool
+    let isAttached: Bool
     private var logs: GroupLogs?
-    private var isEnding = false
+    var isEnding = false
     private var code: Int32 = 0
     /// The signals that end the group; `nil`: they end this process alone.
     private var signals: SignalDescriptor?
@@ -89,7 +89,7 @@ final class ServiceGroup {
         return code
     }
 
-    private func isDecided(_ phase: Phase) -> Bool {
+    func isDecided(_ phase: Phase) -> Bool {
         switch phase {
         case .waiting, .begun: false
         case .ready: !isAttached && !isEnding
@@ -133,8 +133,8 @@ final class ServiceGroup {
         guard let member = members[name] else { return }
         members[name]?.phase = .begun
         members[name]?.attempts += 1
-        if member.attempts == 0 { logs?.follow(name) }
         attempt(name) {
+            if member.attempts == 0 { try logs?.follow(name) }
             guard member.attempts < ServiceActions.mostAttempts else { throw actions.neverBegan(member.client) }
             let begun = try actions.begin(member.client, member.order)
             members[name]?.connection = begun.connection
@@ -145,7 +145,7 @@ final class ServiceGroup {
     }
 
     /// Carries out something for a member, which is over where that fails.
-    private func attempt(_ name: ServiceName, _ body: () throws -> Void) {
+    func attempt(_ name: ServiceName, _ body: () throws -> Void) {
         guard let client = members[name]?.client else { return }
         do {
             let result = try actions.attempt(client, body)
@@ -210,8 +210,7 @@ final class ServiceGroup {
             showLogs()
             switch status.state {
             case .running:
-                actions.console.note(
-                    "\(name) is \(member.wasRunning ? "already running" : "ready"): pid \(status.pid ?? 0)")
+                actions.console.note(status.runs(member.wasRunning ? "already running" : "ready"))
             case .exited: actions.console.note("\(name) has ended: \(status.reason ?? "")")
             case .stopped: actions.console.note("\(name) was stopped")
             default:
@@ -220,40 +219,6 @@ final class ServiceGroup {
                     status.lastDeath?.cause == "setup_error" ? 125 : ServiceActions.Code.failed)
             }
         }
-    }
-
-    // MARK: Stopping
-
-    /// Begins to end the group, or, the second time, kills what is left of it.
-    private func end() {
-        guard isEnding else {
-            isEnding = true
-            if isAttached { actions.console.note("stopping; once more, and all is killed") }
-            return
-        }
-        for (name, member) in members where !isDecided(member.phase) {
-            members[name]?.request = .kill
-            if let connection = member.connection { _ = connection.send(.kill) } else { connect(name) }
-        }
-    }
-
-    private func stopWhatMay() {
-        let active = members.filter { !isDecided($0.value.phase) }
-        for name in plan.last(of: Set(active.keys)) where active[name]?.request == nil {
-            members[name]?.request = .stop
-            if let connection = active[name]?.connection { _ = connection.send(.stop) } else { reconnect(name) }
-        }
-    }
-
-    private func conclude(_ name: ServiceName, _ status: ServiceStatus) {
-        guard let member = members[name] else { return }
-        showLogs()
-        if status.state.isSettled { member.connection?.awaitEnd(after: status) }
-        members[name]?.connection = nil
-        attempt(name) {
-            try actions.tellStop(status, member.client) { isAttached ? actions.console.note($0) : print($0) }
-        }
-        members[name]?.phase = .over
     }
 
     // MARK: Waiting
@@ -286,13 +251,13 @@ final class ServiceGroup {
     }
 
     /// Finds the next keeper of a service that has lost its keeper, or whose keeper was done.
-    private func reconnect(_ name: ServiceName) {
+    func reconnect(_ name: ServiceName) {
         members[name]?.connection = nil
         Poller.pause(.milliseconds(5))
         connect(name)
     }
 
-    private func connect(_ name: ServiceName) {
+    func connect(_ name: ServiceName) {
         attempt(name) {
             while let member = members[name], member.phase == .begun || member.phase == .ready {
                 if let connection = try actions.reach(member.client) {
@@ -318,7 +283,7 @@ final class ServiceGroup {
         }
     }
 
-    private func showLogs() {
+    func showLogs() {
         do { try logs?.show() } catch {
             logs = nil
             if error.errno == .brokenPipe {

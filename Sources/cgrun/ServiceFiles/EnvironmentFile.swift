@@ -9,29 +9,46 @@ enum EnvironmentFile {
         var line: Int
     }
 
+    struct Entry {
+        var line: Int
+        var name: String
+        var value: String
+        /// What was around the value.
+        var quote: Character?
+    }
+
     static let accepted = "NAME=VALUE, with quotes around the value or without, or a comment that begins with #"
 
     /// - Parameter text: lines `NAME=VALUE`; those that are empty or begin with `#` or `;` mean nothing.
-    static func assignments(_ text: String) throws(Mistake) -> [String] {
-        var result: [String] = []
+    static func entries(_ text: String) throws(Mistake) -> [Entry] {
+        var result: [Entry] = []
         for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
-            let line = trim(line)
+            let line = line.trimmed
             guard let first = line.first, first != "#", first != ";" else { continue }
             guard let equals = line.firstIndex(of: "=") else { throw Mistake(line: number + 1) }
-            let name = trim(line[..<equals])
-            var value = trim(line[line.index(after: equals)...])
+            let name = line[..<equals].trimmed
+            var value = line[line.index(after: equals)...].trimmed
             guard !name.isEmpty, !name.contains(where: \.isWhitespace) else { throw Mistake(line: number + 1) }
-            if value.count >= 2, let quote = value.first, "'\"".contains(quote), value.last == quote {
+            var quote: Character?
+            if value.count >= 2, let first = value.first, "'\"".contains(first), value.last == first {
                 value = value.dropFirst().dropLast()
+                quote = first
             }
-            result.append("\(name)=\(value)")
+            result.append(Entry(line: number + 1, name: String(name), value: String(value), quote: quote))
         }
         return result
     }
 
-    private static func trim(_ text: Substring) -> Substring {
-        var text = text
-        while text.first?.isWhitespace == true { text.removeFirst() }
+    /// The same as `NAME=VALUE`, without the quotes.
+    static func assignments(_ text: String) throws(Mistake) -> [String] {
+        try entries(text).map { "\($0.name)=\($0.value)" }
+    }
+}
+
+extension Substring {
+    /// The text without the blanks around it.
+    var trimmed: Substring {
+        var text = drop { $0.isWhitespace }
         while text.last?.isWhitespace == true { text.removeLast() }
         return text
     }

@@ -11,6 +11,12 @@ struct ServiceFile {
         let spec: ServiceSpec
         /// The name in the file, which all instances share.
         let group: String
+        /// Where its table begins.
+        let line: Int
+        /// What the file says of it, with the defaults, and without the names of its table.
+        let statements: [Statement]
+        /// The files of variables, by absolute paths. What is in them is in the order, too.
+        let environmentFiles: [String]
     }
 
     /// In the order of the file.
@@ -44,7 +50,11 @@ struct ServiceFile {
                 do { spec = try order.spec() } catch let error as UsageError {
                     throw parser.mistake(table.line, error.message)
                 }
-                services.append(Service(name: name, order: order, spec: spec, group: table.name))
+                services.append(
+                    Service(
+                        name: name, order: order, spec: spec, group: table.name, line: table.line,
+                        statements: table.statements,
+                        environmentFiles: try parser.environmentFiles(of: table)))
             }
         }
         guard !services.isEmpty else {

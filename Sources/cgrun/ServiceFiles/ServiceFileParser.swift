@@ -203,6 +203,9 @@ struct ServiceFileParser {
 
     // MARK: Values
 
+    /// The options that may be given more than once.
+    private static let repeated = [LimitKind.ioMax.option, RunSetting.property.rawValue]
+
     /// The option that a key stands for, with its value.
     private func option(_ key: ServiceKey, _ statement: Statement) throws(UsageError) -> [String] {
         switch key {
@@ -218,8 +221,7 @@ struct ServiceFileParser {
                 guard case .boolean(let isSet) = statement.value else { throw refusal(statement, "true or false") }
                 return isSet ? ["--\(option)"] : []
             }
-            // The one option that may be given more than once.
-            if option == LimitKind.ioMax.option, case .array(let values) = statement.value {
+            if Self.repeated.contains(option), case .array(let values) = statement.value {
                 var words: [String] = []
                 for value in values {
                     let one = Statement(line: statement.line, path: statement.path, value: value)
@@ -290,15 +292,25 @@ struct ServiceFileParser {
         return result
     }
 
-    private func variables(fromFile statement: Statement) throws -> [String] {
-        var paths: [String] = []
-        if case .array = statement.value {
-            paths = try words(statement)
-        } else {
-            paths = [try text(statement, "a file, or several")]
+    /// The files of variables of a service, by absolute paths.
+    func environmentFiles(of table: Table) throws(UsageError) -> [String] {
+        var result: [String] = []
+        for statement in table.statements where statement.path == ["env-file"] {
+            result += try paths(statement).map(absolute)
         }
-        return try paths.flatMap { path -> [String] in
-            let full = path.hasPrefix("/") ? path : directory + "/" + path
+        return result
+    }
+
+    private func paths(_ statement: Statement) throws(UsageError) -> [String] {
+        if case .array = statement.value { return try words(statement) }
+        return [try text(statement, "a file, or several")]
+    }
+
+    private func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : directory + "/" + path }
+
+    private func variables(fromFile statement: Statement) throws -> [String] {
+        try paths(statement).flatMap { path -> [String] in
+            let full = absolute(path)
             let content: String
             do {
                 let bytes = try Descriptor(opening: full, O_RDONLY | O_NOCTTY).readToEnd(path: full)

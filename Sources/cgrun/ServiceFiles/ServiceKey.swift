@@ -27,14 +27,23 @@ enum ServiceKey: Equatable {
         for kind in LimitKind.all { keys[kind.option] = .option(kind.option) }
         // Every service's descriptors are closed.
         for setting in RunSetting.allCases
-        where setting != .closeFDs && ServiceRequest.refused[setting] == nil && spelling[setting] == nil {
+        where ServiceRequest.refused[setting] == nil && spelling[setting] == nil && notInFiles[setting] == nil {
             keys[setting.rawValue] = .option(setting.rawValue)
         }
-        for setting: ServiceSetting in [.restart, .backoff, .healthyAfter, .giveUp, .readyTimeout, .pidFile] {
+        for setting: ServiceSetting in [
+            .restart, .backoff, .healthyAfter, .giveUp, .readyTimeout, .watchdog, .pidFile,
+        ] {
             keys[setting.rawValue] = .option(setting.rawValue)
         }
         return keys
     }()
+
+    /// Options that a file does not have, and why.
+    private static let notInFiles: [RunSetting: String] = [
+        .closeFDs: "it is so for every service",
+        .user: "it belongs to cgrun service start alone; uid is the user that the command runs as",
+        .system: "it belongs to cgrun service start alone",
+    ]
 
     /// Options that have another name in the file.
     private static let spelling: [RunSetting: String] = [
@@ -53,7 +62,7 @@ enum ServiceKey: Equatable {
     /// What to say of a key that is not in `all`.
     static func correction(of name: String) -> String {
         if let setting = RunSetting(rawValue: name) {
-            if setting == .closeFDs { return "it is so for every service" }
+            if let reason = notInFiles[setting] { return reason }
             if let spelled = spelling[setting] { return "here it is \(spelled)" }
             if let reason = ServiceRequest.refused[setting] { return "it is not for services: \(reason)" }
         }

@@ -8,7 +8,7 @@ internal import SystemPackage
 /// Has `cgrun-toml` read a file.
 enum TOMLReader {
     /// Far more than anybody writes by hand; a device, say, may never end.
-    private static let largest: UInt64 = 1 << 20
+    static let largest: UInt64 = 1 << 20
 
     /// - Throws: why the file cannot be read, or what in it is no TOML.
     static func statements(of path: String) throws -> [Statement] {

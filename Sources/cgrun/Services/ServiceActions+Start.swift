@@ -81,9 +81,9 @@ extension ServiceActions {
         let isOrphaned = try client.status()?.state == .orphaned
         if !isOrphaned {
             if let order { try client.directory.write(order) }
-            client.forgetRecord()
+            try client.forgetRecord()
         }
-        let connection = try client.keep(client.directory.order())
+        let connection = try keep(client)
         // Others may join from here on.
         _ = consume lock
         return BegunStart(connection: connection, wasRunning: isOrphaned)
@@ -150,7 +150,7 @@ extension ServiceActions {
     func tellStart(_ status: ServiceStatus, _ client: ServiceClient, wasRunning: Bool) throws {
         switch status.state {
         case .running:
-            print("\(status.name) is \(wasRunning ? "already running" : "ready"): pid \(status.pid ?? 0)")
+            print(status.runs(wasRunning ? "already running" : "ready"))
         case .exited: print("\(status.name) has ended: \(status.reason ?? "")".inOneLine)
         case .stopped, .starting, .stopping:
             console.error("\(status.name): was stopped before it was ready")
@@ -160,21 +160,35 @@ extension ServiceActions {
             let next = status.state == .backoff ? "; it is started again by itself" : ""
             console.error("\(status.name): \(status.reason ?? "failed")\(next)")
             // A command that never ran has written nothing.
-            if !["setup_error", "exec_error"].contains(status.lastDeath?.cause) { showEnd(of: status) }
+            if !["setup_error", "exec_error"].contains(status.lastDeath?.cause) { showEnd(of: status, client) }
             throw ExitCode(status.lastDeath?.cause == "setup_error" ? 125 : Code.failed)
         }
     }
 
-    /// The last lines of a service's log, for whoever wonders why it failed.
-    private func showEnd(of status: ServiceStatus) {
-        var tail = LogTail(status.log)
-        let lines = LogTail.lines(tail.last(20)).map { "  " + String(decoding: $0, as: UTF8.self).trimmedEnd.inOneLine }
+    /// The last lines that a service has written since its last start, for whoever wonders why it failed.
+    private func showEnd(of status: ServiceStatus, _ client: ServiceClient) {
+        let lines = LogTail.lines(endOfLog(status, client)).map {
+            "  " + String(decoding: $0, as: UTF8.self).trimmedEnd.inOneLine
+        }
         guard !lines.isEmpty else { return }
         console.show(["the end of \(status.log.inOneLine):"] + lines)
+    }
+
+    private func endOfLog(_ status: ServiceStatus, _ client: ServiceClient) -> [UInt8] {
+        if status.log == LogRules.journal {
+            // The journal takes a moment to read what was written last.
+            Poller.pause(.milliseconds(100))
+            return (try? JournalTail(of: client).last(20, since: begun)) ?? []
+        }
+        var tail = LogTail(status.log)
+        return tail.last(20, from: client.record.flatMap { tail.place(at: $0.logStart) })
     }
 }
 
 extension ServiceStatus {
+    /// Says that the service runs. One whose main process has left the others alone has no pid.
+    func runs(_ how: String) -> String { "\(name) is \(how)" + (pid.map { ": pid \($0)" } ?? "") }
+
     /// Whether it is clear what has become of the start that came after so many others.
     func isDecided(after count: Int) -> Bool {
         state.isSettled || starts > count && [.running, .backoff].contains(state)

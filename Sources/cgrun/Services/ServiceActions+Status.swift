@@ -55,7 +55,9 @@ extension ServiceActions {
         var words = ["\(status.state.rawValue)"]
         if let since = status.since { words.append("since \(since)") }
         if let pid = status.pid { words.append("pid \(pid)") }
-        if status.restarts > 0 { words.append("started again \(status.restarts) times") }
+        if status.restarts > 0 {
+            words.append(status.restarts == 1 ? "started again once" : "started again \(status.restarts) times")
+        }
         if status.state.isActive {
             if let bytes = status.memoryBytes {
                 let limit = status.memoryLimitBytes.map { " of \(ByteCount($0))" } ?? ""

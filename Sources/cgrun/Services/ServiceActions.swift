@@ -10,11 +10,23 @@ internal import SystemPackage
 struct ServiceActions {
     let store: ServiceStore
     let console = Console()
+    /// When the command began.
+    let begun = Timestamp.now
+    private let patience: ServiceClient.Patience
 
-    init() throws {
+    /// - Parameter isLong: whether the command may see the loss of a keeper, whose guard then has time to become the next
+    ///   one; otherwise all guards have that time from now on, once for the whole command.
+    init(isLong: Bool = false) throws {
+        patience = ServiceClient.Patience(since: isLong ? nil : .now)
         do { store = try ServiceStore() } catch {
             throw UsageError("nobody can tell where your services are: set CGRUN_STATE_DIRECTORY, or HOME")
         }
+    }
+
+    /// What systemd does with a service whose unit is being stopped. It starts no keeper before that has ended.
+    init(stopping store: ServiceStore) {
+        self.store = store
+        patience = ServiceClient.Patience(waitsForManager: false)
     }
 
     enum Code {
@@ -23,7 +35,7 @@ struct ServiceActions {
         static let unknown: Int32 = 4
     }
 
-    func client(_ name: ServiceName) -> ServiceClient { ServiceClient(name, store, .json) }
+    func client(_ name: ServiceName) -> ServiceClient { ServiceClient(name, store, .json, patience) }
 
     /// - Parameter names: as they were typed; none stands for all.
     func clients(_ names: [String]) throws -> [ServiceClient] {
@@ -47,8 +59,15 @@ struct ServiceActions {
 
     /// Carries out something for each service, also after one has failed.
     func forEach(_ clients: [ServiceClient], _ body: (ServiceClient) throws -> Void) throws {
-        let code = try clients.reduce(0) { code, client in try max(code, attempt(client) { try body(client) }) }
+        let code = try code(of: clients, body)
         if code != 0 { throw ExitCode(code) }
+    }
+
+    /// Carries out something for each service, also after one has failed.
+    ///
+    /// - Returns: what to exit with, if there is no more to do.
+    func code(of clients: [ServiceClient], _ body: (ServiceClient) throws -> Void) throws -> Int32 {
+        try clients.reduce(0) { code, client in try max(code, attempt(client) { try body(client) }) }
     }
 
     /// - Returns: what to exit with, if there is no more to do.
@@ -63,27 +82,43 @@ struct ServiceActions {
             console.error(
                 "\(client.name): its keeper\(keeper) does not answer; is it stopped? kill -CONT it, or kill -KILL it")
             return 125
+        } catch let error as SystemError where error.errno == .brokenPipe && error.path == "standard output" {
+            throw error
+        } catch {
+            let text = (error as? UsageError)?.message ?? (error as? LaunchError)?.message ?? "\(error)"
+            console.error("\(client.name): \(text)")
+            return 125
         }
     }
 
     // MARK: Stopping
 
     func stop(_ names: [String]) throws {
-        // All are asked before any is waited for.
-        var stops: [(ServiceClient, ServiceConnection)] = []
-        try forEach(try clients(names)) { client in
+        // All are asked before any is waited for, and what is wrong with one holds up no other.
+        var stops: [ServiceName: ServiceConnection] = [:]
+        let clients = try clients(names)
+        let begun = try code(of: clients) { client in
             if let stop = try beginStop(client) {
-                stops.append((client, stop))
-            } else if !names.isEmpty {
+                stops[client.name] = stop
+            } else {
+                clearAway(client)
+                guard !names.isEmpty else { return }
                 guard try client.status() != nil else { throw unknown(client) }
                 print("\(client.name) does not run")
             }
         }
-        let ends = Dictionary(stops.map { ($0.0.name, $0.1) }) { first, _ in first }
-        try forEach(stops.map(\.0)) { client in
-            guard let stop = ends[client.name] else { return }
+        let ended = try code(of: clients) { client in
+            guard let stop = stops[client.name] else { return }
             try tellStop(try awaitStop(client, stop), client)
         }
+        if max(begun, ended) != 0 { throw ExitCode(max(begun, ended)) }
+    }
+
+    /// Removes what is left of a lost service, unless somebody starts it.
+    func clearAway(_ client: ServiceClient) {
+        guard client.isLost, let lock = client.directory.lockIfNotStarted() else { return }
+        defer { withExtendedLifetime(lock) {} }
+        client.clearAway()
     }
 
     /// - Parameters:
@@ -125,12 +160,18 @@ struct ServiceActions {
         guard try client.status()?.state == .orphaned else { return nil }
         let lock = try client.directory.lockForStart()
         defer { withExtendedLifetime(lock) {} }
-        guard let connection = try client.keep(client.directory.order()) else {
+        guard let connection = try keep(client) else {
             let status = try client.status()
             guard status?.state == .orphaned else { return nil }
             throw notTakenOver(status)
         }
         return connection
+    }
+
+    /// Has a keeper started, as the service's order has it.
+    func keep(_ client: ServiceClient) throws -> ServiceConnection? {
+        let order = try client.directory.order()
+        return try client.keep(order, order.spec().launch)
     }
 
     private func awaitStop(_ client: ServiceClient, _ begun: ServiceConnection) throws -> ServiceStatus? {
@@ -185,8 +226,8 @@ struct ServiceActions {
 
     func reload(_ names: [String]) throws {
         try forEach(try clients(names)) { client in
-            if let connection = try reach(client), let before = try connection.first(), before.pid != nil,
-                connection.send(.reload)
+            if let connection = try reach(client), let before = try connection.first(),
+                [.starting, .running].contains(before.state), connection.send(.reload)
             {
                 try awaitReload(client, connection, after: before.reloads)
             } else if !names.isEmpty {
@@ -220,6 +261,7 @@ struct ServiceActions {
             }
             // Who has stopped it may be faster than its keeper.
             client.ask()?.awaitEnd(after: nil)
+            client.clearAway()
             try client.directory.remove()
             print("\(client.name) is forgotten")
         }
@@ -229,7 +271,7 @@ struct ServiceActions {
         try forEach(try clients(names)) { client in
             guard let status = try client.status() else { throw unknown(client) }
             guard status.state == .orphaned, let adopted = try reach(client)?.first() else { return }
-            print("\(client.name) is kept again: pid \(adopted.pid ?? 0)")
+            print(adopted.runs("kept again"))
         }
     }
 }

@@ -8,7 +8,7 @@ struct ServiceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "service",
         abstract: "Keep commands running under names: start, stop, status, logs.",
-        usage: "cgrun service start|stop|restart|reload|status|pid|logs|wait|adopt|remove [NAME …]",
+        usage: "cgrun service start|stop|restart|reload|status|pid|logs|wait|adopt|remove|import [NAME …]",
         discussion: """
             A service is a job with a name, in a cgroup of that name. A keeper starts its command again when it fails, \
             writes its log, and is replaced when it is lost; the service goes on meanwhile.
@@ -18,6 +18,7 @@ struct ServiceCommand: ParsableCommand {
         subcommands: [
             ServiceStart.self, ServiceStop.self, ServiceRestart.self, ServiceReload.self, ServiceStatusCommand.self,
             ServicePID.self, ServiceLogs.self, ServiceWait.self, ServiceAdopt.self, ServiceRemove.self,
+            ServiceImportCommand.self,
         ])
 }
 
@@ -50,6 +51,7 @@ struct ServiceOptions: ParsableArguments {
     @Option(.giveUp) var giveUp: String?
     @Option(.ready) var ready: String?
     @Option(.readyTimeout) var readyTimeout: String?
+    @Option(.watchdog) var watchdog: String?
     @Option(.log, .file()) var log: String?
     @Option(.logMax) var logMax: String?
     @Option(.logKeep) var logKeep: String?
@@ -92,7 +94,7 @@ struct ServiceRestart: ParsableCommand {
 
     @Argument(help: nameHelp) var names: [String] = []
 
-    func run() throws { try ServiceActions().restart(names) }
+    func run() throws { try ServiceActions(isLong: true).restart(names) }
 }
 
 struct ServiceReload: ParsableCommand {
@@ -139,7 +141,7 @@ struct ServiceLogs: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "logs",
         abstract: "Print what services have written.",
-        usage: "cgrun service logs [-f] [-n N] [NAME …]")
+        usage: "cgrun service logs [-f] [-n N] [--since WHEN] [NAME …]")
 
     @Flag(name: [.customShort("f"), .customLong("follow")], help: "Go on with what is added, until Ctrl-C.")
     var follows = false
@@ -147,6 +149,11 @@ struct ServiceLogs: ParsableCommand {
         name: [.customShort("n"), .customLong("lines")],
         help: "Only the last N lines (default: 20 with several services or -f, else all).")
     var lines: String?
+    @Option(
+        help: ArgumentHelp(
+            "Only what was written since then: so long ago (10m), or since a time (2026-11-27T13:43:27Z).",
+            valueName: "when"))
+    var since: String?
     @Argument(help: nameHelp) var names: [String] = []
 
     func run() throws {
@@ -157,7 +164,13 @@ struct ServiceLogs: ParsableCommand {
             }
             count = number
         }
-        try ServiceActions().logs(names, count, follows: follows)
+        var time: Timestamp?
+        if let since {
+            do throws(LimitSyntaxError) { time = try Timestamp(since: since) } catch {
+                throw UsageError("--since \(since): expected \(error.accepted)")
+            }
+        }
+        try ServiceActions().logs(names, count, since: time, follows: follows)
     }
 }
 
@@ -170,7 +183,7 @@ struct ServiceWait: ParsableCommand {
 
     @Argument(help: "The service.") var name: String
 
-    func run() throws { try ServiceActions().wait(name) }
+    func run() throws { try ServiceActions(isLong: true).wait(name) }
 }
 
 struct ServiceAdopt: ParsableCommand {

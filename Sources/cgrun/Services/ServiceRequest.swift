@@ -16,9 +16,7 @@ struct ServiceRequest {
         .pty: "a service has no terminal", .report: "cgrun service status --json tells it",
         .reportFD: "cgrun service status --json tells it", .quiet: "there is nothing to leave out",
         .verbose: "cgrun service status tells it", .dryRun: "cgrun --dry-run shows the same limits",
-        .user: "services live in raw cgroups", .system: "services live in raw cgroups",
-        .slice: "services live in raw cgroups", .unit: "services live in raw cgroups",
-        .description: "services live in raw cgroups", .property: "services live in raw cgroups",
+        .unit: "systemd knows a service as cgrun-svc-NAME.service",
     ]
 
     /// - Parameter words: what follows `cgrun service start`.
@@ -54,7 +52,19 @@ struct ServiceRequest {
                 throw UsageError("--\(setting.rawValue) \(text): expected \(error.accepted)")
             }
         }
+        try Self.check(spec, settings.map(\.0))
         self.spec = spec
+    }
+
+    /// Refuses what only several settings together have wrong.
+    private static func check(_ spec: ServiceSpec, _ settings: [ServiceSetting]) throws(UsageError) {
+        guard spec.log.isJournal else { return }
+        for setting in [ServiceSetting.logMax, .logKeep] where settings.contains(setting) {
+            throw UsageError("--\(setting.rawValue) is for files, and not for --log journal; journald.conf bounds that")
+        }
+        if case .log = spec.readiness {
+            throw UsageError("--ready log=… looks into a file; expected another --ready, or no --log journal")
+        }
     }
 
     private static func launch(_ options: [ByteString], command: ArraySlice<ByteString>) throws -> LaunchSpec {
@@ -65,6 +75,9 @@ struct ServiceRequest {
             }
         }
         var launch = request.spec
+        if launch.unit.properties.contains(where: { $0.name == "OOMPolicy" }) {
+            throw UsageError("--property OOMPolicy is not for services: the keeper decides what an OOM kill means")
+        }
         launch.diesWithParent = false
         launch.closesDescriptors = true
         launch.job.keepsIgnoredSignals = false

@@ -9,6 +9,7 @@ enum ServiceSetting: String, CaseIterable {
     case giveUp = "give-up"
     case ready
     case readyTimeout = "ready-timeout"
+    case watchdog
     case log
     case logMax = "log-max"
     case logKeep = "log-keep"
@@ -20,10 +21,10 @@ enum ServiceSetting: String, CaseIterable {
         switch self {
         case .restart: "no|on-failure|always"
         case .backoff: "first..longest"
-        case .healthyAfter, .readyTimeout: "duration"
+        case .healthyAfter, .readyTimeout, .watchdog: "duration"
         case .giveUp: "n/duration|never"
         case .ready: "how"
-        case .log: "file"
+        case .log: "file|journal"
         case .logMax: "size"
         case .logKeep: "n"
         case .reloadSignal: "name"
@@ -43,7 +44,10 @@ enum ServiceSetting: String, CaseIterable {
         case .ready:
             "When the service is ready: delay=DURATION, once it has run for so long (default: delay=500ms); tcp=[ADDRESS:]PORT, once it accepts connections; http=URL, once it answers there with a status from 200 to 399; exec=COMMAND, once this exits with 0; notify, once it says READY=1 as sd_notify(3) does; log=TEXT, once it has written this text."
         case .readyTimeout: "How long it may take to be ready, before it is stopped as a failure (default: 60s)."
-        case .log: "Write the command's output to this file (default: log in the service's directory)."
+        case .watchdog:
+            "Once it is ready, stop the service as a failure if it does not say WATCHDOG=1 for so long, as sd_notify(3) does. The variable WATCHDOG_USEC tells it the time."
+        case .log:
+            "Write the command's output to this file (default: log in the service's directory), or to systemd's journal (journal)."
         case .logMax: "Set the file aside as FILE.1 once it has this size (default: 16M)."
         case .logKeep: "How many files that were set aside to keep (default: 3)."
         case .reloadSignal: "What cgrun service reload sends to the main process (default: HUP)."
@@ -78,11 +82,13 @@ enum ServiceSetting: String, CaseIterable {
             (spec.restart.giveUpAfter, spec.restart.giveUpWithin) = (count, window)
         case .ready: spec.readiness = try Readiness(parsing: text)
         case .readyTimeout: spec.readyTimeout = try Duration(parsingLimit: text)
+        case .watchdog: spec.watchdog = try Duration(parsingLimit: text)
         case .log:
             guard text.hasPrefix("/") || !text.isEmpty && text != "-" else {
                 throw LimitSyntaxError(accepted: "a file")
             }
-            spec.log.path = text
+            spec.log.isJournal = text == LogRules.journal
+            spec.log.path = spec.log.isJournal ? nil : text
         case .logMax:
             guard let bytes = try? MemoryAmount(parsing: text).bytes, bytes >= 4096 else {
                 throw LimitSyntaxError(accepted: "a size of 4K or more, such as 16M")

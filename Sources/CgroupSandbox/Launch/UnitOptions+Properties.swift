@@ -6,12 +6,14 @@ internal import SystemdBus
 // systemd takes properties that it then cannot put into effect, and says nothing. So cgrun looks whether a property of
 // `--property` has reached the kernel.
 
-extension ScopePlan {
-    /// - Parameter cgroup: that of the scope, which is there.
+extension UnitOptions {
+    /// - Parameters:
+    ///   - cgroup: that of the unit, which is there.
+    ///   - wording: whether errors call limits by the library's names or by options.
     /// - Throws: which property has no effect, and why.
-    func checkProperties(in cgroup: borrowing DelegatedCgroup) throws(LaunchError) {
-        for property in options.properties {
-            if property.needsSystemManager, domain == .user {
+    func checkProperties(in cgroup: borrowing DelegatedCgroup, _ wording: Wording) throws(LaunchError) {
+        for property in properties {
+            if property.needsSystemManager, managerDomain == .user {
                 throw LaunchError(
                     .setup, "\(property.option): a user's manager cannot enforce it",
                     remedy: "leave it out, or ask the system's manager (--system) as root")

@@ -13,20 +13,44 @@ package struct LogTail: ~Copyable {
 
     /// The last lines; what was set aside counts as well.
     ///
-    /// - Parameter count: `nil` for all.
-    package mutating func last(_ count: Int?) -> [UInt8] {
+    /// - Parameters:
+    ///   - count: `nil` for all.
+    ///   - start: where to begin at the earliest; `nil`: at the beginning of all that is kept.
+    package mutating func last(_ count: Int?, from start: LogTimes.Place? = nil) -> [UInt8] {
         open()
         var bytes = (try? file?.descriptor.readBytes(path: path)) ?? []
         offset = bytes.count
+        if let start, start.offset == .max { return [] }
+        var isAll = Self.cut(&bytes, file, start)
         var number = 1
-        while count.map({ Self.lineCount(bytes) < $0 }) ?? true {
+        while !isAll, count.map({ Self.lineCount(bytes) < $0 }) ?? true {
             let older = "\(path).\(number)"
-            guard let earlier = try? Self.open(older)?.descriptor.readBytes(path: older) else { break }
+            let opened = Self.open(older)
+            guard var earlier = try? opened?.descriptor.readBytes(path: older) else { break }
+            isAll = Self.cut(&earlier, opened, start)
             bytes = earlier + bytes
             number += 1
         }
         guard let count else { return bytes }
         return Array(Self.lines(bytes).suffix(count).joined())
+    }
+
+    /// The place in the present file; `nil`: that is shorter, so that it is another by now.
+    package func place(at offset: UInt64) -> LogTimes.Place? {
+        guard let file = Self.open(path), let length = file.descriptor.length, offset <= length else { return nil }
+        return file.descriptor.inode.map { LogTimes.Place(inode: $0, offset: offset) }
+    }
+
+    /// Leaves out what is before a place, if that is in this file.
+    ///
+    /// - Returns: whether it is.
+    private static func cut(_ bytes: inout [UInt8], _ file: SharedDescriptor?, _ start: LogTimes.Place?) -> Bool {
+        guard let start, file?.descriptor.inode == start.inode else { return false }
+        // The place may be in the middle of a line, which belongs to it as a whole.
+        let offset = Int(min(start.offset, UInt64(bytes.count)))
+        let line = bytes[..<offset].lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+        bytes.removeFirst(line)
+        return true
     }
 
     /// Passes over all that is there.

@@ -10,8 +10,11 @@ internal import SystemPackage
 /// holds the service up.
 struct ServiceLog: ~Copyable {
     private let pipe: Descriptor
-    private let place: LogFile
+    /// `nil`: the output does not come this way, and what the keeper says goes to the journal.
+    private let place: LogFile?
+    private let identifier: String
     private let rules: LogRules
+    private var times: LogTimes
     private var file: SharedDescriptor?
     /// How long the file is.
     private var length: UInt64 = 0
@@ -19,6 +22,8 @@ struct ServiceLog: ~Copyable {
     private var longest: UInt64
     /// How many bytes were thrown away since the last that were kept.
     private var dropped = 0
+    /// Where the output of this run of the command begins in the file, or in an earlier one.
+    private(set) var runStart: UInt64
     /// The text that is looked for, and from where on.
     private var sought: (text: [UInt8], from: UInt64)?
 
@@ -31,10 +36,20 @@ struct ServiceLog: ~Copyable {
     /// How long the last output of a service may take.
     private static let lastTurn = Duration.seconds(5)
 
-    /// - Parameter fifo: the FIFO, opened for both ways.
-    init(_ fifo: consuming Descriptor, to place: LogFile, _ rules: LogRules) {
+    /// - Parameters:
+    ///   - fifo: the FIFO, opened for both ways.
+    ///   - place: the log's file; `nil` for the journal.
+    ///   - identifier: what the journal calls the service's lines by.
+    ///   - runStart: where the output of the present run begins.
+    init(
+        _ fifo: consuming Descriptor, to place: LogFile?, _ rules: LogRules, _ times: LogTimes, identifier: String,
+        runStart: UInt64
+    ) {
+        self.runStart = runStart
         pipe = fifo
+        self.times = times
         self.place = place
+        self.identifier = identifier
         self.rules = rules
         longest = rules.longest
         reopen()
@@ -72,10 +87,7 @@ struct ServiceLog: ~Copyable {
                 clinux_move(pipe.rawValue, file.descriptor.rawValue, min(room, Self.portion))
             }
             switch moved {
-            case .some(let count) where count > 0:
-                length += UInt64(count)
-                search()
-                setAsideIfLong()
+            case .some(let count) where count > 0: grow(by: count)
             case .some(-Int(EAGAIN)), .some(0): return
             case .some(-Int(EINVAL)):
                 // This file system has no splice(2).
@@ -86,12 +98,18 @@ struct ServiceLog: ~Copyable {
         }
     }
 
+    /// Goes on after output that was added to the file.
+    private mutating func grow(by count: Int) {
+        if let inode = file?.descriptor.inode { times.note(inode, length) }
+        length += UInt64(count)
+        search()
+        setAsideIfLong()
+    }
+
     private mutating func copyPortion() -> Bool {
         guard let bytes = readPortion() else { return false }
         if let file, (try? file.descriptor.write(bytes, path: "the log")) != nil {
-            length += UInt64(bytes.count)
-            search()
-            setAsideIfLong()
+            grow(by: bytes.count)
         } else {
             dropped += bytes.count
         }
@@ -119,6 +137,12 @@ struct ServiceLog: ~Copyable {
 
     /// Writes a line of the keeper's own.
     mutating func note(_ text: String) {
+        guard place != nil else {
+            // What the journal does not take is told by the status, too.
+            try? JournalStream.open(identifier: identifier, waits: false).write(
+                "cgrun: \(text)\n", path: JournalStream.socket)
+            return
+        }
         followName()
         _ = write(text)
         setAsideIfLong()
@@ -128,6 +152,7 @@ struct ServiceLog: ~Copyable {
         guard let file else { return false }
         let line = (endsWithNewline ? "" : "\n") + "cgrun: \(text)\n"
         guard (try? file.descriptor.write(line, path: "the log")) != nil else { return false }
+        if let inode = file.descriptor.inode { times.note(inode, length) }
         length += UInt64(line.utf8.count)
         return true
     }
@@ -136,15 +161,21 @@ struct ServiceLog: ~Copyable {
 
     /// Opens the file anew if somebody has moved, removed or emptied it.
     private mutating func followName() {
-        guard let file, place.isNamed(file) else { return reopen() }
+        guard let file, place?.isNamed(file) == true else { return reopen() }
         if let now = file.descriptor.length, now < length {
             length = file.descriptor.seekToEnd()
-            sought?.from = 0
+            startAnew()
         }
     }
 
+    /// Takes note that the file begins with what comes next.
+    private mutating func startAnew() {
+        runStart = 0
+        sought?.from = 0
+    }
+
     private mutating func reopen() {
-        file = place.open()
+        file = place?.open()
         length = file?.descriptor.seekToEnd() ?? 0
         if let from = sought?.from { sought?.from = min(from, length) }
     }
@@ -157,24 +188,24 @@ struct ServiceLog: ~Copyable {
 
     private mutating func setAsideIfLong() {
         guard length >= longest, endsWithNewline || length >= longest + Self.longestLine else { return }
-        guard place.setAside(keeping: rules.kept) else {
+        guard place?.setAside(keeping: rules.kept) == true else {
             // Tried again when the file has grown as much once more.
             longest = length + rules.longest
             return
         }
         longest = rules.longest
-        sought?.from = 0
+        startAnew()
         reopen()
     }
 
     // MARK: Searching
 
-    /// Where the output will go on in the file.
-    var end: UInt64 { length }
+    /// Notes that what comes now is the output of another run of the command.
+    mutating func beginRun() { runStart = length }
 
-    /// Looks for a text in the output from there on.
-    mutating func seek(_ text: String, from: UInt64) {
-        sought = (Array(text.utf8), min(from, length))
+    /// Looks for a text in the output of this run.
+    mutating func seekInRun(_ text: String) {
+        sought = (Array(text.utf8), min(runStart, length))
         hasFound = false
         search()
     }

@@ -11,11 +11,7 @@ import Testing
 /// What a `cgrun.toml` says.
 @Suite struct ServiceFileTests {
     private func file(_ text: String, in directory: String = "/srv/app") throws -> ServiceFile {
-        switch StatementList(parsing: Array(text.utf8)) {
-        case .statements(let statements):
-            return try ServiceFile(statements, path: "cgrun.toml", directory: directory, environment: ["HOME=/root"])
-        case .mistake(let line, let text): throw UsageError("cgrun.toml:\(line): \(text)")
-        }
+        try serviceFile(text, in: directory)
     }
 
     private func spec(_ text: String) throws -> ServiceSpec { try #require(try file(text).services.first).spec }

@@ -79,7 +79,11 @@ import Testing
         (["w", "--pid-file=", "x"], "--pid-file : expected a file"),
         (["w", "--ready-timeout"], "--ready-timeout needs a value"), (["w", "--mem", "64M"], "no command given"),
         (["w", "--mem", "1X", "--", "x"], "--mem 1X: expected"), (["w", "--pty", "x"], "--pty is not for services"),
-        (["w", "-v", "x"], "--verbose is not for services"), (["w", "--slice=a.slice", "x"], "--slice is not for"),
+        (["w", "-v", "x"], "--verbose is not for services"), (["w", "--unit=a", "x"], "--unit is not for"),
+        (["w", "--log", "journal", "--log-keep", "1", "x"], "--log-keep is for files"),
+        (["w", "--log", "journal", "--ready", "log=up", "x"], "--ready log=… looks into a file"),
+        (["w", "-p", "OOMPolicy=kill", "x"], "--property OOMPolicy is not for"),
+        (["w", "--watchdog", "0", "x"], "--watchdog 0: expected"),
     ])
     func mistakes(_ words: [String], _ message: String) {
         let error = #expect(throws: UsageError.self) {

@@ -4,6 +4,49 @@ import re
 
 import support
 
+# Each kind of readiness and requirement, and what is written for a service in another way than by `unit service`.
+# Without ExitType=cgroup, of which verify warns where the machine that it runs on has cgroup v1.
+SERVICES = r"""
+[service.db]
+command = ["sleep", "1000", "%n", "$HOME"]
+ready = { tcp = 7000 }
+log = { file = "db 50%.log", max = "1M", keep = 7 }
+uid = "root"
+gid = "root"
+io-max = ["8:0:rbps=10M"]
+[service.seed]
+command = ["sleep", "1"]
+requires = { db = "ready" }
+wait-all = true
+timeout = "1m"
+[service.web]
+command = ["sleep", "100%i"]
+requires = { db = "started", seed = "completed" }
+instances = 2
+ready = { http = "http://[::1]:8080/a?b=%i" }
+restart = "always"
+reload = { command = ["sleep", "0 $MAINPID"] }
+stop = { signal = "RTMIN+3", after = "0s", mode = "mixed" }
+mem = "1G"
+timeout = "90m"
+fail-on-oom = true
+[service.notify]
+command = ["sleep", "1000"]
+ready = { notify = true }
+reload = { signal = "USR1" }
+give-up = "never"
+[service.line]
+command = ["sleep", "1000"]
+ready = { log = "it's \"up\" %n" }
+requires = { probed = "ready", late = "ready" }
+[service.probed]
+command = ["sleep", "1000"]
+ready = { exec = ["test", "-e", "/x y"] }
+[service.late]
+command = ["sleep", "1000"]
+ready = { delay = "1500ms" }
+"""
+
 COMMAND = ["--", "/bin/sleep", "1000", "a b", "%n", "$HOME", "\\", '"']
 
 
@@ -33,6 +76,10 @@ def generate(directory):
         "--listen-datagram", "127.0.0.1:99", "--mode", "0660", "--user", "tester", "--backlog", "16")
     put("timer", "plain", "--on-calendar", "Mon *-*-* 04:00:00", "--on-boot", "5m", "--every", "1h", "--jitter", "30s",
         "--accuracy", "1s", "--persistent")
+    services = os.path.join(directory, "cgrun.toml")
+    with open(services, "w") as file:
+        file.write(SERVICES)
+    support.cgrun("from-services", services, "--output", directory, "--prefix", "boot-")
     put("scope", "cgrun", "--mem", "1G", "--pids", "100", "--stop-timeout", "5s")
 
 

@@ -11,7 +11,7 @@ struct UnitCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "unit",
         abstract: "Write systemd units with the same limits, quoting and whole-tree ending.",
-        usage: "cgrun unit service|slice|scope|socket|timer|from-supervisor …",
+        usage: "cgrun unit service|slice|scope|socket|timer|from-supervisor|from-services …",
         discussion: """
             Prints the unit, or writes it with --install or --user-install, in one step and never over a file that \
             cgrun did not write unless --force is given.
@@ -21,6 +21,7 @@ struct UnitCommand: ParsableCommand {
         subcommands: [
             UnitServiceCommand.self, UnitSliceCommand.self, UnitScopeCommand.self, UnitSocketCommand.self,
             UnitTimerCommand.self, UnitFromSupervisorCommand.self,
+            UnitFromServicesCommand.self,
         ])
 }
 

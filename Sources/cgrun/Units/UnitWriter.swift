@@ -10,6 +10,10 @@ struct UnitWriter {
     let option: String
     let isUser: Bool
     let isForced: Bool
+    /// The permissions of new files; `nil` for those of units, which everybody may read.
+    var permissions: ImportPermissions?
+    /// Whether there must be no file of the name, even if it has come there only just now.
+    var isNew = false
 
     /// Where systemd looks for system units; a unit there hides those further down the list.
     private static let searchPath = [
@@ -17,10 +21,15 @@ struct UnitWriter {
         "/lib/systemd/system",
     ]
 
-    init(directory: String, option: String, isUser: Bool, createsDirectory: Bool, isForced: Bool) throws(UsageError) {
-        let absolute = directory.hasPrefix("/") ? directory : (ThisProcess.currentDirectory ?? "") + "/" + directory
+    /// - Parameter mayBeMissing: for those who write nothing.
+    init(
+        directory: String, option: String, isUser: Bool, createsDirectory: Bool, isForced: Bool,
+        mayBeMissing: Bool = false
+    ) throws(UsageError) {
+        let absolute = ThisProcess.absolute(directory)
         (self.directory, self.option, self.isUser, self.isForced) = (absolute, option, isUser, isForced)
         if createsDirectory { Self.makeDirectories(absolute) }
+        if mayBeMissing, access(absolute, F_OK) != 0, errno == ENOENT { return }
         guard isDirectory(absolute), access(absolute, W_OK | X_OK) == 0 else {
             throw UsageError("\(option): cannot be written; expected a directory where you may make files")
         }
@@ -60,7 +69,7 @@ struct UnitWriter {
             }
             return
         }
-        for file in changed { try checkOwnership(file.path) }
+        for file in changed { try checkOwnership(file.path, file.text) }
         try replace(changed)
         for file in files {
             Console().note(
@@ -71,18 +80,32 @@ struct UnitWriter {
     private func read(_ path: String) -> String? { try? readTextFile(directory + "/" + path) }
 
     /// A file that somebody else wrote stays, and a unit that comes with a package is not hidden.
-    private func checkOwnership(_ path: String) throws(UsageError) {
+    private func checkOwnership(_ path: String, _ text: String) throws(UsageError) {
         guard !isForced else { return }
         var facts = stat()
-        if lstat(directory + "/" + path, &facts) == 0, read(path)?.hasPrefix(UnitFile.mark) != true {
-            throw UsageError(
-                "\(directory)/\(path): exists and was not written by cgrun; expected another name, or --force")
+        if lstat(directory + "/" + path, &facts) == 0 {
+            let old = read(path) ?? ""
+            guard old.hasPrefix(UnitFile.mark) else {
+                throw UsageError(
+                    "\(directory)/\(path): exists and was not written by cgrun; expected another name, or --force")
+            }
+            if let source = Self.source(of: old), source != Self.source(of: text) {
+                throw UsageError(
+                    "\(directory)/\(path): exists and was made from \(source.asName); expected another name "
+                        + "(a conversion takes --prefix), or --force")
+            }
         }
         guard Self.searchPath.contains(directory), !path.contains("/") else { return }
         for other in Self.searchPath where other != directory && access(other + "/" + path, F_OK) == 0 {
             throw UsageError(
                 "\(path): \(other) has a unit of this name, which would be hidden; expected another name, or --force")
         }
+    }
+
+    /// The file that a unit, or a snippet for logrotate, says in its first line that it was made from.
+    private static func source(of text: String) -> Substring? {
+        let header = text.prefix { !$0.isNewline }
+        return header.firstRange(of: " of /").map { header[header.index(before: $0.upperBound)...] }
     }
 
     /// All files are complete on disk before the first takes its place.
@@ -95,11 +118,11 @@ struct UnitWriter {
             // systemd takes no file of this ending for a unit.
             let path = target + ".\(ThisProcess.id).cgrun-new"
             do {
-                let descriptor = try Descriptor(opening: path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o644)
+                let descriptor = try Descriptor(opening: path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
                 temporary.append((path, target))
                 try descriptor.write(Array(file.text.utf8), path: path)
-                // The mode does not depend on the caller's umask: others than root read units, too.
-                fchmod(descriptor.rawValue, 0o644)
+                // The mode of a unit does not depend on the caller's umask: others than root read units, too.
+                fchmod(descriptor.rawValue, permissions?.mode(of: descriptor, replacing: target) ?? 0o644)
                 if fsync(descriptor.rawValue) != 0 { failure = "\(target): cannot be written" }
             } catch {
                 failure = "\(target): cannot be written: \(error)"
@@ -107,7 +130,15 @@ struct UnitWriter {
             if failure != nil { break }
         }
         if failure == nil {
-            for (from, to) in temporary where rename(from, to) != 0 { failure = "\(to): cannot be replaced" }
+            for (from, to) in temporary {
+                if isNew, link(from, to) == 0 {
+                    unlink(from)
+                } else if isNew, errno == EEXIST {
+                    failure = "\(option): exists; expected the name of a new file, or --force"
+                } else if rename(from, to) != 0 {
+                    failure = "\(to): cannot be replaced"
+                }
+            }
         }
         guard let failure else { return }
         for (from, _) in temporary { unlink(from) }

@@ -3,7 +3,9 @@
 #include "or_errno.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 // Gives the owner all rights to `name` in `directory`, or to `directory` itself where `name` is NULL. -EACCES: the
@@ -87,8 +89,9 @@ int clinux_wait_until_empty(int events, int64_t timeout)
     return 1;
 }
 
-// Finds a cgroup below `directory`. Returns whether there is one; -errno if that cannot be found out.
-static int first_child(int directory, char name[NAME_MAX + 1])
+// Finds the cgroup that comes after `name` below `directory`; the first one if `name` is empty. Returns whether there is
+// one; -errno if that cannot be found out.
+static int next_child(int directory, char name[NAME_MAX + 1])
 {
     // Opened anew: reading moves the offset, which a duplicate would share with `directory`.
     int listing = clinux_open_of_job(directory, ".", O_RDONLY | O_DIRECTORY);
@@ -100,12 +103,24 @@ static int first_child(int directory, char name[NAME_MAX + 1])
         return -error;
     }
     struct dirent *entry;
-    do entry = readdir(stream);
-    while (entry && (entry->d_type != DT_DIR || !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")));
+    bool is_behind = name[0] == 0;
+    while ((entry = readdir(stream))) {
+        if (entry->d_type != DT_DIR || !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        if (is_behind)
+            break;
+        is_behind = !strcmp(entry->d_name, name);
+    }
     if (entry)
         strcpy(name, entry->d_name);
     closedir(stream);
     return entry != NULL;
+}
+
+static int first_child(int directory, char name[NAME_MAX + 1])
+{
+    name[0] = 0;
+    return next_child(directory, name);
 }
 
 static int remove_directory(int parent, const char *name)
@@ -170,6 +185,95 @@ int clinux_remove_cgroup(int parent, const char *name)
         return directory == -ENOENT ? 0 : directory;
     result = remove_children(directory);
     return result < 0 ? result : remove_directory(parent, name);
+}
+
+static bool leader_has_ended(pid_t pid)
+{
+    char path[32], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = file < 0 ? 0 : clinux_read(file, text, sizeof text - 1);
+    if (file >= 0)
+        close(file);
+    text[size > 0 ? size : 0] = 0;
+    // The name of the program may itself hold parentheses.
+    const char *end = strrchr(text, ')');
+    return end && end[1] && (end[2] == 'Z' || end[2] == 'X');
+}
+
+static FILE *open_members(int directory)
+{
+    int members = clinux_open_of_job(directory, "cgroup.procs", O_RDONLY);
+    FILE *file = members < 0 ? NULL : fdopen(members, "re");
+    if (!file && members >= 0)
+        close(members);
+    return file;
+}
+
+static bool is_member(int directory, int pid)
+{
+    FILE *members = open_members(directory);
+    int found = 0;
+    while (members && found != pid && fscanf(members, "%d", &found) == 1)
+        continue;
+    if (members)
+        fclose(members);
+    return found == pid;
+}
+
+static void kill_headless_members(int directory)
+{
+    FILE *members = open_members(directory);
+    int pid;
+    while (members && fscanf(members, "%d", &pid) == 1) {
+        if (pid <= 0 || !leader_has_ended(pid))
+            continue;
+        int process = clinux_pidfd_open(pid);
+        // Only a process that is a member once the pidfd is open: before, its pid might have passed to another.
+        if (process >= 0 && is_member(directory, pid))
+            clinux_pidfd_send_signal(process, SIGKILL);
+        if (process >= 0)
+            close(process);
+    }
+    if (members)
+        fclose(members);
+}
+
+void clinux_kill_headless(int directory)
+{
+    // The way down from `directory`. A job may have nested its cgroups deeply, so that only one of them is held open.
+    char(*way)[NAME_MAX + 1] = NULL, name[NAME_MAX + 1] = "";
+    size_t depth = 0;
+    int current = clinux_open_of_job(directory, ".", O_RDONLY | O_DIRECTORY);
+    if (current >= 0)
+        kill_headless_members(current);
+    while (current >= 0) {
+        int next;
+        if (next_child(current, name) > 0) {
+            next = clinux_open_of_job(current, name, O_RDONLY | O_DIRECTORY);
+            if (next < 0)
+                continue; // It has been removed, or nobody may look into it.
+            char(*longer)[NAME_MAX + 1] = realloc(way, (depth + 1) * sizeof *way);
+            if (!longer) {
+                close(next);
+                break;
+            }
+            way = longer;
+            strcpy(way[depth++], name);
+            name[0] = 0;
+            kill_headless_members(next);
+        } else {
+            if (depth == 0)
+                break;
+            next = (int)or_errno(openat(current, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+            strcpy(name, way[--depth]);
+        }
+        close(current);
+        current = next;
+    }
+    if (current >= 0)
+        close(current);
+    free(way);
 }
 
 // Puts the path of a directory into `path`; NULL: /proc does not tell.

@@ -99,7 +99,10 @@ final class GuardedJob {
         }
         // The processes may take as long as they like to die: while this process waits, it holds the lock of the
         // cgroup, and no sweep takes the cgroup for a leftover.
-        guard isEmpty(within: 0) else { return false }
+        guard isEmpty(within: 0) else {
+            if facts.has_directories { clinux_kill_headless(facts.directories.0) }
+            return false
+        }
         guard_open_parents(&facts)
         if guard_remove_cgroups(&facts) == 0 { return true }
         kill()

@@ -23,6 +23,40 @@ extension Behaviour {
             return job
         }
 
+        /// `cgroup.kill` does not reach a process whose main thread has ended while another goes on.
+        @Test func headlessProcessesDie() throws {
+            let headless = ["--", Programs.probe, "headless"]
+            func start(_ words: [String]) throws -> TestProcess {
+                let job = try harness.startCgrun(words)
+                try job.waitForOutput("made 1")
+                // Such a process has no environment any more, by which it could be found.
+                try eventually("the end of the main thread") {
+                    try listing("/proc").contains { name in
+                        ProcessID(name).flatMap(ProcessTable.commandName) == "cgrun-probe"
+                            && ProcessTable.field(0, of: name) == "Z"
+                            && (try? listing("/proc/\(name)/task"))?.count == 2
+                    }
+                }
+                return job
+            }
+            // At a stop, as a stray, in a job inside the job, and after a loss of the launcher and of all.
+            #expect(try start(["--timeout", "1s", "--kill-after", "0"] + headless).end().exitCode == 124)
+            let stray = try harness.cgrun("--", "sh", "-c", "\(Programs.probe) headless & sleep 0.3")
+            #expect(stray.exitCode == 0, "\(stray.errors)")
+            try harness.expectNothingLeft()
+            for words in [headless, ["--", Programs.cgrun] + headless] {
+                let job = try start(words)
+                job.send(.kill)
+                _ = try job.end()
+                try harness.expectNothingLeft()
+            }
+            guard !Capability.usesSystemd else { return }
+            let job = try start(headless)
+            try harness.killTogether(job, #require(harness.marker.guards.first))
+            #expect(try harness.cgrun("sweep").exitCode == 0)
+            try harness.expectNothingLeft()
+        }
+
         @Test func launcherKilledAtRandomMoments() throws {
             let descriptors = openDescriptorCount
             // Longer than a whole run of the job that ends, so that every moment has its turn.

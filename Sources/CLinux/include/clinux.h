@@ -173,6 +173,9 @@ void clinux_await_scope(uint64_t before);
 /// Waits until the cgroup whose `cgroup.events` is open as `events` has no processes, or is gone. Returns 1 then, and 0
 /// if a process is left after `timeout` nanoseconds.
 int clinux_wait_until_empty(int events, int64_t timeout);
+/// Sends SIGKILL to the processes in the cgroup and below it whose main thread has ended while others go on:
+/// `cgroup.kill` sends its signal to main threads, and does not reach these (seen with Linux 6.18).
+void clinux_kill_headless(int directory);
 /// Removes the cgroup `name` in `parent` and all below it, leaf first. A cgroup that is not there is no error. -EBUSY:
 /// a process is left in one of them. If a job has taken away the owner's rights to these directories, this function
 /// gives them back.

@@ -93,6 +93,7 @@ package struct JobCgroup: ~Copyable, Sendable {
         do { try directory.write("1", to: "cgroup.kill") } catch
             where error.errno.rawValue == ENODEV || error.errno == .noSuchFileOrDirectory
         {}
+        clinux_kill_headless(directory.descriptor.rawValue)
     }
 
     /// Whether a process is left in the tree; zombies do not count, and a cgroup that is gone has none.

@@ -58,6 +58,7 @@ package enum Sweep {
                 leftovers += search.found.map(\.leftover)
             } else if !search.found.isEmpty {
                 // All are killed before any is waited for.
+                // Those that this does not reach are killed when each is ended.
                 for one in search.found where !isLegacy { try? one.directory?.write("1", to: "cgroup.kill") }
                 let end = deadline ?? .now + patience
                 deadline = end

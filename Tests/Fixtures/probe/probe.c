@@ -346,6 +346,11 @@ int main(int argc, char **argv)
         return make_processes(number(first));
     if (!strcmp(verb, "threads"))
         return make_threads(number(first));
+    if (!strcmp(verb, "headless")) { // deaf, with a thread that goes on once the main thread has ended
+        ignore_polite_signals();
+        make_threads(1);
+        syscall(SYS_exit, 0);
+    }
     if (!strcmp(verb, "descriptors"))
         return list_descriptors();
     if (!strcmp(verb, "signals"))

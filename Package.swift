@@ -72,14 +72,24 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
+        // What a command leaves behind when things go wrong: trials, and what they find.
+        .target(
+            name: "Stress",
+            dependencies: [
+                "SandboxValues", "CLinux", "LinuxSystem", "Cgroups", "CgroupSandbox",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
         // systemd units as values, and what they are made from. Text in, text out.
         .target(name: "SystemdUnits", dependencies: ["SandboxValues"], swiftSettings: strict),
         // The command line: grammar, messages, JSON.
         .executableTarget(
             name: "cgrun",
             dependencies: [
-                "SandboxValues", "LinuxSystem", "Cgroups", "SystemdBus", "CgroupSandbox", "Services", "SystemdUnits",
+                "SandboxValues", "LinuxSystem", "Cgroups", "SystemdBus", "CgroupSandbox", "Services", "Stress",
+                "SystemdUnits",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         // Reads TOML for cgrun: a program of its own, since linked into cgrun the TOML library would slow every start down.
@@ -123,6 +133,7 @@ let package = Package(
         .testTarget(
             name: "ServicesTests", dependencies: ["Services", "CgroupSandbox", "LinuxSystem", "SandboxValues"],
             swiftSettings: strict),
+        .testTarget(name: "StressTests", dependencies: ["Stress", "SandboxValues"], swiftSettings: strict),
         .testTarget(name: "SystemdBusTests", dependencies: ["SystemdBus"], swiftSettings: strict),
         .testTarget(
             name: "SystemdUnitsTests", dependencies: ["SystemdUnits", "SandboxValues"],
@@ -131,7 +142,8 @@ let package = Package(
         .testTarget(
             name: "BehaviourTests",
             dependencies: [
-                "TestSupport", "SandboxValues", "CgroupSandbox", "Services", "Cgroups", "LinuxSystem", "CLinux",
+                "TestSupport", "SandboxValues", "CgroupSandbox", "Services", "Stress", "Cgroups", "LinuxSystem",
+                "CLinux",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict

@@ -59,4 +59,12 @@ package enum CommandWords {
             return "'\(quoted)'"
         }.joined(separator: " ")
     }
+
+    /// The words as a shell takes them, for people: quotes only where they are needed.
+    package static func shown(_ words: [String]) -> String {
+        words.map { word in
+            let isPlain = word.allSatisfy { $0.isLetter || $0.isNumber || "-_./=:,@%+".contains($0) }
+            return isPlain && !word.isEmpty ? word : join([word])
+        }.joined(separator: " ")
+    }
 }

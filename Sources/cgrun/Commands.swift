@@ -17,6 +17,7 @@ struct Cgrun: ParsableCommand {
             cgrun service start|stop|restart|reload|status|pid|logs|wait|adopt|remove|import …
             cgrun up|down|ps …
             cgrun check [--json]
+            cgrun stress [options] [--] command [argument …]
             cgrun unit service|slice|scope|socket|timer|from-supervisor|from-services …
             """,
         discussion: """
@@ -29,7 +30,7 @@ struct Cgrun: ParsableCommand {
         version: version,
         subcommands: [
             Run.self, ServiceCommand.self, UpCommand.self, DownCommand.self, PSCommand.self, SweepCommand.self,
-            CheckCommand.self, UnitCommand.self,
+            CheckCommand.self, StressCommand.self, UnitCommand.self,
         ])
 
     @OptionGroup var options: RunOptions

@@ -18,7 +18,8 @@ func cgrun() -> ExitStatus {
     }
     if arguments.first?.description == KeeperCommand.name { return .exited(code: KeeperCommand.run(arguments)) }
     let words = arguments.dropFirst()
-    guard let first = words.first, !["sweep", "check", "unit", "help", "service", "up", "down", "ps"].contains(first)
+    guard let first = words.first,
+        !["sweep", "check", "unit", "help", "service", "up", "down", "ps", "stress"].contains(first)
     else {
         return words.starts(with: ["service", "start"])
             ? startService(words.dropFirst(2)) : parseWithArgumentParser(words.map(\.description))
@@ -58,10 +59,11 @@ private func run(_ arguments: [String]) -> CInt {
     // Each subcommand is parsed by itself: the root has options of the same names, and would take them.
     let subcommands: [any ParsableCommand.Type] = [
         SweepCommand.self, CheckCommand.self, UnitCommand.self, ServiceCommand.self, UpCommand.self, DownCommand.self,
-        PSCommand.self,
+        PSCommand.self, StressCommand.self,
     ]
     let subcommand = subcommands.first { $0.configuration.commandName == arguments.first }
     let root = subcommand ?? Cgrun.self
+    let arguments = subcommand is StressCommand.Type ? StressCommand.parted(arguments) : arguments
     do {
         var command = try root.parseAsRoot(Array(arguments.dropFirst(subcommand == nil ? 0 : 1)))
         if command is Cgrun || command is Run || command is ServiceStart {

@@ -71,7 +71,7 @@ import Testing
 
     @Test func thereAreTheseSubcommands() throws {
         let names = try dump().subcommands?.map(\.commandName).filter { $0 != "help" } ?? []
-        #expect(names.sorted() == ["check", "down", "ps", "run", "service", "sweep", "unit", "up"])
+        #expect(names.sorted() == ["check", "down", "ps", "run", "service", "stress", "sweep", "unit", "up"])
     }
 
     @Test func namesAreUnlike() {

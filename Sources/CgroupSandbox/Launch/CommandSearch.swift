@@ -6,7 +6,7 @@ extension JobSpec {
     private static let defaultPath = Array("/bin:/usr/bin".utf8)
 
     /// The paths to try for the command, in the order of the job's own `PATH`.
-    var candidates: [ByteString] {
+    package var candidates: [ByteString] {
         let slash = UInt8(ascii: "/")
         guard let command = arguments.first?.bytes else { return [] }
         if command.contains(slash) || command.isEmpty { return [arguments[0]] }

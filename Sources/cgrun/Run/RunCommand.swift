@@ -120,16 +120,11 @@ struct RunCommand {
         } else if spec.job.needsOwnSession() {
             lines.append("setsid, without a terminal")
         }
-        lines.append("exec " + spec.job.arguments.map { Self.quoted($0.description) }.joined(separator: " "))
+        lines.append("exec " + CommandWords.shown(spec.job.arguments.map(\.description)))
         let asked = spec.job.killMode == .mixed ? "the command" : "every process"
         let stop = "\(spec.job.stopSignal) to \(asked), \(spec.job.grace.seconds)s later cgroup.kill"
         if let timeout = spec.job.timeout { lines.append("after \(timeout.seconds)s: \(stop)") }
         if let limit = spec.job.cpuTimeout { lines.append("after \(limit.seconds)s of CPU time: \(stop)") }
         print(lines.map(\.inOneLine).joined(separator: "\n"))
-    }
-
-    private static func quoted(_ word: String) -> String {
-        let isPlain = word.allSatisfy { $0.isLetter || $0.isNumber || "-_./=:,@%+".contains($0) }
-        return isPlain && !word.isEmpty ? word : "'" + word.replacing("'", with: #"'\''"#) + "'"
     }
 }

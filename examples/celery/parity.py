@@ -26,6 +26,16 @@ def _stop(module: Any, *signals: int) -> tuple[int, bytes]:
         return process.wait(timeout=10), line
 
 
+def _ends_in_order(module: Any) -> tuple[int, bytes]:
+    """Sends SIGTERM to a command that saves its work then."""
+    script = "trap 'echo saved; exit 3' TERM; echo begun; while :; do sleep 0.02; done"
+    with module.Popen(script, shell=True, stdout=module.PIPE) as process:
+        process.stdout.readline()
+        process.terminate()
+        rest = process.stdout.read()
+        return process.wait(timeout=10), rest
+
+
 def _passed_on(module: Any, options: Callable[[int], dict[str, Any]]) -> bytes:
     """Writes to a pipe that the command inherits."""
     reader, writer = os.pipe()
@@ -65,6 +75,7 @@ CALLS: dict[str, Call] = {
         m.call(["sh", "-c", f"kill -{number} $$"])
         for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGUSR1)],
     "terminate": lambda m, _: _stop(m, signal.SIGTERM),
+    "terminate, in order": lambda m, _: _ends_in_order(m),
     "interrupt": lambda m, _: _stop(m, signal.SIGINT),
     "kill": lambda m, _: _stop(m, signal.SIGKILL),
     "bytes and paths": lambda m, _: m.run([Path("/bin/echo"), b"\xff"], stdout=m.PIPE).stdout,

@@ -1,9 +1,9 @@
-"""Kills tools and workers at bad moments, without cgrun and with it, and tells what is left.
+"""What becomes of tasks, results and the queue when workers are killed, without cgrun and with it.
 
     scenarios.py [--output FILE]
 
-Start it with ./run, which installs what it needs. The numbers of the scenarios are those of the
-stress tests that they are made after: 1 and 2 end a tool, 3 is a normal run, 5 kills the worker.
+Start it with ./run, which installs what it needs. What is left of a killed worker, and of its tools,
+is the matter of `cgrun stress`, which examples/stress has for the same tasks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from harness import Process, Table, Worker, marked, names_of, wait_until
 from parity import compare
 
 HERE = Path(__file__).resolve().parent
-PSC = HERE / "tools" / "psc"
 
 LEAK_TASKS = 200
 #: Private memory of one process of the worker. A pool child runs about 100 of the tasks, so this
@@ -45,11 +44,10 @@ LEAK_KIBIBYTES = 512
 
 
 class Kill(enum.Enum):
-    """Which processes of a worker with two pool children get the SIGKILL."""
+    """Which process of a worker with two pool children gets the SIGKILL."""
 
-    MAIN = "5a SIGKILL of the worker's main process"
-    ALL = "5b SIGKILL of main process and pool"
-    CHILD = "5c SIGKILL of one pool child"
+    MAIN = "SIGKILL of the worker's main process"
+    CHILD = "SIGKILL of one pool child"
 
 
 @dataclass(frozen=True)
@@ -148,54 +146,9 @@ class Scenarios:
         text = f"{exact} of {len(outcomes)} exact" + "".join(f"; {wrong}" for wrong in counts)
         self.table.add(name, "results", contained, text, exact == wanted)
 
-    def report_survivors(
-            self, name: str, contained: bool, living: Callable[[], list[Process]]) -> None:
-        """With cgrun none are expected, soon; without it some, and they get time to end, too."""
-        begin = time.monotonic()
-        if contained:
-            wait_until(lambda: not living(), f"the end of the tree: {name}")
-            milliseconds = (time.monotonic() - begin) * 1000
-            self.table.add(name, "survivors", True, f"0 after {milliseconds:.0f} ms", True)
-        else:
-            time.sleep(harness.SETTLE_SECONDS)
-            left = living()
-            self.table.add(name, "survivors", False, names_of(left), bool(left))
-
-    def kill_tool(self, contained: bool, number: signal.Signals, inner: bool) -> None:
-        """1 and 2: signals a psc that has a fetcher and a stray.
-
-        That is what `Popen` started, or (inner) psc itself, inside of the sandbox.
-        """
-        name = f"{1 if number == signal.SIGTERM else 2} {number.name} of the tool" + (
-            ", not of its cgrun" * inner)
-        module: Any = cgrun_subprocess if contained else subprocess
-        with self.trial() as trial:
-            output, ready = trial.folder / "proxies", trial.folder / "ready"
-            with module.Popen(
-                    [PSC, output, trial.mark, trial.gate, ready], stdout=subprocess.DEVNULL,
-                    env={**self.environment, self.tasks.MARK_VARIABLE: trial.mark}) as tool:
-                wait_until(ready.exists, "psc at work")
-                self.note_cgroups(trial.mark)
-                if inner:
-                    next(p for p in harness.children(tool.pid) if p.comm == "psc").kill(number)
-                else:
-                    tool.send_signal(number)
-                status = tool.wait(timeout=harness.DEADLINE_SECONDS)
-            if not contained:
-                time.sleep(harness.SETTLE_SECONDS)
-            # With the sandbox there is nothing to wait for: `wait` returns after the whole tree.
-            left = marked(trial.mark)
-            self.table.add(name, "survivors", contained, names_of(left), bool(left) != contained)
-            wanted = 0 if number == signal.SIGTERM else -number
-            self.table.add(name, "return code", contained, str(status), status == wanted)
-            if number == signal.SIGTERM:
-                saved = output.exists() and output.read_text() == "# stopped\n"
-                self.table.add(name, "psc saved its work", contained,
-                               "yes" if saved else "no", saved)
-
     def normal_run(self, contained: bool) -> None:
-        """3: a scrape and four checks; two of these leave a stray, as a daemonizing tool does."""
-        name = "3 normal Celery run"
+        """A scrape and four checks; two of these leave a stray, as a daemonizing tool does."""
+        name = "normal run"
         with self.trial() as trial, self.worker(contained):
             chunks = [chunk_of(number) for number in range(4)]
             results = [(self.tasks.scrape.delay({"mark": trial.mark}), None)] + [
@@ -221,8 +174,8 @@ class Scenarios:
             self.table.add(name, "the task raises", contained, error, error == "TimeoutExpired")
             self.table.add(name, "survivors", contained, names_of(left), bool(left) != contained)
 
-    def crash(self, contained: bool, kill: Kill) -> None:
-        """5: four chunks. The first two are at work; one of them has a port and a stray."""
+    def redelivery(self, contained: bool, kill: Kill) -> None:
+        """Four chunks. The first two are at work; one of them has a port and a stray."""
         name, chunks, port = kill.value, [chunk_of(n) for n in range(4)], harness.free_port()
         with self.trial() as trial, contextlib.ExitStack() as workers:
             worker = workers.enter_context(self.worker(contained))
@@ -233,27 +186,17 @@ class Scenarios:
             wait_until(lambda: trial.runs(chunks[0]) and trial.runs(chunks[1]), "the pool at work")
             self.note_cgroups(trial.mark)
 
-            # Whatever was started for chunk 1 leads to the pool child that has it; the rest is of
-            # chunk 0, whose stray leads nowhere.
-            spared = self.pool_child_of(worker, trial.runs(chunks[1])[0])
-            condemned = [p for p in marked(trial.mark) if spared not in p.ancestors()]
-            assert len(condemned) >= 4, "script, sh, mubeng and its stray"
-            pool = worker.pool()
             if kill is Kill.CHILD:
                 self.pool_child_of(worker, trial.runs(chunks[0])[0]).kill()
-                self.report_survivors(
-                    name, contained, lambda: [p for p in condemned if p.is_alive()])
             else:
-                worker.kill_main() if kill is Kill.MAIN else worker.kill()
+                pool = worker.pool()
+                worker.kill_main()
                 wait_until(lambda: not any(p.is_alive() for p in pool), "the end of the pool")
-                self.report_survivors(name, contained, lambda: marked(trial.mark))
-                taken = harness.is_listening(port)
-                self.table.add(name, "port of mubeng", contained, "taken" if taken else "free",
-                               taken != contained)
+                if contained:
+                    wait_until(lambda: not marked(trial.mark), "the end of the tools")
                 queue = self.queue()
                 self.table.add(name, "queue after the kill", contained, str(queue),
                                queue.waiting + queue.unacknowledged == len(chunks))
-            if kill is not Kill.CHILD:
                 # As if the visibility timeout, an hour by default, were over. (After the loss of
                 # a pool child, the main process itself puts the message back.)
                 tags: Any = self.store.zrange("unacked_index", 0, -1)
@@ -289,7 +232,7 @@ class Scenarios:
                             expected(chunk)) for chunk in map(chunk_of, range(count))]
                 return [self.outcome(*result) for result in results]
 
-            work(LEAK_TASKS // 5)  # Imports, caches, connections.
+            work(LEAK_TASKS // 10)  # Imports, caches, connections.
             members = [worker.main(), *worker.pool()]
             before = list(map(harness.usage, members))
             begin = time.monotonic()
@@ -345,18 +288,13 @@ class Scenarios:
         """Everything."""
         self.attempt(self.drop_in, True)
         self.attempt(self.limits, True)
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for contained in (False, True):
-                self.attempt(self.kill_tool, contained, number, False)
-        self.attempt(self.kill_tool, True, signal.SIGKILL, True)
         for scenario in (self.normal_run, self.task_timeout):
             for contained in (False, True):
                 self.attempt(scenario, contained)
         for kill in Kill:
             for contained in (False, True):
-                self.attempt(self.crash, contained, kill)
-        for contained in (False, True):
-            self.attempt(self.leaks, contained)
+                self.attempt(self.redelivery, contained, kill)
+        self.attempt(self.leaks, True)
         self.attempt(self.leftovers, True)
 
     def attempt(self, scenario: Callable[..., None], contained: bool, *arguments: Any) -> None:
@@ -411,7 +349,7 @@ def workplace(token: str) -> Iterator[Path]:
 
 def main() -> int:
     """Runs the scenarios; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Kill tools and workers; tell what is left.")
+    parser = argparse.ArgumentParser(description="Kill workers; tell what becomes of tasks.")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the table there, too")
     options = parser.parse_args()
 

@@ -3,8 +3,8 @@
     check_proxy_chunk   celery worker → pool child → script → sh → mubeng
     scrape              celery worker → pool child → psc
 
-CONTAINED=0 in the environment selects plain `subprocess`; anything else the sandbox. That import
-and the limits are the only difference between the two.
+CGRUN_STRESS=bare in the environment, as `cgrun stress` has it, selects plain `subprocess`; anything
+else the sandbox. That import and the limits are the only difference between the two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 
 from celery import Celery
 
-CONTAINED = os.environ.get("CONTAINED") != "0"
+CONTAINED = os.environ.get("CGRUN_STRESS") != "bare"
 if CONTAINED:
     import cgrun_subprocess as subprocess
 

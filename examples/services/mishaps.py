@@ -77,6 +77,8 @@ requires = {{ bad-cache = "ready" }}
 [service.bad-php]
 command = ["php-fpm8.2", "--nodaemonize", "--fpm-config", "conf/bad-php-fpm.conf", "--prefix", "data/php"]
 uid = "www-data"
+# On a busy machine it takes long to read its configuration.
+ready = {{ delay = "20s" }}
 """
 
 

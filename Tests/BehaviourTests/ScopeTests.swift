@@ -1,4 +1,5 @@
 import CgroupSandbox
+import Glibc
 import LinuxSystem
 import SandboxValues
 import TestSupport
@@ -367,6 +368,7 @@ extension Behaviour {
             let all = try harness.startCgrun(
                 ["--report", file, "-p", "OOMPolicy=kill", "--mem", "32M", "--"] + sleeper
             ).end(within: .seconds(50))
+            guard access(file, F_OK) == 0 else { throw TestFailure("no report: \(all)") }
             let version = try harness.report(file).containment.systemdVersion?.prefix { $0.isNumber }
             if Int(version ?? "") ?? 0 >= 253 {
                 #expect(all.exitCode == 137)
